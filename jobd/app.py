@@ -1,0 +1,255 @@
+"""One application's settings: Redis, middleware, hooks, defaults; and the client they make.
+
+There is one named default, ``current_app()``, for the sake of ``Job.perform_async``; everything
+else is handed an ``App``. Nothing here connects before the first push.
+
+Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
+"""
+
+import difflib
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+
+from jobd.client import Client, Writer
+from jobd.errors import ConfigError
+from jobd.hooks import DeathHandler, ErrorHandler, Event, Hooks
+from jobd.keys import Keys
+from jobd.middleware import Chain, ClientChain, ServerChain
+from jobd.payload import Strict, Wire, check_options
+
+if TYPE_CHECKING:
+    # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
+    from jobd.config import RedisSettings
+
+F = TypeVar("F", bound=Callable[[], object])
+OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
+
+_CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "url": (lambda value: isinstance(value, str) and "://" in value, "a URL, redis://HOST:PORT/0"),
+    "size": (lambda value: type(value) is int and value >= 1, "a number of connections"),
+    "network_timeout": (
+        lambda value: type(value) in {int, float} and 0 < value < float("inf"),
+        "seconds above 0",
+    ),
+}
+
+
+def open_store(redis: "RedisSettings") -> Writer:
+    """The store of a client: a pool of connections, none of them opened yet."""
+    # Importing redis takes 0.1 s, which is too much for a program that pushes nothing.
+    from jobd.connection import Pool  # noqa: PLC0415 - see above
+    from jobd.store import Store  # noqa: PLC0415 - imports jobd.connection
+
+    return Store(Pool(redis), Keys())
+
+
+class App:
+    """What jobs are pushed with, and what a server runs around them.
+
+    Attributes:
+        is_server: whether this process belongs to a jobd server; set before the application is
+            loaded, since it decides which of configure_client and configure_server runs.
+        redis: what was set explicitly, if anything was.
+        wire: how times are written: 8, or 7 for Ruby Sidekiq before 8.
+        strict: what happens to arguments that JSON would change.
+        default_job_options: for every job that does not set them; change it in place.
+        open_store: how a client gets its store.
+    """
+
+    def __init__(self, *, is_server: bool = False, open_store: OpenStore = open_store) -> None:
+        self.is_server = is_server
+        self.redis: RedisSettings | None = None
+        self.wire: Wire = 8
+        self.strict: Strict = "raise"
+        self.client_middleware: ClientChain = Chain()
+        self.server_middleware: ServerChain = Chain()
+        self.hooks = Hooks()
+        self.default_job_options: dict[str, Any] = {}
+        self.open_store = open_store
+        self._client: tuple[tuple[Wire, Strict], Client] | None = None
+        self._store: tuple[tuple[RedisSettings | None, OpenStore], Writer] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def redis_settings(self) -> "RedisSettings":
+        """The Redis to push to: as set, else of the environment and the settings file."""
+        if self.redis is not None:
+            return self.redis
+        from jobd.config import client_redis  # noqa: PLC0415 - slow to import
+
+        return client_redis()
+
+    @property
+    def client(self) -> Client:
+        """The client of these settings; it connects at its first push."""
+        key = (self.wire, self.strict)
+        made = self._client
+        if made is None or made[0] != key:
+            client = Client(
+                self._open,
+                middleware=self.client_middleware,
+                wire=self.wire,
+                strict=self.strict,
+                defaults=self.default_job_options,
+            )
+            made = self._client = (key, client)
+        return made[1]
+
+    def _open(self) -> Writer:
+        key = (self.redis, self.open_store)
+        opened = self._store
+        if opened is None or opened[0] != key:
+            # Two threads must not make two pools, which together could exceed redis.size.
+            with self._lock:
+                opened = self._store
+                if opened is None or opened[0] != key:
+                    opened = self._store = (key, self.open_store(self.redis_settings))
+        return opened[1]
+
+
+class Configuration:
+    """What the functions under ``configure_client`` and ``configure_server`` are given."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    @property
+    def redis(self) -> "RedisSettings | None":
+        """What was set: read as settings; write those, a URL, or a dict.
+
+        The dict may hold ``url``, ``size`` (the most connections that a client opens) and
+        ``network_timeout`` (seconds). What it leaves out has its default.
+
+        Raises:
+            ConfigError: an unknown key, or a value that cannot be.
+        """
+        return self._app.redis
+
+    @redis.setter
+    def redis(self, given: "RedisSettings | str | Mapping[str, Any]") -> None:
+        self._app.redis = _redis_settings(given)
+
+    @property
+    def client_middleware(self) -> ClientChain:
+        """Runs around each push."""
+        return self._app.client_middleware
+
+    @property
+    def server_middleware(self) -> ServerChain:
+        """Runs around each job."""
+        return self._app.server_middleware
+
+    @property
+    def error_handlers(self) -> list[ErrorHandler]:
+        """Called with (error, context)."""
+        return self._app.hooks.error_handlers
+
+    @property
+    def death_handlers(self) -> list[DeathHandler]:
+        """Called with (payload, error) when a job will not be tried again."""
+        return self._app.hooks.death_handlers
+
+    def on(self, event: Event) -> Callable[[F], F]:
+        """Decorate a function to be called at an event of the server's life.
+
+        Raises:
+            ConfigError: there is no such event.
+        """
+        self._app.hooks.check(event)
+        return lambda function: self._app.hooks.on(event, function)
+
+    @property
+    def default_job_options(self) -> dict[str, Any]:
+        """Fields for every job that does not set them, such as ``retry``.
+
+        Raises:
+            InvalidJob: a value that cannot be.
+        """
+        return self._app.default_job_options
+
+    @default_job_options.setter
+    def default_job_options(self, given: Mapping[str, Any]) -> None:
+        options = check_options(given)
+        # In place: a client that exists holds this dict.
+        self._app.default_job_options.clear()
+        self._app.default_job_options.update(options)
+
+    @property
+    def wire(self) -> Wire:
+        """8, or 7 to write times as Ruby Sidekiq before 8 reads them."""
+        return self._app.wire
+
+    @wire.setter
+    def wire(self, given: Wire) -> None:
+        if given not in {7, 8}:
+            raise ConfigError([f"wire: 7 or 8, not {given!r}"])
+        self._app.wire = given
+
+    @property
+    def strict(self) -> Strict:
+        """``raise``, ``warn`` or ``off``: what happens to arguments that JSON would change."""
+        return self._app.strict
+
+    @strict.setter
+    def strict(self, given: Strict) -> None:
+        if given not in {"raise", "warn", "off"}:
+            raise ConfigError([f'strict: "raise", "warn" or "off", not {given!r}'])
+        self._app.strict = given
+
+
+ConfigureT = TypeVar("ConfigureT", bound=Callable[[Configuration], object])
+
+
+def configure_client(function: ConfigureT) -> ConfigureT:
+    """Run the function with the configuration, at once, unless this is a server.
+
+    It may stand as a decorator; the function is returned.
+    """
+    if not _default.is_server:
+        function(Configuration(_default))
+    return function
+
+
+def configure_server(function: ConfigureT) -> ConfigureT:
+    """Run the function with the configuration, at once, if this is a server."""
+    if _default.is_server:
+        function(Configuration(_default))
+    return function
+
+
+def current_app() -> App:
+    """The default app; only jobs, the commands and the tests of jobd ask for it."""
+    return _default
+
+
+_default: Final = App()
+
+
+def _redis_settings(given: object) -> "RedisSettings":
+    from jobd.config import RedisSettings  # noqa: PLC0415 - slow to import
+
+    if isinstance(given, RedisSettings):
+        return given
+    if isinstance(given, str):
+        given = {"url": given}
+    if not isinstance(given, Mapping):
+        raise ConfigError([f'redis: a URL or a dict such as {{"url": ...}}, not {given!r}'])
+    chosen = cast("Mapping[str, Any]", given)
+    problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
+    if problems:
+        raise ConfigError(problems)
+    return RedisSettings(**chosen)
+
+
+def _problem(key: str, value: object) -> str | None:
+    if key not in _CHECKS:
+        near = difflib.get_close_matches(str(key), _CHECKS, 1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        return f'redis: no setting "{key}": there are {", ".join(_CHECKS)}{hint}'
+    is_right, expected = _CHECKS[key]
+    # The URL may hold a password.
+    shown = "" if key == "url" else f", not {value!r}"
+    return None if is_right(value) else f"redis.{key}: {expected}{shown}"

@@ -1,0 +1,319 @@
+"""Putting a server together: the one place, besides tests, that knows all of its parts.
+
+The master runs what is made here and knows none of it: workers and poller are callables. The order
+matters. Before the first fork our own modules and their libraries are imported, so that children
+start at once and share their pages; nothing connects and no thread starts. After the fork a worker
+opens its inbox, imports the application, and only then says that it is ready.
+"""
+
+import dataclasses
+import functools
+import os
+import random
+import secrets
+import socket
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+from setproctitle import setproctitle
+
+from jobd import application, greeting, log
+from jobd._version import __version__
+from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
+from jobd.clock import SystemClock
+from jobd.config import Capsule, Config
+from jobd.connection import Backoff, Connection
+from jobd.embedded import EmbeddedStore, EmbeddedStoreError
+from jobd.errors import ConfigError, RedisError
+from jobd.jobs import perform, registry
+from jobd.keys import Keys
+from jobd.poller.heartbeat import Heartbeat, Instance
+from jobd.poller.poller import Place, Poller, Services
+from jobd.poller.promotion import Promoter
+from jobd.poller.proof import HostWitness
+from jobd.poller.recovery import Recovery
+from jobd.scoreboard import Scoreboard, ServerClock, SlotWriter
+from jobd.server_check import check_server
+from jobd.store import Holder, Store
+from jobd.supervisor.child import Child
+from jobd.supervisor.master import Master
+from jobd.supervisor.plan import Plan
+from jobd.worker.attention import Attention
+from jobd.worker.fetch import BasicFetch, Fetcher, queue_order
+from jobd.worker.processor import Application, Processor, Rules
+from jobd.worker.reliable_fetch import ReliableFetch
+from jobd.worker.worker import PollerWatch, Worker
+
+_BLOCKED_S: Final = 6.0
+"""The longest that a blocking command waits on the server, and a second."""
+_ORPHAN_MARGIN_S: Final = 6.0
+EX_OK, EX_TEMPFAIL, EX_CONFIG = 0, 75, 78
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop.
+
+    Returns:
+        The exit status of the process.
+
+    Raises:
+        ConfigError: the configuration cannot be run here.
+    """
+    store = EmbeddedStore(Path.cwd()) if config.redis.embedded else None
+    if store is not None:
+        redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
+        config = dataclasses.replace(config, redis=redis)
+    log.configure(config.log)
+    greeting.boot_lines(config, is_private=store is not None)
+    try:
+        if store is not None:
+            store.start()
+        return Server(config).run(store)
+    except EmbeddedStoreError as error:
+        log.event(str(error), level="fatal")
+        return error.exit_status
+    finally:
+        if store is not None:
+            store.stop()
+
+
+def check(config: Config) -> int:
+    """Try everything that can go wrong at boot, in this process, and say what does.
+
+    Raises:
+        ConfigError: of the application.
+    """
+    log.configure(config.log)
+    try:
+        _load(config, current_app())
+    except Exception as error:  # noqa: BLE001 - the application may raise anything
+        log.event("the application cannot be loaded", level="error", error=error)
+        return EX_CONFIG
+    jobs = " ".join(sorted(registry.names()))
+    log.event("the application loads", jobs=jobs)
+    if config.redis.embedded:
+        log.event("the private store is started by the server")
+        return EX_OK
+    try:
+        check_server(Connection(config.redis), config.redis)
+    except RedisError as error:
+        log.event(str(error), level="error")
+        return EX_TEMPFAIL
+    log.event("all is well")
+    return EX_OK
+
+
+class Server:
+    """One instance: makes its master, and in the children what they run.
+
+    Args:
+        config: with the final address of Redis.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._clock = SystemClock()
+        self._scoreboard = Scoreboard(self._clock)
+        self._hint = greeting.Hint(config)
+        host = socket.gethostname()
+        self._instance = Instance(
+            identity=f"{host}:{os.getpid()}:{secrets.token_hex(6)}",
+            host=host,
+            master_pid=os.getpid(),
+            started_s=self._clock.now_ms() / 1000,
+        )
+
+    def run(self, store: EmbeddedStore | None) -> int:
+        """Run the master; returns its exit status."""
+        config = self._config
+        plan = Plan(
+            identity=self._instance.identity,
+            version=__version__,
+            tag=config.tag,
+            workers=config.worker_count,
+            run_worker=self.run_worker,
+            run_poller=self.run_poller,
+            timeout_s=config.timeout,
+            boot_timeout_s=config.boot_timeout,
+            store=store,
+            pidfile=Path(config.pidfile) if config.pidfile else None,
+            reopen_logs=log.reopen,
+            on_ready=self._hint.show,
+        )
+        return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+
+    # In a worker
+
+    def run_worker(self, child: Child) -> int:
+        """What a worker does after the fork; returns its exit status."""
+        config, app = self._config, current_app()
+        attention = Attention(child, config.timeout)
+        attention.open()
+        slot = self._scoreboard.writer(child.slot)
+        slot.open(os.getpid(), child.incarnation)
+        try:
+            _load(config, app)
+            app.hooks.fire("startup")
+        except Exception as error:  # noqa: BLE001 - the application may raise anything
+            return _refuse_to_boot(child, error)
+        self._hint.leave({name: _perform_of(name) for name in registry.names()})
+        worker = self._worker(child, attention, slot, app)
+        attention.booted()
+        child.ready()
+        worker.run()
+        return EX_OK
+
+    def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
+        config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
+        connection = Connection(config.redis, name=f"jobd worker {child.slot}".replace(" ", "-"))
+        store = Store(connection, Keys())
+        capsule = _capsule_of(config, child.slot)
+        fetcher: Fetcher
+        if config.fetch == "basic":
+            blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
+            fetcher = BasicFetch(
+                Store(connection, Keys()),
+                blocking,
+                capsule=capsule,
+                wakers=attention.wakers,
+                rng=rng,
+                clock=self._clock,
+            )
+        else:
+            processor = f"{child.slot}.0.{child.incarnation}"
+            names = [queue.name for queue in capsule.queues]
+            timeout_s = _BLOCKED_S + config.redis.network_timeout
+            fetcher = ReliableFetch(
+                store,
+                Holder.of(store.keys, child.identity, processor, names),
+                order=queue_order(capsule, rng),
+                connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
+                wakers=attention.wakers,
+                clock=self._clock,
+                on_acknowledged=slot.acknowledged,
+            )
+        return Worker(
+            processor=Processor(
+                fetcher,
+                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
+                rules=_rules(config),
+                attention=attention,
+                slot=slot,
+                clock=ServerClock(self._clock, self._scoreboard),
+                rng=rng,
+            ),
+            fetcher=fetcher,
+            attention=attention,
+            slot=slot,
+            watch=PollerWatch(store, child.identity, self._scoreboard, self._clock),
+            hooks=app.hooks,
+            backoff=Backoff(rng),
+        )
+
+    # In the poller
+
+    def run_poller(self, child: Child) -> int:
+        """What the poller does after the fork; returns its exit status."""
+        config, rng = self._config, random.Random()  # noqa: S311 - jitter
+        setproctitle("jobd: poller")
+        slot = self._scoreboard.writer(child.slot)
+        slot.open(os.getpid(), child.incarnation)
+        store = Store(Connection(config.redis, name="jobd-poller"), Keys())
+        queues = {queue.name for capsule in config.capsules for queue in capsule.queues}
+        services = Services(
+            Promoter(store, wire=config.wire, rng=rng),
+            Heartbeat(
+                store,
+                self._instance,
+                config,
+                scoreboard=self._scoreboard,
+                slot=slot,
+                clock=self._clock,
+            ),
+            Recovery(
+                store,
+                child.identity,
+                sorted(queues),
+                scoreboard=self._scoreboard,
+                witness=HostWitness(store),
+                clock=self._clock,
+            ),
+        )
+        orphan_s = config.timeout + _ORPHAN_MARGIN_S
+        poller = Poller(
+            store,
+            Place(child.identity, config.worker_count, slot, orphan_s),
+            master=child,
+            services=services,
+            scoreboard=self._scoreboard,
+            clock=self._clock,
+            backoff=Backoff(rng),
+        )
+        poller.open()
+        child.ready()
+        poller.run()
+        return EX_OK
+
+
+def _load(config: Config, app: App) -> None:
+    """Import the application; its configure_server runs meanwhile.
+
+    Raises:
+        ConfigError: a module cannot be found, or it wants another Redis than the server's.
+    """
+    app.is_server = True
+    app.wire = config.wire
+    application.load(config.require, Path.cwd())
+    wanted = app.redis
+    if wanted is not None and wanted.url != config.redis.url:
+        raise ConfigError(
+            [
+                (
+                    f"configure_server wants Redis at {wanted.masked_url}, but the server works "
+                    f"on {config.redis.masked_url}: set it with REDIS_URL or redis.url, and take "
+                    "it out of configure_server"
+                )
+            ]
+        )
+    app.redis = config.redis
+    log.capture_logging()
+
+
+def _refuse_to_boot(child: Child, error: Exception) -> int:
+    # What another try would meet again, and what may pass: a database that is away, for one.
+    final = (
+        ImportError,
+        SyntaxError,
+        NameError,
+        AttributeError,
+        TypeError,
+        ConfigError,
+        ValueError,
+    )
+    is_final = isinstance(error, final)
+    if isinstance(error, ConfigError):
+        text = str(error)
+    else:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    child.boot_failed("config" if is_final else "transient", text)
+    return EX_CONFIG if is_final else EX_TEMPFAIL
+
+
+def _perform_of(name: str) -> Callable[..., object]:
+    found: Any = registry.find(name)
+    return cast("Callable[..., object]", found.perform)
+
+
+def _rules(config: Config) -> Rules:
+    return Rules(config.max_retries, config.dead_max_jobs, config.dead_timeout_s, config.wire)
+
+
+def _capsule_of(config: Config, slot: int) -> Capsule:
+    """Slots 1 to N are dealt to the capsules in order, to each as many as its concurrency."""
+    for capsule in config.capsules:
+        if slot <= capsule.concurrency:
+            return capsule
+        slot -= capsule.concurrency
+    raise AssertionError(slot)

@@ -1,0 +1,310 @@
+"""Pushing jobs: item in, middleware, bytes out to the store.
+
+A push is never sent twice. Which Redis, and which settings, is the app's business.
+
+Source: Sidekiq's lib/sidekiq/client.rb. Unlike there, ``at`` means the same in every push: below
+1,000,000,000 it is seconds from now, and what is due already goes straight to its queue.
+"""
+
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, cast
+
+from jobd.clock import Clock, SystemClock
+from jobd.errors import InvalidArguments, InvalidJob, RedisUnavailable
+from jobd.middleware import Chain, ClientChain
+from jobd.payload import (
+    Payload,
+    Strict,
+    When,
+    Wire,
+    build,
+    check_values,
+    encode,
+    loosen,
+    new_jid,
+    resolve_at,
+    timestamp,
+)
+
+_SLICE: Final = 1_000
+_SLICE_SCHEDULED: Final = 100
+_SHORTEST_SPREAD_S: Final = 5
+_BULK_KEYS: Final = ("at", "batch_size", "spread_interval")
+_logger = logging.getLogger("jobd")
+
+
+class Writer(Protocol):
+    """What a client needs of the store."""
+
+    def push(self, batches: Mapping[str, list[bytes]]) -> object:
+        """Queue payloads by queue; the first of each list runs first."""
+        ...
+
+    def schedule(self, entries: list[tuple[float, bytes]]) -> object:
+        """Keep payloads until their time in epoch seconds."""
+        ...
+
+
+class Prepared(NamedTuple):
+    """A payload that may be written: past middleware and checks.
+
+    Attributes:
+        at_s: epoch seconds, or None if it goes to its queue at once.
+    """
+
+    payload: Payload
+    at_s: float | None
+
+
+class Client:
+    """Pushes jobs; threads may share it.
+
+    Args:
+        open_store: called at each write; it connects at the first and returns the same afterwards.
+        middleware: what each payload goes through; nothing, if None.
+        wire: how times are written.
+        strict: whether arguments that JSON would change are refused, pushed with a warning, or
+            pushed.
+        defaults: fields for every job that does not set them; read at each push.
+        clock: the machine's, if None.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], Writer],
+        *,
+        middleware: ClientChain | None = None,
+        wire: Wire = 8,
+        strict: Strict = "raise",
+        defaults: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._open_store = open_store
+        self._middleware: ClientChain = Chain() if middleware is None else middleware
+        self._wire: Wire = wire
+        self._strict = strict
+        self._defaults: Mapping[str, Any] = {} if defaults is None else defaults
+        self._clock = clock or SystemClock()
+        self._rng = random.Random()  # noqa: S311 - spreads jobs over time, keeps no secret
+
+    def push(self, item: Mapping[str, Any]) -> str | None:
+        """Push one job by name.
+
+        Args:
+            item: ``class`` and ``args``, and any of ``queue``, ``retry``, ``at`` and the other
+                fields of a payload; further keys are carried.
+
+        Returns:
+            The jid, or None if a middleware stopped the push.
+
+        Raises:
+            InvalidJob: a field or an argument is wrong; nothing was written.
+            RedisUnavailable: whether the job was written is not known; ``jid`` names it.
+            RedisFull: the server has no room; nothing was written.
+        """
+        ready = self.prepare(item)
+        if ready is None:
+            return None
+        jid: str = ready.payload["jid"]
+        try:
+            self._write([ready])
+        except RedisUnavailable as error:
+            error.jid = jid
+            raise
+        return jid
+
+    def prepare(self, item: Mapping[str, Any]) -> Prepared | None:
+        """Do all of a push but the write; None if a middleware stopped it.
+
+        Raises:
+            InvalidJob: a field or an argument is wrong.
+        """
+        now_ms = self._clock.now_ms()
+        at_s = resolve_at(item["at"], now_ms) if "at" in item else None
+        built = build({**self._defaults, **item}, now_ms=now_ms, wire=self._wire)
+        return self._admit(built, at_s)
+
+    def push_bulk(
+        self,
+        item: Mapping[str, Any],
+        *,
+        batch_size: int | None = None,
+        at: When | Sequence[When] | None = None,
+        spread_interval: float | None = None,
+    ) -> list[str | None]:
+        """Push many jobs of one name, slice by slice; each slice is one round trip.
+
+        Args:
+            item: as for ``push``, but ``args`` is an iterable (a lazy one will do) of argument
+                lists, and the keyword arguments below may stand in it instead.
+            batch_size: jobs in a slice; 1,000, or 100 if they are scheduled.
+            at: one time for all, or a list with one for each.
+            spread_interval: seconds, at least 5, over which the jobs are spread at random.
+
+        Returns:
+            A jid for each argument list; None where a middleware stopped the push.
+
+        Raises:
+            InvalidJob: a field or an argument is wrong. The slices before it were pushed.
+            RedisUnavailable: as for ``push``; a note tells how many jobs were pushed before.
+        """
+        item, given = _split(item, batch_size, at, spread_interval)
+        is_scheduled = given["at"] is not None or given["spread_interval"] is not None
+        size = _slice_size(given["batch_size"], is_scheduled=is_scheduled)
+        now_ms = self._clock.now_ms()
+        fields: Payload = {**self._defaults, **item, "args": []}
+        template = build(fields, now_ms=now_ms, wire=self._wire)
+        argument_lists = _argument_lists(item, given["at"])
+        moments = self._moments(given["at"], given["spread_interval"], argument_lists, now_ms)
+        jids = itertools.repeat(item["jid"]) if "jid" in item else iter(new_jid, "")
+        parts = zip(_checked(argument_lists), moments, jids, strict=False)
+        return self._write_slices(self._admitted(template, parts), size)
+
+    def _admitted(
+        self, template: Payload, parts: Iterable[tuple[list[Any], float | None, str]]
+    ) -> Iterator[Prepared | None]:
+        for index, (args, at_s, jid) in enumerate(parts):
+            try:
+                yield self._admit({**template, "args": args, "jid": jid}, at_s)
+            except InvalidJob as error:
+                error.add_note(f"this is argument list {index} of the bulk, counted from 0")
+                raise
+
+    def _moments(
+        self, at: Any, spread_interval: Any, argument_lists: Iterable[Any], now_ms: int
+    ) -> Iterator[float | None]:
+        if spread_interval is not None:
+            if at is not None:
+                raise InvalidJob("at and spread_interval exclude each other: pass one of them")
+            return self._spread(spread_interval, now_ms)
+        if _is_list(at):
+            times = cast("Sequence[When]", at)
+            count = len(cast("Sequence[Any]", argument_lists))
+            if len(times) != count:
+                raise InvalidJob(f"at: {len(times)} times for {count} jobs; one each is needed")
+            return iter([resolve_at(when, now_ms) for when in times])
+        return itertools.repeat(None if at is None else resolve_at(at, now_ms))
+
+    def _spread(self, interval: Any, now_ms: int) -> Iterator[float]:
+        if isinstance(interval, bool) or not isinstance(interval, int | float) or not interval > 0:
+            raise InvalidJob(f"spread_interval: seconds above 0, not {interval!r}")
+        span_s = max(interval, _SHORTEST_SPREAD_S)
+        while True:
+            yield now_ms / 1000 + self._rng.random() * span_s
+
+    def _admit(self, payload: Payload, at_s: float | None) -> Prepared | None:
+        if not len(self._middleware):
+            self._check(payload)
+            return Prepared(payload, at_s)
+        if at_s is not None:
+            payload["at"] = at_s
+        passed = self._middleware.fold(_passed)(payload)
+        if not passed:
+            return None
+        if not isinstance(cast("object", passed), dict):
+            raise InvalidJob(
+                f"client middleware returned {passed!r}; "
+                "return what proceed(payload) returned, or None to stop the push"
+            )
+        return self._recheck(passed)
+
+    def _recheck(self, payload: Payload) -> Prepared:
+        """A middleware may have changed anything."""
+        now_ms = self._clock.now_ms()
+        at_s = resolve_at(payload["at"], now_ms) if "at" in payload else None
+        rebuilt = build(payload, now_ms=now_ms, wire=self._wire)
+        self._check(rebuilt)
+        return Prepared(rebuilt, at_s)
+
+    def _check(self, payload: Payload) -> None:
+        try:
+            check_values(payload)
+        except InvalidArguments as error:
+            text = f"{payload['class']}: {error}"
+            if self._strict == "raise":
+                raise InvalidArguments(text) from None
+            if self._strict == "warn":
+                _logger.warning("%s", text)
+            payload["args"] = loosen(payload["args"])
+            check_values(payload)
+
+    def _write_slices(self, jobs: Iterator[Prepared | None], size: int) -> list[str | None]:
+        jids: list[str | None] = []
+        pushed = 0
+        while batch := list(itertools.islice(jobs, size)):
+            ready = [job for job in batch if job is not None]
+            try:
+                self._write(ready)
+            except RedisUnavailable as error:
+                error.add_note(f"{pushed} jobs of this bulk were pushed before")
+                raise
+            pushed += len(ready)
+            jids += [job and job.payload["jid"] for job in batch]
+        return jids
+
+    def _write(self, jobs: Sequence[Prepared]) -> None:
+        enqueued_at = timestamp(self._clock.now_ms(), self._wire)
+        batches: dict[str, list[bytes]] = {}
+        scheduled: list[tuple[float, bytes]] = []
+        for payload, at_s in jobs:
+            if at_s is not None:
+                scheduled.append((at_s, encode(payload)))
+            else:
+                raw = encode({**payload, "enqueued_at": enqueued_at})
+                batches.setdefault(payload["queue"], []).append(raw)
+        if batches:
+            self._open_store().push(batches)
+        if scheduled:
+            self._open_store().schedule(scheduled)
+
+
+def _passed(payload: Payload) -> Payload | None:
+    return payload
+
+
+def _split(
+    item: Mapping[str, Any], batch_size: object, at: object, spread_interval: object
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The item without what only a bulk understands, and that; a keyword argument wins."""
+    given: dict[str, Any] = {}
+    for key, value in zip(_BULK_KEYS, (at, batch_size, spread_interval), strict=True):
+        given[key] = item.get(key) if value is None else value
+    return {key: value for key, value in item.items() if key not in _BULK_KEYS}, given
+
+
+def _slice_size(batch_size: object, *, is_scheduled: bool) -> int:
+    if batch_size is None:
+        return _SLICE_SCHEDULED if is_scheduled else _SLICE
+    if type(batch_size) is not int or batch_size < 1:
+        raise InvalidJob(f"batch_size: a number of jobs, at least 1, not {batch_size!r}")
+    return batch_size
+
+
+def _argument_lists(item: Mapping[str, Any], at: object) -> Iterable[Any]:
+    """The ``args`` of a bulk; read whole only where their number must be known at once."""
+    lists: Any = item.get("args")
+    if isinstance(lists, str | bytes | Mapping) or not isinstance(cast("object", lists), Iterable):
+        raise InvalidJob(f"args: a bulk takes a list of argument lists, [[1], [2]], not {lists!r}")
+    argument_lists: Iterable[Any] = lists
+    if "jid" not in item and not _is_list(at):
+        return argument_lists
+    known = list(argument_lists)
+    if "jid" in item and len(known) > 1:
+        raise InvalidJob(f"jid: {len(known)} jobs cannot share one; leave it out")
+    return known
+
+
+def _is_list(at: object) -> bool:
+    return isinstance(at, Sequence) and not isinstance(at, str)
+
+
+def _checked(argument_lists: Iterable[Any]) -> Iterator[list[Any]]:
+    for index, args in enumerate(argument_lists):
+        if type(args) is not list and not isinstance(args, tuple):
+            raise InvalidArguments(
+                f"args[{index}]: each job of a bulk has a list of its own, [[1], [2]], not {args!r}"
+            )
+        yield list(cast("list[Any]", args))

@@ -1,0 +1,34 @@
+"""The two clocks, always passed in, so that tests can move time.
+
+Wall time is for what is stored (integer milliseconds; scores are float seconds, as Sidekiq's).
+Monotonic time is for what is waited for.
+"""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; comparable between processes of one boot."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    __slots__ = ()
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """CLOCK_MONOTONIC: the same in every process of this machine since its boot."""
+        return time.monotonic()

@@ -1,0 +1,344 @@
+"""The settings of jobd: from flags, the environment and a YAML file to one frozen ``Config``.
+
+Nothing outside this package reads the environment. Nothing here connects, forks or imports the
+application: what can only be found out by trying is the business of ``boot``.
+
+A flag beats a variable of the environment, that beats the section of the current environment in
+the file, that its top level, that the default. All problems are collected and raised together.
+
+Source: Sidekiq's lib/sidekiq/cli.rb, whose YAML files are read as they are.
+"""
+
+import math
+import os
+import re
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from jobd.config import settings as declared
+from jobd.config.checks import EMBEDDED
+from jobd.config.located import Value, given, read_yaml
+from jobd.config.model import (
+    Capsule,
+    Config,
+    LogSettings,
+    QueueWeight,
+    RedisSettings,
+    WorkerSettings,
+    mask_url,
+)
+from jobd.config.settings import SETTINGS, Setting
+from jobd.config.sheet import TOP_KEYS, FileSheets, Sheet
+from jobd.errors import ConfigError
+from jobd.places import embedded_url, state_directory
+
+__all__ = [
+    "FILES",
+    "SETTINGS",
+    "Capsule",
+    "Config",
+    "Flags",
+    "LogSettings",
+    "QueueWeight",
+    "RedisSettings",
+    "Setting",
+    "WorkerSettings",
+    "client_redis",
+    "load",
+    "mask_url",
+]
+
+T = TypeVar("T")
+
+FILES: Final = ("etc/jobd.yml", "config/jobd.yml", "jobd.yml")
+"""Where settings are looked for when no file is named, the first one found."""
+
+# Where a private store may be started without being asked for.
+_LOCAL: Final = frozenset({"development", "test"})
+# The scoreboard has 1,024 slots, and a roll needs a second one for each worker it replaces.
+_MOST_WORKERS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What the command line said; None where it said nothing.
+
+    Attributes:
+        queues: as written, ``default`` or ``default,2``.
+        timeout: seconds.
+    """
+
+    config: str | Path | None = None
+    environment: str | None = None
+    require: tuple[str, ...] | None = None
+    concurrency: int | None = None
+    queues: tuple[str, ...] | None = None
+    timeout: float | None = None
+    tag: str | None = None
+    pidfile: str | None = None
+    logfile: str | None = None
+    verbose: bool | None = None
+
+
+def load(
+    flags: Flags,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Config:
+    """Settle every setting.
+
+    Args:
+        flags: the command line.
+        environ: the environment, by default the process's own.
+        directory: what relative paths are relative to, by default the working directory.
+
+    Raises:
+        ConfigError: with everything that is wrong, each with file and line, flag or variable.
+    """
+    found = _Sources(flags, _environ(environ), directory or Path.cwd())
+    config = found.config()
+    _raise_all(found.problems)
+    return config
+
+
+def client_redis(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> RedisSettings:
+    """The Redis of a client that was not told one: the same that a server started here would use.
+
+    Where a server would refuse to start for want of one, or there is neither a file nor an
+    embedded store in ``directory``, it is Sidekiq's default, redis://localhost:6379/0.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    directory = directory or Path.cwd()
+    found = _Sources(Flags(), _environ(environ), directory)
+    _raise_all(found.problems)
+    redis = found.redis()
+    is_guess = redis.embedded and not found.says_redis
+    is_local = found.environment in _LOCAL
+    has_store = found.source is not None or state_directory(directory).is_dir()
+    if is_guess and not (is_local and has_store):
+        return RedisSettings(size=redis.size, network_timeout=redis.network_timeout)
+    return redis
+
+
+def _raise_all(problems: list[str]) -> None:
+    """Raise what there is, once each, by the lines of the file and then the rest.
+
+    A mapping that others merge is read, and complained about, once for each of them.
+    """
+
+    def line(problem: str) -> float:
+        found = re.match(r"[^ ]*:(\d+): ", problem)
+        return int(found[1]) if found else math.inf
+
+    if problems:
+        raise ConfigError(sorted(dict.fromkeys(problems), key=line))
+
+
+class _Sources:
+    """All that was said, by whom, and what follows from it."""
+
+    def __init__(self, flags: Flags, environ: Mapping[str, str], directory: Path) -> None:
+        self.problems: list[str] = []
+        self.environment = _environment(flags, environ, self.problems)
+        self.source, shown = _find(flags.config, directory)
+        self._directory = directory
+        self._file = FileSheets(self.environment, self.problems)
+        entries = (
+            read_yaml(self.source, shown=shown, problems=self.problems) if self.source else None
+        )
+        if entries is not None:
+            self._file.read(entries, shown=shown)
+        self._sheets = (
+            _flag_sheet(flags, self.problems),
+            _environ_sheet(environ, self.problems),
+            self._file.section,
+            self._file.top,
+        )
+        self._values = ChainMap(*(sheet.values for sheet in self._sheets))
+        # A file that cannot be read might have said anything: nothing is missing from it.
+        self._is_read = self.source is None or entries is not None
+        self._shown = shown or "etc/jobd.yml"
+
+    def pick(self, setting: Setting[T]) -> T:
+        """The value of the source that comes first, else the default."""
+        return cast("T", self._values.get(setting.key, setting.default))
+
+    @property
+    def says_redis(self) -> bool:
+        """Whether any source names a Redis."""
+        return declared.REDIS_URL.key in self._values
+
+    def redis(self) -> RedisSettings:
+        url = self.pick(declared.REDIS_URL)
+        is_embedded = url == EMBEDDED
+        return RedisSettings(
+            url=embedded_url(self._directory) if is_embedded else url,
+            size=self.pick(declared.REDIS_SIZE),
+            network_timeout=self.pick(declared.REDIS_NETWORK_TIMEOUT),
+            embedded=is_embedded,
+        )
+
+    def config(self) -> Config:
+        self._check_redis()
+        return Config(
+            environment=self.environment,
+            concurrency=self.pick(declared.CONCURRENCY),
+            timeout=self.pick(declared.TIMEOUT),
+            capsules=self._capsules(),
+            redis=self.redis(),
+            tag=self.pick(declared.TAG) or _default_tag(self._directory),
+            fetch=self.pick(declared.FETCH),
+            wire=self.pick(declared.WIRE),
+            require=self.pick(declared.REQUIRE),
+            log=self._log(),
+            pidfile=self._path(declared.PIDFILE),
+            labels=self.pick(declared.LABELS),
+            max_retries=self.pick(declared.MAX_RETRIES),
+            dead_max_jobs=self.pick(declared.DEAD_MAX_JOBS),
+            dead_timeout_s=self.pick(declared.DEAD_TIMEOUT),
+            boot_timeout=self.pick(declared.BOOT_TIMEOUT),
+            threads=self.pick(declared.THREADS),
+            batch=self.pick(declared.BATCH),
+            preload=self.pick(declared.PRELOAD),
+            worker=WorkerSettings(),
+            source=self.source,
+            notes=tuple(note for sheet in self._sheets for note in sheet.notes),
+        )
+
+    def _log(self) -> LogSettings:
+        return LogSettings(
+            format=self.pick(declared.LOG_FORMAT),
+            file=self._path(declared.LOG_FILE),
+            level="debug" if self.pick(declared.VERBOSE) else self.pick(declared.LOG_LEVEL),
+        )
+
+    def _path(self, setting: Setting[str | None]) -> str | None:
+        path = self.pick(setting)
+        return path and str(self._directory.absolute() / path)
+
+    def _capsules(self) -> tuple[Capsule, ...]:
+        default = Capsule(
+            name="default",
+            concurrency=self.pick(declared.CONCURRENCY),
+            queues=self.pick(declared.QUEUES),
+        )
+        capsules = (default, *self.pick(declared.CAPSULES))
+        count = sum(capsule.concurrency for capsule in capsules)
+        if count > _MOST_WORKERS:
+            self.problems.append(
+                f"concurrency: {count} worker processes in all; at most {_MOST_WORKERS} fit one "
+                "jobd, start another for more"
+            )
+        return capsules
+
+    def _check_redis(self) -> None:
+        """Outside development and test nothing but a server that was named will do."""
+        key = declared.REDIS_URL.key
+        was_refused = any(key in sheet.refused for sheet in self._sheets)
+        if self.environment in _LOCAL or was_refused or not self._is_read:
+            return
+        remedy = (
+            f"set REDIS_URL, or redis: {{url: redis://...}} in {self._shown} "
+            "(use -e development to try jobd with a private store)"
+        )
+        if not self.says_redis:
+            self.problems.append(
+                f"redis: no server is named for the environment {self.environment}; {remedy}"
+            )
+        elif self.pick(declared.REDIS_URL) == EMBEDDED and key not in self._file.section.values:
+            self.problems.append(
+                f"redis: embedded is for development and tests, not for {self.environment} unless "
+                f"its own section says so; {remedy}"
+            )
+
+
+def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    if environ is None:
+        return os.environ  # noqa: TID251 - the one place: others ask this package
+    return environ
+
+
+def _environment(flags: Flags, environ: Mapping[str, str], problems: list[str]) -> str:
+    sources = {
+        "-e": flags.environment,
+        "JOBD_ENV": environ.get("JOBD_ENV") or None,
+        "APP_ENV": environ.get("APP_ENV") or None,
+    }
+    for where, name in sources.items():
+        if name is None:
+            continue
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            problems.append(f'{where}: environment "{name}": it may hold letters, digits and _ . -')
+        elif name in TOP_KEYS:
+            problems.append(
+                f'{where}: environment "{name}": a setting is called so; choose another'
+            )
+        return name
+    return "development"
+
+
+def _find(named: str | Path | None, directory: Path) -> tuple[Path | None, str]:
+    """The file, absolute, and how it is called in messages."""
+    if named is not None:
+        return directory.absolute() / named, str(named)
+    for name in FILES:
+        if (directory / name).is_file():
+            return directory.absolute() / name, name
+    return None, ""
+
+
+def _flag_sheet(flags: Flags, problems: list[str]) -> Sheet:
+    sheet = Sheet(problems)
+    scalars: tuple[tuple[Setting[Any], str, object], ...] = (
+        (declared.CONCURRENCY, "-c", flags.concurrency),
+        (declared.TIMEOUT, "-t", flags.timeout),
+        (declared.TAG, "-g", flags.tag),
+        (declared.PIDFILE, "-P", flags.pidfile),
+        (declared.LOG_FILE, "-L", flags.logfile),
+    )
+    for setting, flag, said in scalars:
+        if said is not None:
+            sheet.put(setting, given(flag, str(said)))
+    for several, flag, texts in (
+        (declared.REQUIRE, "-r", flags.require),
+        (declared.QUEUES, "-q", flags.queues),
+    ):
+        if texts:
+            sheet.put(several, Value(flag, tuple(given(flag, text) for text in texts)))
+    if flags.verbose is not None:
+        sheet.put(declared.VERBOSE, Value("-v", flags.verbose))
+    return sheet
+
+
+def _environ_sheet(environ: Mapping[str, str], problems: list[str]) -> Sheet:
+    """``REDIS_URL``, or the variable that ``REDIS_PROVIDER`` names, as Sidekiq reads them."""
+    sheet = Sheet(problems)
+    provider = environ.get("REDIS_PROVIDER", "")
+    if ":" in provider:
+        problems.append(
+            "REDIS_PROVIDER: must be the name of the variable that holds the URL, not the URL; "
+            "put that into REDIS_URL"
+        )
+        return sheet
+    for name in (provider, "REDIS_URL"):
+        if name and environ.get(name):
+            sheet.put(declared.REDIS_URL, given(name, environ[name]))
+            return sheet
+    if provider:
+        problems.append(f"REDIS_PROVIDER: names {provider}, which is not set; set it or REDIS_URL")
+    return sheet
+
+
+def _default_tag(directory: Path) -> str:
+    """The name of the working directory; of a release of Capistrano, that of the application."""
+    path = directory.absolute()
+    if path.name.isdecimal() and path.parent.name == "releases":
+        path = path.parent.parent
+    return path.name or "jobd"

@@ -1,0 +1,249 @@
+"""How the value of a setting is checked.
+
+A check takes the name for messages and what was written, and returns the value that is meant or
+raises ``ConfigError`` with everything that is wrong with it. Which setting has which check is in
+``settings``.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from jobd.config.located import Value
+from jobd.config.model import Capsule, QueueWeight, mask_url
+from jobd.errors import ConfigError
+
+T = TypeVar("T")
+Check: TypeAlias = Callable[[str, Value], T]
+
+EMBEDDED: Final = "embedded"
+
+_CAPSULE_KEYS: Final = frozenset({"concurrency", "queues"})
+_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]+")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
+_MOST_WEIGHT: Final = 1000
+
+
+def refused(name: str, value: Value, sentence: str) -> ConfigError:
+    """The error for one value; flags and variables are their own name and pass an empty one."""
+    named = f"{name}: {sentence}" if name else sentence
+    return ConfigError([f"{value.where}: {named}"])
+
+
+def unknown_key(where: str, key: str, known: Iterable[str]) -> str:
+    """The sentence for a key that is no setting, with the nearest one that is."""
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    remedy = f'did you mean "{near[0]}"?' if near else "docs/configuration.md lists all"
+    return f'{where}: unknown key "{key}"; {remedy}'
+
+
+def whole(at_least: int) -> Check[int]:
+    """A whole number; ``5_000`` and ``"5"`` are fine, ``010`` is ten and ``1:30`` is none."""
+
+    def check(name: str, value: Value) -> int:
+        written = (_scalar(value) or "").replace("_", "")
+        if not _NUMBER.fullmatch(written) or "." in written or int(written) < at_least:
+            sentence = f"must be a whole number from {at_least}, not {value.shown()}"
+            raise refused(name, value, sentence)
+        return int(written)
+
+    return check
+
+
+def seconds(name: str, value: Value) -> float:
+    """A time above 0."""
+    written = (_scalar(value) or "").replace("_", "")
+    number = float(written) if _NUMBER.fullmatch(written) else math.nan
+    if not number > 0:
+        raise refused(name, value, f"must be a number of seconds above 0, not {value.shown()}")
+    return number
+
+
+def one_of(choices: Mapping[str, T]) -> Check[T]:
+    """One of a few words, each standing for a value."""
+
+    def check(name: str, value: Value) -> T:
+        written = _scalar(value)
+        if written is None or written not in choices:
+            raise refused(name, value, f"must be {' or '.join(choices)}, not {value.shown()}")
+        return choices[written]
+
+    return check
+
+
+def boolean(name: str, value: Value) -> bool:
+    """YAML's true or false, yes or no, on or off."""
+    if not isinstance(value.content, bool):
+        raise refused(name, value, f"must be true or false, not {value.shown()}")
+    return value.content
+
+
+def text(name: str, value: Value) -> str:
+    """One printable line."""
+    written = _scalar(value)
+    if not written or not written.isprintable():
+        raise refused(name, value, f"must be one line of text, not {value.shown()}")
+    return written
+
+
+def texts(name: str, value: Value) -> tuple[str, ...]:
+    """A list of lines; one alone is a list of one."""
+    return _each(text, [(name, item) for item in _items(value)])
+
+
+def batch(name: str, value: Value) -> Literal["auto"] | int:
+    """``auto`` or a number of jobs."""
+    return "auto" if _scalar(value) == "auto" else whole(1)(name, value)
+
+
+def not_yet(check: Check[T], *, default: T, remedy: str) -> Check[T]:
+    """Like ``check``, but only the default means something before a later version."""
+
+    def check_default(name: str, value: Value) -> T:
+        if check(name, value) != default:
+            sentence = f"{value.shown()} arrives in a later version of jobd; {remedy}"
+            raise refused(name, value, sentence)
+        return default
+
+    return check_default
+
+
+def never(name: str, value: Value) -> None:
+    """For settings of which nothing but null means something before a later version."""
+    raise refused(name, value, "arrives in a later version of jobd; remove it until then")
+
+
+def queues(name: str, value: Value) -> tuple[QueueWeight, ...]:
+    """``[[critical, 6], "default,3", low]``; one name alone is a list of one."""
+    if isinstance(value.content, Mapping):
+        sentence = "must be a list such as [[critical, 6], default], not a mapping"
+        raise refused(name, value, sentence)
+    found = _each(_queue, [(name, item) for item in _items(value)])
+    names = [queue.name for queue in found]
+    twice = next((queue for queue in names if names.count(queue) > 1), None)
+    if twice is not None:
+        sentence = f'queue "{twice}" is listed twice; give it a weight to serve it more often'
+        raise refused(name, value, sentence)
+    if not found:
+        raise refused(name, value, "the list is empty; name a queue or remove the line")
+    return found
+
+
+def capsules(name: str, value: Value) -> tuple[Capsule, ...]:
+    """Groups of workers by name."""
+    if not isinstance(value.content, Mapping):
+        sentence = "must be a mapping such as {slow: {concurrency: 1, queues: [reports]}}"
+        raise refused(name, value, f"{sentence}, not {value.shown()}")
+    entries = value.content.items()
+    return _each(_capsule, [(f"{name}.{key}", entry.at_key()) for key, entry in entries])
+
+
+def redis_url(name: str, value: Value) -> str:
+    """The URL of a server, or ``embedded``."""
+    url = _scalar(value)
+    if not url:
+        sentence = f"must be a URL, embedded or {{url, size, network_timeout}}, not {value.shown()}"
+        raise refused(name, value, sentence)
+    fault = None if url == EMBEDDED else _fault_of(url)
+    if fault:
+        sentence = f'"{mask_url(url)}": {fault}; write one such as redis://localhost:6379/0'
+        raise refused(name, value, sentence)
+    return url
+
+
+def _scalar(value: Value) -> str | None:
+    """The text of a value as it was written, None if it is not one word or line."""
+    return value.text if isinstance(value.content, str | bool) else None
+
+
+def _items(value: Value) -> tuple[Value, ...]:
+    return value.content if isinstance(value.content, tuple) else (value,)
+
+
+def _each(check: Check[T], named: Iterable[tuple[str, Value]]) -> tuple[T, ...]:
+    """Check all values, so that the problems of all are known at once."""
+    problems: list[str] = []
+    values = [_attempt(check, name, value, problems=problems) for name, value in named]
+    if problems:
+        raise ConfigError(problems)
+    return tuple(value for value in values if value is not None)
+
+
+def _attempt(check: Check[T], name: str, value: Value, *, problems: list[str]) -> T | None:
+    try:
+        return check(name, value)
+    except ConfigError as err:
+        problems += err.problems
+        return None
+
+
+def _queue(name: str, item: Value) -> QueueWeight:
+    if isinstance(item.content, Mapping):
+        raise refused(name, item, "a queue with a weight is written [critical, 6] or critical,6")
+    is_pair = isinstance(item.content, tuple) and item.content
+    written = [_scalar(part) for part in _items(item)] if is_pair else _split(item)
+    queue, *weights = [(part or "").strip() for part in written]
+    if not _NAME.fullmatch(queue):
+        shown = f'queue "{queue}"' if queue else f"queue {item.shown()}"
+        place = f" (set in {name})" if name else ""
+        rule = f"a queue name may hold letters, digits and _ . : -{place}"
+        raise refused(shown, item, rule)
+    if len(weights) > 1:
+        raise refused(f'queue "{queue}"', item, "takes one weight; write [NAME, WEIGHT]")
+    return QueueWeight(name=queue, weight=_weight(queue, item, weights[0]) if weights else 0)
+
+
+def _split(item: Value) -> list[str]:
+    return (_scalar(item) or "").split(",")
+
+
+def _weight(queue: str, item: Value, written: str) -> int:
+    is_number = _NUMBER.fullmatch(written) and "." not in written
+    if not is_number or not 0 <= int(written) <= _MOST_WEIGHT:
+        rule = f'its weight must be a whole number up to {_MOST_WEIGHT}, not "{written}"'
+        raise refused(f'queue "{queue}"', item, rule)
+    return int(written)
+
+
+def _capsule(name: str, value: Value) -> Capsule:
+    entries = value.content
+    own_name = name.partition(".")[2]
+    if not _NAME.fullmatch(own_name):
+        rule = "a capsule's name may hold letters, digits and _ . : -"
+        raise refused(f'capsule "{own_name}"', value, rule)
+    if not isinstance(entries, Mapping) or not entries.keys() >= _CAPSULE_KEYS:
+        sentence = "needs both, such as {concurrency: 1, queues: [mailers]}"
+        raise refused(name, value, sentence)
+    problems = [
+        unknown_key(entry.where, key, _CAPSULE_KEYS)
+        for key, entry in entries.items()
+        if key not in _CAPSULE_KEYS
+    ]
+    count, named = entries["concurrency"].at_key(), entries["queues"].at_key()
+    concurrency = _attempt(whole(1), f"{name}.concurrency", count, problems=problems)
+    weights = _attempt(queues, f"{name}.queues", named, problems=problems)
+    if concurrency is None or weights is None or problems:
+        raise ConfigError(problems)
+    return Capsule(name=own_name, concurrency=concurrency, queues=weights)
+
+
+def _fault_of(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is not None
+    except ValueError:
+        return "its host or port cannot be read"
+    if parts.scheme not in {"redis", "rediss", "unix"} or "://" not in url:
+        return "a Redis URL begins with redis://, rediss:// or unix://"
+    if parts.scheme == "unix":
+        return None if parts.path.strip("/") and not has_port else "it names no socket"
+    database = parts.path.strip("/")
+    # Not shown: it may be the tail of a password with a slash in it.
+    return "what follows the host is no database number" if not _is_database(database) else None
+
+
+def _is_database(path: str) -> bool:
+    return not path or (path.isdecimal() and len(path) < 6)

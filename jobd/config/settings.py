@@ -1,0 +1,301 @@
+"""Every setting, declared once: its key, default, unit, check and help.
+
+``etc/jobd.yml`` and ``docs/configuration.md`` are tested against this table. A dotted key such as
+``redis.size`` is ``size`` in the mapping ``redis``. Where a setting comes from, and which of
+several wins, is not known here.
+
+Source: the keys of Sidekiq's YAML are those of its lib/sidekiq/cli.rb and config.rb (8.1).
+"""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from jobd.config.checks import (
+    EMBEDDED,
+    Check,
+    batch,
+    boolean,
+    capsules,
+    never,
+    not_yet,
+    one_of,
+    queues,
+    redis_url,
+    seconds,
+    text,
+    texts,
+    whole,
+)
+from jobd.config.model import Capsule, Fetch, LogFormat, LogLevel, QueueWeight, Wire
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """One thing that can be set.
+
+    Attributes:
+        default: what holds if nobody says anything; where it is None, null means it too.
+        unit: what the value counts or may be, for the documentation.
+    """
+
+    key: str
+    _: KW_ONLY
+    default: T
+    unit: str
+    check: Check[T]
+    help: str
+
+
+_LATER_THREADS: Final = "raise concurrency for more processes until then"
+
+CONCURRENCY: Final = Setting(
+    "concurrency",
+    default=4,
+    unit="processes",
+    check=whole(1),
+    help="Worker processes of the default capsule. Each runs one job at a time.",
+)
+THREADS: Final = Setting(
+    "threads",
+    default=1,
+    unit="jobs",
+    check=not_yet(whole(1), default=1, remedy=_LATER_THREADS),
+    help="Jobs side by side in each worker. More than 1 arrives in a later version.",
+)
+TIMEOUT: Final = Setting(
+    "timeout",
+    default=25.0,
+    unit="seconds",
+    check=seconds,
+    help="What running jobs get to finish when jobd stops; then they go back to their queues.",
+)
+BOOT_TIMEOUT: Final = Setting(
+    "boot_timeout",
+    default=60.0,
+    unit="seconds",
+    check=seconds,
+    help="What a worker may take to import the application before it is replaced.",
+)
+QUEUES: Final[Setting[tuple[QueueWeight, ...]]] = Setting(
+    "queues",
+    default=(QueueWeight(name="default"),),
+    unit="names, or names with weights from 1 to 1000",
+    check=queues,
+    help="Queues of the default capsule. Without weights the first one that holds a job is served; "
+    "with weights each is served first in proportion; with weights of 1 in random order.",
+)
+CAPSULES: Final[Setting[tuple[Capsule, ...]]] = Setting(
+    "capsules",
+    default=(),
+    unit="mapping of name to {concurrency, queues}",
+    check=capsules,
+    help="Further groups of workers, each with its own processes and queues.",
+)
+FETCH: Final[Setting[Fetch]] = Setting(
+    "fetch",
+    default="reliable",
+    unit="reliable or basic",
+    check=one_of({"reliable": "reliable", "basic": "basic"}),
+    help="How jobs are taken. The basic fetch (BRPOP) loses the jobs of a killed worker.",
+)
+BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
+    "batch",
+    default="auto",
+    unit="auto or jobs",
+    check=batch,
+    help="The most jobs that one claim may take. This version takes one, whatever is set.",
+)
+WIRE: Final[Setting[Wire]] = Setting(
+    "wire",
+    default=8,
+    unit="7 or 8",
+    check=one_of({"7": 7, "8": 8}),
+    help="Times in payloads: 8 for integer milliseconds, 7 for float seconds, as Sidekiq before 8.",
+)
+PRELOAD: Final = Setting(
+    "preload",
+    default=False,
+    unit="true or false",
+    check=not_yet(boolean, default=False, remedy="remove it until then"),
+    help="Import the application once for all workers. Arrives in a later version.",
+)
+REQUIRE: Final[Setting[tuple[str, ...]]] = Setting(
+    "require",
+    default=(),
+    unit="module names, .py files or directories",
+    check=texts,
+    help="What each worker imports to learn the jobs. The working directory is on the import path.",
+)
+REDIS_URL: Final = Setting(
+    "redis.url",
+    default=EMBEDDED,
+    unit="redis://, rediss:// or unix:// URL, or embedded",
+    check=redis_url,
+    help="The Redis server; REDIS_URL beats it. Embedded is a private store of the working "
+    "directory, the default in development and test; elsewhere a server must be named. "
+    "`redis: URL` and `redis: embedded` are short for it.",
+)
+REDIS_SIZE: Final = Setting(
+    "redis.size",
+    default=5,
+    unit="connections",
+    check=whole(1),
+    help="The most connections that one client opens.",
+)
+REDIS_NETWORK_TIMEOUT: Final = Setting(
+    "redis.network_timeout",
+    default=5.0,
+    unit="seconds",
+    check=seconds,
+    help="To connect, and to wait for a reply.",
+)
+LOG_FORMAT: Final[Setting[LogFormat]] = Setting(
+    "log.format",
+    default="auto",
+    unit="auto, pretty, logfmt or json",
+    check=one_of({"auto": "auto", "pretty": "pretty", "logfmt": "logfmt", "json": "json"}),
+    help="How a log line looks; auto is pretty on a terminal, else logfmt.",
+)
+LOG_FILE: Final[Setting[str | None]] = Setting(
+    "log.file",
+    default=None,
+    unit="path",
+    check=text,
+    help="Where log lines go instead of to standard output. It is reopened on USR1.",
+)
+LOG_LEVEL: Final[Setting[LogLevel]] = Setting(
+    "log.level",
+    default="info",
+    unit="debug, info, warning or error",
+    check=one_of({"debug": "debug", "info": "info", "warning": "warning", "error": "error"}),
+    help="The least important lines that are logged.",
+)
+VERBOSE: Final = Setting(
+    "verbose",
+    default=False,
+    unit="true or false",
+    check=boolean,
+    help="Log at level debug, whatever log.level says. Sidekiq's key.",
+)
+TAG: Final[Setting[str | None]] = Setting(
+    "tag",
+    default=None,
+    unit="text",
+    check=text,
+    help="The name of the application in process titles and on the dashboard; by default that of "
+    "the working directory.",
+)
+LABELS: Final[Setting[tuple[str, ...]]] = Setting(
+    "labels",
+    default=(),
+    unit="texts",
+    check=texts,
+    help="Words that the dashboard shows beside the process.",
+)
+PIDFILE: Final[Setting[str | None]] = Setting(
+    "pidfile",
+    default=None,
+    unit="path",
+    check=text,
+    help="Holds the pid of the master while it runs.",
+)
+MAX_RETRIES: Final = Setting(
+    "max_retries",
+    default=25,
+    unit="times",
+    check=whole(0),
+    help="How often a failed job is tried again by default.",
+)
+DEAD_MAX_JOBS: Final = Setting(
+    "dead_max_jobs",
+    default=10_000,
+    unit="jobs",
+    check=whole(1),
+    help="The most dead jobs that are kept.",
+)
+DEAD_TIMEOUT: Final = Setting(
+    "dead_timeout_in_seconds",
+    default=15_552_000,
+    unit="seconds",
+    check=whole(1),
+    help="How long dead jobs are kept; the default is six months.",
+)
+WORKER_MAX_JOBS: Final = Setting(
+    "worker.max_jobs",
+    default=None,
+    unit="jobs",
+    check=never,
+    help="Arrives in a later version: when to replace a worker.",
+)
+WORKER_MAX_MEMORY: Final = Setting(
+    "worker.max_memory",
+    default=None,
+    unit="bytes",
+    check=never,
+    help="Arrives in a later version: the memory at which a worker is replaced.",
+)
+WORKER_HUNG_AFTER: Final = Setting(
+    "worker.hung_after",
+    default=None,
+    unit="seconds",
+    check=never,
+    help="Arrives in a later version: the silence after which a worker is killed.",
+)
+
+_ALL: Final[tuple[Setting[Any], ...]] = (
+    CONCURRENCY,
+    THREADS,
+    TIMEOUT,
+    BOOT_TIMEOUT,
+    QUEUES,
+    CAPSULES,
+    FETCH,
+    BATCH,
+    WIRE,
+    PRELOAD,
+    REQUIRE,
+    REDIS_URL,
+    REDIS_SIZE,
+    REDIS_NETWORK_TIMEOUT,
+    LOG_FORMAT,
+    LOG_FILE,
+    LOG_LEVEL,
+    VERBOSE,
+    TAG,
+    LABELS,
+    PIDFILE,
+    MAX_RETRIES,
+    DEAD_MAX_JOBS,
+    DEAD_TIMEOUT,
+    WORKER_MAX_JOBS,
+    WORKER_MAX_MEMORY,
+    WORKER_HUNG_AFTER,
+)
+
+SETTINGS: Final[Mapping[str, Setting[Any]]] = {item.key: item for item in _ALL}
+"""All settings by key, in the order in which they are documented."""
+
+# Keys of Sidekiq, of today and of before 6, that are accepted without effect, and what to do.
+WITHOUT_EFFECT: Final[Mapping[str, str]] = {
+    "strict": "the weights of the queues decide the order",
+    "environment": "use -e or JOBD_ENV",
+    "average_scheduled_poll_interval": "the poller sleeps until the next job is due",
+    "poll_interval_average": "the poller sleeps until the next job is due",
+    "poll_interval": "the poller sleeps until the next job is due",
+    "max_iteration_runtime": "",
+    "skip_default_job_logging": "",
+    "logged_job_attributes": "",
+    "redis_idle_timeout": "",
+    "logfile": "use log: {file: ...} or -L",
+    "daemon": "let systemd or another supervisor run it",
+    "index": "",
+}
+
+# Keys that plugins of Sidekiq read: without them jobs would silently not run.
+REFUSED: Final[Mapping[str, str]] = {
+    "schedule": "recurring jobs arrive in a later version; push them from cron until then",
+    "cron": "recurring jobs arrive in a later version; push them from cron until then",
+}

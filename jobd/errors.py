@@ -1,0 +1,110 @@
+"""Every exception of jobd, and what each one means.
+
+The tree::
+
+JobdError
+├── ConfigError            settings that jobd cannot start with; holds all of them at once
+├── InvalidJob             a job that must not be pushed or defined (also a ValueError)
+│   └── InvalidArguments   its arguments do not fit JSON or perform() (also a TypeError)
+├── UnknownJob             a payload names a job that no loaded module defines
+├── MalformedPayload       bytes from Redis that are not a job
+└── RedisError             the server did not do what was asked
+    ├── RedisUnavailable   it could not be reached, or the reply was lost
+    ├── RedisFull          it is at maxmemory and refuses writes that need room
+    └── RedisRejected      any other error reply: wrong type, no permission, ...
+
+Stop                       BaseException: ends a running job, not a failure of it
+├── JobInterrupted         the worker is stopping; the job is given back unchanged
+└── JobCancelled           an operator cancelled it
+
+JobTimeout                 the job ran longer than its time_limit: an ordinary failure
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class JobdError(Exception):
+    """The root of all errors that jobd raises on purpose."""
+
+
+class ConfigError(JobdError):
+    """Settings that jobd cannot start with.
+
+    Attributes:
+        problems: one sentence for each thing that is wrong, with file and line where known.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class InvalidJob(JobdError, ValueError):
+    """A job that must not be pushed or defined as it is."""
+
+
+class InvalidArguments(InvalidJob, TypeError):
+    """Arguments that JSON cannot carry exactly, or that ``perform`` would not accept."""
+
+
+class UnknownJob(JobdError, LookupError):
+    """A payload names a job that no module loaded by this worker defines."""
+
+
+class MalformedPayload(JobdError, ValueError):
+    """Bytes taken from Redis that are not a job: no JSON object, or no class and args."""
+
+
+class RedisError(JobdError):
+    """The server did not do what was asked of it."""
+
+
+class RedisUnavailable(RedisError):
+    """The server could not be reached, or the connection broke before it answered.
+
+    Attributes:
+        jid: of the job that was being pushed, where there is one. The push may or may not have
+            arrived: it is never sent again by jobd, because that could run the job twice.
+    """
+
+    def __init__(self, message: str, *, jid: str | None = None) -> None:
+        self.jid = jid
+        super().__init__(message)
+
+
+class RedisFull(RedisError):
+    """The server is at its ``maxmemory`` and refuses writes that need room."""
+
+
+class RedisRejected(RedisError):
+    """The server answered with an error: wrong type, no permission, read-only, ..."""
+
+
+class JobTimeout(JobdError, TimeoutError):
+    """A job ran longer than its ``time_limit``; an ordinary failure, so it is retried."""
+
+
+class WorkerKilled(JobdError):
+    """A job took its worker down so often that it is not started again."""
+
+    @classmethod
+    def often(cls, payload: Mapping[str, Any]) -> "WorkerKilled":
+        """The error of a job that was recovered too often; its payload tells how and why."""
+        times, reason = payload.get("recovered"), payload.get("recovered_reason", "unknown")
+        return cls(f"its worker died {times} times while running it, the last time of: {reason}")
+
+
+class Stop(BaseException):
+    """Ends a running job from outside.
+
+    Derives from ``BaseException`` so that ``except Exception`` in a job does not swallow it.
+    """
+
+
+class JobInterrupted(Stop):
+    """The worker stops and its time is up; the job goes back to its queue unchanged."""
+
+
+class JobCancelled(Stop):
+    """An operator cancelled the running job."""

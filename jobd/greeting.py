@@ -1,0 +1,115 @@
+"""What jobd says when it starts: a banner on a terminal, what it is about to do, what to try."""
+
+import inspect
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from jobd import log
+from jobd._version import __version__
+from jobd.config import FILES, Capsule, Config
+
+BANNER: Final = r"""
+     _       _         _
+    (_) ___ | |__   __| |   +--+  +--+  +--+
+    | |/ _ \| '_ \ / _` |   |  |->|  |->|  |
+    | | (_) | |_) | (_| |   +--+  +--+  +--+
+   _/ |\___/|_.__/ \__,_|    background jobs,
+  |__/                       the Unix way
+"""
+
+
+_EXAMPLES: Final[Mapping[Any, Any]] = {str: "hello", int: 1, float: 1.5, bool: True}
+
+
+def boot_lines(config: Config, *, is_private: bool) -> None:
+    """Say what is started, and how to talk to it."""
+    if config.environment == "development" and os.isatty(1):
+        os.write(1, BANNER.encode() + b"\n")
+    source = str(config.source) if config.source else "none (defaults)"
+    log.event(
+        f"jobd {__version__} starts",
+        environment=config.environment,
+        master=os.getpid(),
+        config=source,
+        tag=config.tag,
+    )
+    for capsule in config.capsules:
+        log.event(
+            "workers",
+            capsule=capsule.name,
+            concurrency=f"{capsule.concurrency} processes",
+            queues=describe_queues(capsule),
+            order=capsule.mode,
+        )
+    where = "private, started and stopped with this jobd" if is_private else None
+    log.event("redis", url=config.redis.masked_url, store=where, fetch=config.fetch)
+    log.event(
+        "signals: TERM or Ctrl-C drains and stops, QUIT stops at once, TSTP takes no more jobs, "
+        "CONT resumes, TTIN logs all stacks, USR1 reopens the log"
+    )
+    for note in config.notes:
+        log.event(note, level="warning")
+
+
+def describe_queues(capsule: Capsule) -> str:
+    """The queues of a capsule in order, each with its weight if it has one."""
+    return " ".join(
+        f"{queue.name},{queue.weight}" if queue.weight else queue.name for queue in capsule.queues
+    )
+
+
+class Hint:
+    """The last boot line of a developer's server: a job to push from a second terminal.
+
+    Only a worker knows the application's jobs, and only the master knows when all is ready, so
+    the first worker leaves the line in a pipe, and the master shows it.
+
+    Args:
+        config: for the command that finds the same Redis.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def leave(self, performs: Mapping[str, Callable[..., object]]) -> None:
+        """In a worker: write the line.
+
+        Args:
+            performs: what each job that the application defines calls, by the job's name.
+        """
+        if performs and self._config.environment == "development":
+            name = "Echo" if "Echo" in performs else min(performs)
+            arguments = _example_arguments(performs[name])
+            command = f"{_jobctl(self._config)} push {shlex.quote(name)} {shlex.quote(arguments)}"
+            os.write(self._writer, f"{command}\n".encode())
+
+    def show(self) -> None:
+        """In the master, once the first worker is ready."""
+        try:
+            text = os.read(self._reader, 4096).decode()
+        except BlockingIOError:
+            return
+        log.event(f"try it in a second terminal: {text.splitlines()[0]}")
+
+
+def _example_arguments(perform: Callable[..., object]) -> str:
+    required = [
+        _EXAMPLES.get(parameter.annotation)
+        for parameter in inspect.signature(perform).parameters.values()
+        if parameter.default is parameter.empty and parameter.name != "self"
+    ]
+    return json.dumps(required)
+
+
+def _jobctl(config: Config) -> str:
+    here = Path.cwd()
+    command = "bin/jobctl" if (here / "bin" / "jobctl").exists() else "jobctl"
+    first = next((here / name for name in FILES if (here / name).exists()), None)
+    if config.source is not None and config.source != first:
+        command += f" -C {shlex.quote(os.path.relpath(config.source))}"
+    return command

@@ -1,0 +1,100 @@
+"""The application's own code that jobd calls: at events, on errors, on deaths.
+
+Every such call goes through ``Hooks.call``, so no handler can stop the server. When an event
+happens is decided elsewhere.
+
+Source: Sidekiq's lib/sidekiq/{config,component}.rb.
+"""
+
+import difflib
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
+
+from jobd.errors import ConfigError
+
+Event: TypeAlias = Literal["startup", "quiet", "shutdown", "exit", "beat", "fork"]
+ErrorHandler: TypeAlias = Callable[[BaseException, dict[str, Any]], object]
+DeathHandler: TypeAlias = Callable[[dict[str, Any], BaseException], object]
+
+F = TypeVar("F", bound=Callable[[], object])
+T = TypeVar("T")
+D = TypeVar("D")
+
+_REVERSED: Final = frozenset({"quiet", "shutdown", "exit"})
+_logger = logging.getLogger("jobd")
+
+
+class Hooks:
+    """What to call, and when.
+
+    Attributes:
+        error_handlers: called with (error, context) for failed jobs and for errors of jobd itself.
+        death_handlers: called with (payload, error) when a job will not be tried again.
+    """
+
+    def __init__(self) -> None:
+        self.error_handlers: list[ErrorHandler] = []
+        self.death_handlers: list[DeathHandler] = []
+        self._events: dict[str, list[Callable[[], object]]] = {
+            event: [] for event in get_args(Event)
+        }
+
+    def on(self, event: Event, function: F) -> F:
+        """Call the function without arguments whenever the event happens.
+
+        Raises:
+            ConfigError: there is no such event.
+        """
+        self.check(event)
+        self._events[event].append(function)
+        return function
+
+    def check(self, event: str) -> None:
+        """Refuse an event that never happens.
+
+        Raises:
+            ConfigError: naming those that do.
+        """
+        if event not in self._events:
+            near = difflib.get_close_matches(str(event), self._events, 1)
+            hint = f'; did you mean "{near[0]}"?' if near else ""
+            raise ConfigError([f'no event "{event}": there are {", ".join(self._events)}{hint}'])
+
+    def fire(self, event: Event) -> None:
+        """Call the functions of an event; quiet, shutdown and exit in reverse order.
+
+        Raises:
+            Exception: from ``startup`` only, whose functions may abort the boot.
+        """
+        functions = list(self._events[event])
+        if event in _REVERSED:
+            functions.reverse()
+        for function in functions:
+            if event == "startup":
+                function()
+            else:
+                self.call(function)
+
+    def report_error(self, error: BaseException, context: dict[str, Any]) -> None:
+        """Tell every error handler."""
+        for handler in list(self.error_handlers):
+            self.call(handler, error, context)
+
+    def report_death(self, payload: dict[str, Any], error: BaseException) -> None:
+        """Tell every death handler."""
+        for handler in list(self.death_handlers):
+            self.call(handler, payload, error)
+
+    @overload
+    def call(self, function: Callable[..., T], *args: Any) -> T | None: ...
+    @overload
+    def call(self, function: Callable[..., T], *args: Any, default: D) -> T | D: ...
+    def call(self, function: Callable[..., Any], *args: Any, default: Any = None) -> Any:
+        """Call the application's code; if it raises, log that and return ``default``."""
+        try:
+            return function(*args)
+        except Exception:
+            name = getattr(function, "__qualname__", type(function).__qualname__)
+            _logger.exception("%s raised, and was ignored", name)
+            return default

@@ -1,0 +1,124 @@
+"""Every Redis key that jobd touches, with its type and lifetime; no other module spells one.
+
+The keys without ``jobd:`` are Sidekiq's own. Source: lib/sidekiq/{client,api,launcher,scheduled}.rb
+of Sidekiq 8.1.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class PrivateList(NamedTuple):
+    """What the name of a private list says: whose it is, and from which queue its jobs came."""
+
+    identity: str
+    slot: int
+    thread: int
+    incarnation: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of all keys of one instance set.
+
+    Args:
+        prefix: put before every name. With a hash tag such as ``{jobs}:`` all keys of the set
+            lie in one slot of a cluster.
+    """
+
+    prefix: str = ""
+
+    # Sidekiq's data
+
+    @property
+    def queues(self) -> str:
+        """Set of queue names; no expiry."""
+        return f"{self.prefix}queues"
+
+    def queue(self, name: str) -> str:
+        """List of payloads, newest first; the last element runs next. No expiry."""
+        return f"{self.prefix}queue:{name}"
+
+    def queue_name(self, key: str) -> str:
+        """The name of the queue whose list has this key."""
+        return key.removeprefix(self.queue(""))
+
+    @property
+    def schedule(self) -> str:
+        """Sorted set of payloads by due time in float seconds; no expiry."""
+        return f"{self.prefix}schedule"
+
+    @property
+    def retry(self) -> str:
+        """Sorted set of failed payloads by due time in float seconds; no expiry."""
+        return f"{self.prefix}retry"
+
+    @property
+    def dead(self) -> str:
+        """Sorted set of payloads by time of death in float seconds; trimmed by age and size."""
+        return f"{self.prefix}dead"
+
+    @property
+    def paused(self) -> str:
+        """Set of names of paused queues; no expiry."""
+        return f"{self.prefix}paused"
+
+    @property
+    def processes(self) -> str:
+        """Set of identities; an instance leaves on exit, or is swept when its hash is gone."""
+        return f"{self.prefix}processes"
+
+    def process(self, identity: str) -> str:
+        """Hash with the heartbeat of an instance; 60 s. Its absence means death."""
+        return f"{self.prefix}{identity}"
+
+    def work(self, identity: str) -> str:
+        """Hash of running jobs by thread id; 60 s."""
+        return f"{self.prefix}{identity}:work"
+
+    def signals(self, identity: str) -> str:
+        """List of remote commands to an instance; 60 s."""
+        return f"{self.prefix}{identity}-signals"
+
+    @property
+    def process_cleanup(self) -> str:
+        """String that lets one process a minute sweep ``processes``; 60 s."""
+        return f"{self.prefix}process_cleanup"
+
+    def stat(self, name: str, day: str | None = None) -> str:
+        """Counter ``processed`` or ``failed``, in all or of one UTC day (YYYY-MM-DD, 5 years)."""
+        return f"{self.prefix}stat:{name}:{day}" if day else f"{self.prefix}stat:{name}"
+
+    # jobd's own
+
+    @property
+    def privates(self) -> str:
+        """Set of names of private lists; a name leaves after two empty sweeps of a dead owner."""
+        return f"{self.prefix}jobd:privates"
+
+    def private(self, identity: str, processor: str, queue: str) -> str:
+        """List of the jobs that one processor claimed from one queue; empty lists vanish.
+
+        Args:
+            identity: of the instance.
+            processor: ``SLOT.THREAD.INCARNATION``.
+            queue: the name of the queue that the jobs go back to.
+        """
+        return f"{self.prefix}jobd:private:{identity}:{processor}:{queue}"
+
+    def instance(self, identity: str) -> str:
+        """Hash with the state of an instance for jobctl and the dashboard; 60 s."""
+        return f"{self.prefix}jobd:instance:{identity}"
+
+    def parse_private(self, key: str) -> PrivateList | None:
+        """Take the name of a private list apart; None if it is not one of ours."""
+        head = f"{self.prefix}jobd:private:"
+        parts = key.removeprefix(head).split(":", 4)
+        if not key.startswith(head) or len(parts) < 5:
+            return None
+        numbers = parts[3].split(".")
+        if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+            return None
+        slot, thread, incarnation = map(int, numbers)
+        return PrivateList(":".join(parts[:3]), slot, thread, incarnation, parts[4])

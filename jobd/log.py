@@ -1,0 +1,349 @@
+"""What jobd says: one event, one line, one write(2) to standard output.
+
+A line is built by hand and written at once, because ``logging`` costs three times as much as the
+rest of a short job together. What an app writes through ``logging`` or ``print`` comes out in the
+same place: see `capture_logging` and `Log.configure`. A line that cannot be written (a full disk, a
+closed pipe, a dead terminal) is counted and dropped, never an error in a job, and the count is
+told as soon as writing works again.
+
+Not for what a user of the library's client sees: a process that only pushes is never configured.
+
+Source: the fields are those of Sidekiq's lib/sidekiq/logger.rb and job_logger.rb.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Protocol
+
+from jobd.clock import Clock, SystemClock
+from jobd.errors import ConfigError
+from jobd.lines import LEVELS, Format, JobContext, Json, Line, Logfmt, Pretty
+
+
+class Settings(Protocol):
+    """What `configure` needs to know: ``LogSettings`` of the configuration."""
+
+    @property
+    def format(self) -> str:
+        """``auto`` (pretty on a terminal, else logfmt), ``pretty``, ``logfmt`` or ``json``."""
+        ...
+
+    @property
+    def file(self) -> str | None:
+        """Path of the log; None for standard output."""
+        ...
+
+    @property
+    def level(self) -> str:
+        """The least of `LEVELS` that is written."""
+        ...
+
+
+_job: ContextVar[JobContext | None] = ContextVar("jobd.log.job", default=None)
+
+
+class Sink:
+    """A descriptor to which lines are written or dropped, without ever raising.
+
+    The counters are not locked: two threads that drop at once may count one.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.dropped = 0
+        self._is_torn = False
+
+    def write(self, line: bytes) -> bool:
+        """Write all of it, or count it as dropped."""
+        if self._is_torn:  # the disk filled up inside a line; do not glue the next one to it
+            line = b"\n" + line
+        rest = line
+        try:
+            while rest:
+                rest = rest[os.write(self.fd, rest) :]
+        except OSError:  # ENOSPC, EPIPE, EIO, EAGAIN, ...: no log is worth a job
+            self.dropped += 1
+            self._is_torn = self._is_torn or len(rest) < len(line)
+            return False
+        self._is_torn = False
+        return True
+
+
+class Stream(io.RawIOBase):
+    """The raw end of ``sys.stdout``: a full disk costs the lines of a job's print, not the job."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def fileno(self) -> int:
+        """Of the standard stream."""
+        return self._sink.fd
+
+    def isatty(self) -> bool:
+        """Asked anew each time: the log may move from a terminal to a file."""
+        return os.isatty(self._sink.fd)
+
+    def write(self, text: object, /) -> int:
+        """Take all of it, whatever becomes of it."""
+        line = bytes(text)  # type: ignore[call-overload]  # any buffer; typeshed's name is private
+        self._sink.write(line)
+        return len(line)
+
+
+def _text_stream(sink: Sink) -> io.TextIOWrapper:
+    raw = io.BufferedWriter(Stream(sink))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+class Log:
+    """The log of this process and, by fork, of its children.
+
+    Args:
+        fd: where lines go; standard output but in tests.
+        clock: for the time of a line.
+    """
+
+    def __init__(self, fd: int = 1, clock: Clock | None = None) -> None:
+        self.sink = Sink(fd)
+        self.is_color_allowed = True
+        self.pid = os.getpid()
+        self._now_ms = (clock or SystemClock()).now_ms
+        self._second = (0, "")  # one assignment, so that threads see both parts or neither
+        self._path: str | None = None
+        self._threshold = LEVELS["info"]
+        self._format: Format = Logfmt()
+
+    # Settings
+
+    def configure(self, settings: Settings) -> None:
+        """Take over the standard streams and the ``jobd`` loggers of this process.
+
+        Raises:
+            ConfigError: the file cannot be opened.
+        """
+        _fill_standard_fds()
+        if settings.file:
+            try:
+                _point_streams_at(settings.file)
+            except OSError as error:
+                problem = f"log file {settings.file}: {error.strerror} (log.file, or the flag -L)"
+                raise ConfigError([problem]) from error
+        self._path = settings.file
+        self.use(settings)
+        sys.stdout, sys.stderr = _text_stream(self.sink), _text_stream(Sink(2))
+        logging.raiseExceptions = False  # it would print to the same full disk
+        ours = logging.getLogger("jobd")
+        ours.handlers, ours.propagate = [Handler(self)], False
+        ours.setLevel(self._threshold)
+
+    def use(self, settings: Settings) -> None:
+        """Format and level, without touching any stream."""
+        self._threshold = LEVELS[settings.level]
+        match settings.format:
+            case "json":
+                self._format = Json()
+            case "pretty":
+                self._format = Pretty(is_colored=self.is_colored())
+            case "auto" if os.isatty(self.sink.fd):
+                self._format = Pretty(is_colored=self.is_colored())
+            case _:
+                self._format = Logfmt()
+
+    def is_colored(self) -> bool:
+        """Whether colour codes would be seen as colours."""
+        return self.is_color_allowed and os.isatty(self.sink.fd)
+
+    def capture_logging(self) -> None:
+        """Let the app's ``logging`` come out here too, if it has not arranged it otherwise.
+
+        To be called once the app is imported: an app that configures the root logger keeps it.
+        """
+        root = logging.getLogger()
+        if not root.handlers:
+            root.addHandler(Handler(self))
+            root.setLevel(self._threshold)
+
+    def reopen(self) -> None:
+        """Open the log file anew under its name; on failure go on with the old one."""
+        if self._path is None:
+            return
+        try:
+            _point_streams_at(self._path)
+        except OSError as error:
+            self.event(
+                "the log file cannot be reopened; the old one is still written",
+                level="error",
+                file=self._path,
+                reason=error.strerror,
+            )
+
+    def reopen_if_moved(self) -> None:
+        """Reopen when somebody has renamed or removed the file; one stat, for idle moments."""
+        if self._path is None:
+            return
+        here = os.fstat(self.sink.fd)
+        with contextlib.suppress(FileNotFoundError):
+            there = os.stat(self._path)  # noqa: PTH116 - a Path would be built every second
+            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+                return
+        self.reopen()
+
+    def forked(self) -> None:
+        """In a child: its pid, and no drops of its own yet."""
+        self.pid = os.getpid()
+        self.sink.dropped = 0
+
+    # Lines
+
+    def event(
+        self,
+        text: str,
+        /,
+        *,
+        level: str = "info",
+        error: BaseException | None = None,
+        **fields: object,
+    ) -> None:
+        """Write one event; fields that are None are left out."""
+        if LEVELS[level] >= self._threshold:
+            self._write(level, text, fields, _stack(error))
+
+    def job_line(
+        self, text: str, elapsed_s: float | None = None, error: BaseException | None = None
+    ) -> None:
+        """Write ``start``, ``done`` or ``fail`` of the job set by `set_job`."""
+        job = _job.get()
+        if error is not None:
+            reason = traceback.format_exception_only(error)[-1].strip()
+            self.event(text, level="error", elapsed=elapsed_s, reason=reason, error=error)
+        elif job is not None and self._threshold <= 20:
+            elapsed = "" if elapsed_s is None else f"{elapsed_s:.3f}"
+            self._emit(self._format.job(self._stamp(), self.pid, text, job, elapsed))
+
+    def record(self, record: logging.LogRecord) -> None:
+        """Write what came through ``logging``, with its ``extra`` as fields."""
+        fields = {key: value for key, value in vars(record).items() if key not in _RECORD_KEYS}
+        if not record.name.startswith("jobd"):
+            fields["logger"] = record.name
+        stack = _stack(record.exc_info[1]) if record.exc_info else record.exc_text or ""
+        if record.stack_info:
+            stack = f"{stack}\n{record.stack_info}".lstrip()
+        self._write(_level_name(record.levelno), record.getMessage(), fields, stack)
+
+    def _write(self, level: str, text: str, fields: Mapping[str, object], stack: str) -> None:
+        job = _job.get()
+        whole: dict[str, object] = {}
+        if job is not None:
+            whole = {"class": job.name, "jid": job.jid, "queue": job.queue}
+        whole |= {name: value for name, value in fields.items() if value is not None}
+        self._emit(
+            self._format.line(Line(self._stamp(), self.pid, level, text, whole, stack)),
+        )
+
+    def _emit(self, line: str) -> None:
+        sink = self.sink
+        if sink.write(line.encode("utf-8", "backslashreplace")) and sink.dropped:
+            count, sink.dropped = sink.dropped, 0
+            self._write(
+                "warning", "log lines were lost: they could not be written", {"count": count}, ""
+            )
+
+    def _stamp(self) -> str:
+        second, ms = divmod(self._now_ms(), 1000)
+        last, text = self._second
+        if second != last:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, text)
+        return f"{text}.{ms:03d}Z"
+
+
+class Handler(logging.Handler):
+    """The way from ``logging`` into the log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; one that cannot be formatted is named instead of raising in the app."""
+        try:
+            self._log.record(record)
+        except Exception as error:  # noqa: BLE001 - logging's contract: emit never raises
+            self._log.event(
+                "a log message could not be formatted",
+                level="warning",
+                logger=record.name,
+                line=f"{record.pathname}:{record.lineno}",
+                reason=type(error).__name__,
+            )
+
+
+_RECORD_KEYS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
+    "asctime",
+    "message",
+    "taskName",
+}
+
+
+def _level_name(number: int) -> str:
+    """The name of the highest of our levels that is not above ``number``."""
+    return max((n, name) for name, n in LEVELS.items() if n <= max(number, 10))[1]
+
+
+def _stack(error: BaseException | None) -> str:
+    return "" if error is None else "".join(traceback.format_exception(error)).rstrip()
+
+
+def _point_streams_at(path: str) -> None:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o644)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    if fd > 2:
+        os.close(fd)
+
+
+def _fill_standard_fds() -> None:
+    """Open what is closed of 0, 1, 2, or the next socket gets that number, and our lines."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def set_job(jid: str, name: str, queue: str) -> None:
+    """From now on this thread (or task) runs that job."""
+    _job.set(JobContext(jid, name, queue))
+
+
+def clear_job() -> None:
+    """No job runs here any more."""
+    _job.set(None)
+
+
+def forbid_color() -> None:
+    """What NO_COLOR asks for; before `configure`."""
+    _log.is_color_allowed = False
+
+
+_log = Log()
+configure = _log.configure
+is_colored = _log.is_colored
+capture_logging = _log.capture_logging
+reopen = _log.reopen
+reopen_if_moved = _log.reopen_if_moved
+event = _log.event
+job_line = _log.job_line
+os.register_at_fork(after_in_child=_log.forked)

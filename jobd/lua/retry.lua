@@ -1,0 +1,11 @@
+-- Move a failed job to the retry set.
+--
+-- KEYS  1 private list, 2 retry
+-- ARGV  1 job as held, 2 due time in seconds, 3 job as it goes on, 4 "1" if it must still be held
+-- Returns 1 if it was held, else 0
+
+local held = redis.call('LREM', KEYS[1], 1, ARGV[1])
+if held == 1 or ARGV[4] ~= '1' then
+  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
+end
+return held

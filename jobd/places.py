@@ -1,0 +1,36 @@
+"""Where the private store of a directory is: the same answer for jobd, its clients and jobctl.
+
+Only names: nothing is looked up, created or read here.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+STATE_DIRECTORY = ".jobd"
+
+# sun_path of unix(7) has 108 bytes, the last of them for the NUL.
+LONGEST_SOCKET_PATH = 107
+
+
+def state_directory(directory: Path) -> Path:
+    """The folder of the private store of the project in ``directory``."""
+    return Path(os.path.realpath(directory)) / STATE_DIRECTORY
+
+
+def socket_path(directory: Path) -> Path:
+    """The store's Unix socket: in the state directory, or in /tmp if that lies too deep.
+
+    Not in ``tempfile.gettempdir()``: a client with another TMPDIR would look elsewhere.
+    """
+    path = state_directory(directory) / "redis.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path("/tmp") / f"jobd-{os.geteuid()}" / f"{name}.sock"  # noqa: S108 - checked by embedded
+
+
+def embedded_url(directory: Path) -> str:
+    """The URL under which everybody reaches the store of ``directory``."""
+    return f"unix://{quote(str(socket_path(directory)))}?db=0"

@@ -1,0 +1,205 @@
+"""The heartbeat: the whole instance as one Sidekiq process, and as jobd's own hash.
+
+Everything is read from the scoreboard, so a job that keeps the GIL cannot make its instance look
+dead. Source: Sidekiq's lib/sidekiq/launcher.rb; the fields are those of 8.1 (and ``concurrency``
+inside ``info``, where 6.x and 7.x look for it).
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psutil
+
+from jobd._version import __version__
+from jobd.clock import Clock
+from jobd.config import Config
+from jobd.poller.proof import proof_of_this_host, start_ticks
+from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
+from jobd.store import Beat, Pulse, Store
+
+_POLLER_SLOT: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Who an instance is.
+
+    Attributes:
+        identity: ``HOST:PID:NONCE``, with the master's pid.
+        started_s: epoch seconds.
+    """
+
+    identity: str
+    host: str
+    master_pid: int
+    started_s: float
+
+
+class Heartbeat:
+    """Publishes the instance.
+
+    Args:
+        store: over the poller's connection.
+        instance: who it is.
+        config: for what it says of itself.
+        scoreboard: what its workers do.
+        slot: the poller's own, which remembers what has been counted already.
+        clock: both clocks.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        instance: Instance,
+        config: Config,
+        *,
+        scoreboard: Scoreboard,
+        slot: SlotWriter,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._instance = instance
+        self._scoreboard = scoreboard
+        self._slot = slot
+        self._clock = clock
+        self._workers = config.worker_count
+        self._info = json.dumps(_info(instance, config), separators=(",", ":"))
+        self._proof: dict[str, str | bytes | int | float] = {
+            **proof_of_this_host(),
+            "start_ticks": start_ticks(instance.master_pid) or 0,
+        }
+
+    def beat(self) -> Beat:
+        """Publish once; returns the server's answer. Counters that it took are not sent again."""
+        slots = range(1, self._workers + 1)
+        states = {slot: self._scoreboard.read(slot) for slot in slots}
+        processed = sum(state.processed for state in states.values())
+        failed = sum(state.failed for state in states.values())
+        counted = self._scoreboard.read(_POLLER_SLOT)
+        pulse = Pulse(
+            work=self._work(states),
+            process=self._process(states),
+            instance=self._detail(states),
+            processed=max(processed - counted.processed, 0),
+            failed=max(failed - counted.failed, 0),
+            day=time.strftime("%Y-%m-%d", time.gmtime(self._clock.now_ms() / 1000)),
+        )
+        beat = self._store.beat(self._instance.identity, pulse)
+        self._slot.set_counts(processed, failed)
+        return beat
+
+    def _work(self, states: dict[int, SlotState]) -> dict[str, bytes]:
+        busy = {slot: state for slot, state in states.items() if state.is_busy}
+        raws = self._store.running(self._instance.identity, busy)
+        return {
+            f"{slot}.0.{state.incarnation}": json.dumps(
+                {
+                    "queue": state.queue,
+                    "payload": raws.get(slot) or _outline(state),
+                    "run_at": int(state.started),
+                },
+                ensure_ascii=False,
+            ).encode("utf-8", "surrogateescape")
+            for slot, state in busy.items()
+        }
+
+    def _process(self, states: dict[int, SlotState]) -> dict[str, str | bytes | int | float]:
+        began = self._clock.monotonic()
+        self._store.ping()
+        rtt_us = int((self._clock.monotonic() - began) * 1e6)
+        pids = [self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)]
+        return {
+            "info": self._info,
+            "concurrency": self._workers,
+            "busy": sum(state.is_busy for state in states.values()),
+            "beat": self._clock.now_ms() / 1000,
+            "rtt_us": rtt_us,
+            "quiet": "false" if self._state is InstanceState.RUNNING else "true",
+            "rss": sum(map(_rss_kb, pids)),
+        }
+
+    @property
+    def _state(self) -> InstanceState:
+        return self._scoreboard.instance_state
+
+    def _detail(self, states: dict[int, SlotState]) -> dict[str, str | bytes | int | float]:
+        workers = [self._worker(slot, state) for slot, state in states.items()]
+        return {
+            "state": self._state.name.lower(),
+            "version": __version__,
+            "host": self._instance.host,
+            "pid": self._instance.master_pid,
+            "poller_pid": os.getpid(),
+            "started_at": self._instance.started_s,
+            "generation": 1,
+            **self._proof,
+            "workers": json.dumps(workers, separators=(",", ":")),
+        }
+
+    def _worker(self, slot: int, state: SlotState) -> dict[str, Any]:
+        seat = self._scoreboard.read_assignment(slot)
+        is_there = seat.state not in {State.EMPTY, State.DEAD, State.WAITING}
+        return {
+            "slot": slot,
+            "pid": seat.pid,
+            "incarnation": seat.incarnation,
+            "start_ticks": start_ticks(seat.pid) if is_there else None,
+            "state": (state.state if is_there else seat.state).name.lower(),
+            "since": seat.spawned,
+            "rss_kb": _rss_kb(seat.pid) if is_there else 0,
+            "processed": state.processed,
+            "failed": state.failed,
+            "restarts": seat.restarts,
+            "last_exit": seat.last_exit,
+            "class": state.name if state.is_busy else None,
+            "jid": state.jid if state.is_busy else None,
+            "run_at": state.started if state.is_busy else None,
+        }
+
+
+def _info(instance: Instance, config: Config) -> dict[str, Any]:
+    capsules: dict[str, dict[str, Any]] = {
+        capsule.name: {
+            "concurrency": capsule.concurrency,
+            "mode": capsule.mode,
+            "weights": {queue.name: queue.weight for queue in capsule.queues},
+        }
+        for capsule in config.capsules
+    }
+    names = [name for capsule in capsules.values() for name in capsule["weights"]]
+    return {
+        "hostname": instance.host,
+        "started_at": instance.started_s,
+        "pid": instance.master_pid,
+        "tag": config.tag,
+        "concurrency": config.worker_count,
+        "capsules": capsules,
+        "queues": list(dict.fromkeys(names)),
+        "weights": [capsule["weights"] for capsule in capsules.values()],
+        "labels": list(config.labels),
+        "identity": instance.identity,
+        "version": __version__,
+        "embedded": False,
+    }
+
+
+def _outline(state: SlotState) -> str:
+    """What can be told of a running job whose payload lies nowhere (``fetch: basic``)."""
+    known: dict[str, Sequence[object] | str] = {
+        "class": state.name,
+        "jid": state.jid,
+        "queue": state.queue,
+        "args": [],
+    }
+    return json.dumps(known)
+
+
+def _rss_kb(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss) // 1024
+    except (psutil.Error, ValueError):
+        return 0

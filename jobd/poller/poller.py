@@ -1,0 +1,297 @@
+"""The poller's loop: promote, beat, recover, obey.
+
+Each duty has its own time. When Redis is away all of them wait together, with backoff, and the
+outage and its end are told once for the whole instance. Every duty can be repeated after an error,
+and a poller that is killed at any instruction is simply replaced.
+"""
+
+import faulthandler
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from jobd import log, signals
+from jobd.clock import Clock
+from jobd.connection import Backoff
+from jobd.errors import RedisError
+from jobd.poller.heartbeat import Heartbeat
+from jobd.poller.promotion import Promoter
+from jobd.poller.proof import start_ticks
+from jobd.poller.recovery import Death, Recovery
+from jobd.scoreboard import InstanceState, Scoreboard, SlotWriter, State
+from jobd.store import Store
+from jobd.wait import wait_readable
+
+_BEAT_EVERY_S: Final = 10.0
+_SWEEP_EVERY_S: Final = 10.0
+_COUNT_EVERY_S: Final = 10.0
+_CLOCKS_APART_S: Final = 1.0
+_LAST_TRIES: Final = 3
+_STANDARD_OUTPUT: Final = 1
+_COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
+
+HEEDED: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGTTIN, signal.SIGUSR1})
+IGNORED: Final = frozenset(
+    {
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGTSTP,
+        signal.SIGUSR2,
+        signal.SIGTTOU,
+        signal.SIGWINCH,
+        signal.SIGPIPE,
+    }
+)
+
+
+class Master(Protocol):
+    """The poller's end of its pipe to the master."""
+
+    def fileno(self) -> int:
+        """Readable when a message has come, or when the master is gone."""
+        ...
+
+    def is_cut(self) -> bool:
+        """Whether the master is gone."""
+        ...
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Tell the master."""
+        ...
+
+    def receive(self) -> Sequence[Mapping[str, Any]]:
+        """What the master told since the last call."""
+        ...
+
+
+@dataclass(slots=True)
+class Duty:
+    """Something to do again and again."""
+
+    run: Callable[[], float]
+    """Does it, and returns the seconds until the next time."""
+    due: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a poller stands.
+
+    Attributes:
+        identity: of its instance.
+        workers: how many the instance has.
+        slot: where the poller shows that it lives.
+        orphan_s: how long the workers of a dead master may still need.
+    """
+
+    identity: str
+    workers: int
+    slot: SlotWriter
+    orphan_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a poller does."""
+
+    promoter: Promoter
+    heartbeat: Heartbeat
+    recovery: Recovery
+
+
+class Poller:
+    """Serves one instance.
+
+    Args:
+        store: over a connection of its own.
+        place: where it stands.
+        master: the pipe to the master.
+        services: what it does.
+        scoreboard: for the state of the instance, and for whether workers still live.
+        clock: both clocks.
+        backoff: between tries while Redis is away.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        place: Place,
+        *,
+        master: Master,
+        services: Services,
+        scoreboard: Scoreboard,
+        clock: Clock,
+        backoff: Backoff,
+    ) -> None:
+        self._store = store
+        self._place = place
+        self._slot = place.slot
+        self._master = master
+        self._promoter = services.promoter
+        self._heartbeat = services.heartbeat
+        self._recovery = services.recovery
+        self._scoreboard = scoreboard
+        self._clock = clock
+        self._backoff = backoff
+        self._inbox = signals.SignalInbox(HEEDED)
+        self._instances = 1
+        self._state = InstanceState.RUNNING
+        self._orphaned_at: float | None = None
+        self._unreachable_since: float | None = None
+        self._are_clocks_apart = False
+        self._must_stop = False
+        self._deaths: list[Mapping[str, Any]] = []
+        self._beat = Duty(self._beat_once)
+        self._recovering = Duty(self._recover)
+        self._duties = (
+            self._beat,
+            self._recovering,
+            Duty(self._promote),
+            Duty(self._sweep),
+            Duty(self._count),
+        )
+
+    def open(self) -> None:
+        """Install the handlers."""
+        signals.ignore(IGNORED)
+        self._inbox.open()
+        faulthandler.register(signal.SIGTTIN, file=_STANDARD_OUTPUT, all_threads=True, chain=True)
+
+    def run(self) -> None:
+        """Serve until asked to stop; then return what killed workers held, and leave."""
+        self._slot.set_state(State.IDLE)
+        while not self._must_stop:
+            wait_s = self._step()
+            wait_readable((self._inbox, self._master), wait_s)
+            self._look()
+        self._leave()
+
+    def _step(self) -> float:
+        """Do what is due; returns the seconds until something else is."""
+        self._slot.beat()
+        try:
+            for duty in self._duties:
+                if duty.due <= self._clock.monotonic():
+                    duty.due = self._clock.monotonic() + duty.run()
+        except RedisError as error:
+            return self._wait_for_redis(error)
+        self._redis_is_back()
+        soonest = min(duty.due for duty in self._duties)
+        return min(max(soonest - self._clock.monotonic(), 0.0), 1.0)
+
+    # What comes from outside
+
+    def _look(self) -> None:
+        arrived = self._inbox.take()
+        if signal.SIGUSR1 in arrived:
+            log.reopen()
+        self._read_messages()
+        if self._scoreboard.instance_state is not self._state:
+            self._state = self._scoreboard.instance_state
+            self._beat.due = 0.0
+        is_cut = self._master.is_cut()
+        if is_cut and self._orphaned_at is None:
+            log.event("the master is gone; waiting for its workers", level="error")
+            self._orphaned_at = self._clock.monotonic()
+        if is_cut:
+            # The kernel sends TERM when the master dies, and the workers drain on their own.
+            self._must_stop = not self._must_wait_for_workers()
+        elif arrived & {signal.SIGTERM, signal.SIGQUIT}:
+            self._must_stop = True
+
+    def _must_wait_for_workers(self) -> bool:
+        waited_s = self._clock.monotonic() - (self._orphaned_at or 0.0)
+        living = (self._scoreboard.read(slot) for slot in range(1, self._place.workers + 1))
+        return waited_s < self._place.orphan_s and any(start_ticks(state.pid) for state in living)
+
+    def _read_messages(self) -> None:
+        for message in self._master.receive():
+            if message.get("type") == "died":
+                self._deaths.append(message)
+                self._recovering.due = 0.0
+
+    # Duties
+
+    def _beat_once(self) -> float:
+        before_ms = self._clock.now_ms()
+        beat = self._heartbeat.beat()
+        local_s = (before_ms + self._clock.now_ms()) / 2000
+        self._compare_clocks(beat.now_s - local_s)
+        if beat.command is not None:
+            self._obey(beat.command)
+        return _BEAT_EVERY_S
+
+    def _compare_clocks(self, offset_s: float) -> None:
+        self._scoreboard.set_clock_offset(offset_s)
+        are_apart = abs(offset_s) > _CLOCKS_APART_S
+        if are_apart and not self._are_clocks_apart:
+            log.event(
+                "this host's clock differs from the server's; due times follow the server's",
+                level="warning",
+                seconds=offset_s,
+            )
+        self._are_clocks_apart = are_apart
+
+    def _obey(self, command: str) -> None:
+        if command in _COMMANDS:
+            log.event("remote command", command=command)
+            self._master.send({"type": "remote", "signal": command})
+        else:
+            log.event("remote command refused", level="warning", command=command)
+
+    def _recover(self) -> float:
+        while self._deaths:
+            message = self._deaths[0]
+            slot, incarnation = message["slot"], message["incarnation"]
+            death = Death(message["reason"], message["jid"], tuple(message["finished"]))
+            self._recovery.recover_worker(slot, incarnation, death)
+            self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
+            self._deaths.pop(0)
+        return float("inf")
+
+    def _promote(self) -> float:
+        if not self._store.live([self._place.identity])[self._place.identity]:
+            # Somebody flushed the database: be back in the registry before a sweep misses us.
+            self._beat.due = 0.0
+        return self._promoter.step(self._instances)
+
+    def _sweep(self) -> float:
+        self._recovery.sweep()
+        self._store.sweep_processes()
+        return _SWEEP_EVERY_S
+
+    def _count(self) -> float:
+        self._instances = max(self._store.count_processes(), 1)
+        return _COUNT_EVERY_S
+
+    # Redis away
+
+    def _wait_for_redis(self, error: RedisError) -> float:
+        if self._unreachable_since is None:
+            self._unreachable_since = self._clock.monotonic()
+            log.event(f"{error}; waiting for it", level="error")
+        return self._backoff.next_s()
+
+    def _redis_is_back(self) -> None:
+        if self._unreachable_since is not None:
+            away_s = self._clock.monotonic() - self._unreachable_since
+            self._unreachable_since = None
+            self._backoff.reset()
+            log.event("Redis answers again", away=away_s)
+
+    # The end
+
+    def _leave(self) -> None:
+        self._slot.set_state(State.STOPPING)
+        for _ in range(_LAST_TRIES):
+            try:
+                self._read_messages()
+                self._recover()
+                self._recovery.sweep_own()
+                self._heartbeat.beat()
+                self._store.leave(self._place.identity)
+            except RedisError as error:
+                log.event("could not leave cleanly", level="warning", reason=str(error))
+            else:
+                return

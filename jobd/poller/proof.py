@@ -1,0 +1,70 @@
+"""Proving on this host that a process of another instance is dead.
+
+A pid alone proves nothing: it may be used again, or belong to another container. The boot, the pid
+namespace and the start time of the process together name one process for ever.
+
+Source: proc(5), field 22 of /proc/PID/stat; pid_namespaces(7).
+"""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jobd.keys import PrivateList
+from jobd.store import Store
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
+
+
+def proof_of_this_host() -> dict[str, str]:
+    """What tells this boot of this machine, and this pid namespace, from all others."""
+    return {
+        "boot_id": _BOOT_ID.read_text().strip(),
+        "pid_namespace": str(_PID_NAMESPACE.readlink()),
+    }
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since the boot; None if there is no such process."""
+    with contextlib.suppress(OSError, ValueError):
+        # The command's name may hold spaces and parentheses: count from its last one.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # A zombie has ended, whether or not its parent knows.
+        return None if fields[0] in {"Z", "X"} else int(fields[19])
+    return None
+
+
+class HostWitness:
+    """Looks at what other instances of this host said of their processes.
+
+    Args:
+        store: over the poller's connection.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._here = proof_of_this_host()
+
+    def is_dead(self, private: PrivateList) -> bool:
+        """Whether master and worker of a private list lived here and are both gone.
+
+        A worker that the last heartbeat did not name yet is not proved dead: it may live.
+        """
+        told = self._store.instance(private.identity)
+        if any(told.get(name) != value for name, value in self._here.items()):
+            return False
+        if _is_alive(told.get("pid"), told.get("start_ticks")):
+            return False
+        workers: list[dict[str, Any]] = json.loads(told.get("workers", "[]"))
+        return any(
+            worker["slot"] == private.slot
+            and worker["incarnation"] == private.incarnation
+            and not _is_alive(worker["pid"], worker["start_ticks"])
+            for worker in workers
+        )
+
+
+def _is_alive(pid: str | int | None, ticks: str | int | None) -> bool:
+    return pid is not None and ticks is not None and start_ticks(int(pid)) == int(ticks)

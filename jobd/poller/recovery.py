@@ -1,0 +1,174 @@
+"""Returning what dead workers and dead instances held.
+
+A private list belongs to one processor of one incarnation of one instance, so its name alone says
+whose death frees it. A worker's death is known at once, from the master; an instance's when its
+heartbeat ran out, or earlier by proof on the same host. No running time is ever a reason.
+
+Only the job that was running when its worker died is charged with that death. It is counted in the
+payload, and a worker that claims it for the fourth time buries it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from jobd import faults, log
+from jobd.clock import Clock
+from jobd.errors import MalformedPayload
+from jobd.keys import PrivateList
+from jobd.payload import decode, encode
+from jobd.scoreboard import NO_JID, Scoreboard, fingerprint
+from jobd.store import Store
+
+_PAGE: Final = 100
+_EMPTY_SWEEPS: Final = 2
+_MISSING_FOR_S: Final = 5.0
+"""A heartbeat that a FLUSHALL took away is back within a second; a dead one is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What is known of a worker's death.
+
+    Attributes:
+        reason: ``SIGKILL``, ``exit 3``, ...
+        jid: of the job that was running; empty if none was, None if nobody knows.
+        finished: fingerprints of jobs that were done and perhaps not acknowledged.
+    """
+
+    reason: str
+    jid: str | None = None
+    finished: tuple[str, ...] = ()
+
+    def is_of(self, jid: str, held: int) -> bool:
+        """Whether a job, one of ``held`` in its list, was running when the worker died."""
+        return held == 1 if self.jid is None else jid == self.jid
+
+
+class Witness(Protocol):
+    """Tells of other instances on this host whether they can be proved dead."""
+
+    def is_dead(self, private: PrivateList) -> bool:
+        """Whether the owner of a private list of another instance is dead beyond doubt."""
+        ...
+
+
+class Recovery:
+    """Sweeps private lists.
+
+    Args:
+        store: over the poller's connection.
+        identity: of this instance.
+        queues: every queue that this instance serves.
+        scoreboard: who lives in this instance.
+        witness: proves deaths on this host.
+        clock: for how long a heartbeat has been missing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        identity: str,
+        queues: Sequence[str],
+        *,
+        scoreboard: Scoreboard,
+        witness: Witness,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._identity = identity
+        self._queues = queues
+        self._scoreboard = scoreboard
+        self._witness = witness
+        self._clock = clock
+        self._empty_sweeps: dict[str, int] = {}
+        self._missing_since: dict[str, float] = {}
+
+    def recover_worker(self, slot: int, incarnation: int, death: Death) -> None:
+        """Return what a dead worker of this instance held."""
+        processor = f"{slot}.0.{incarnation}"
+        for queue in self._queues:
+            key = self._store.keys.private(self._identity, processor, queue)
+            self._return(key, queue, death)
+
+    def sweep(self) -> None:
+        """Return what lies in private lists whose owner is dead; forget lists that stay empty."""
+        names = self._store.private_lists()
+        parsed = {name: self._store.keys.parse_private(name) for name in names}
+        lists = {name: private for name, private in parsed.items() if private is not None}
+        dead = self._dead_instances({private.identity for private in lists.values()})
+        for name, private in lists.items():
+            if private.identity in dead or self._is_dead(private):
+                self._sweep_list(name, private)
+        self._empty_sweeps = {name: n for name, n in self._empty_sweeps.items() if name in lists}
+
+    def sweep_own(self) -> None:
+        """At the very end, when no worker is left: return everything that this instance held."""
+        for name in self._store.private_lists():
+            private = self._store.keys.parse_private(name)
+            if private is not None and private.identity == self._identity:
+                self._return(name, private.queue, None)
+                self._store.forget(name)
+
+    def _dead_instances(self, identities: set[str]) -> set[str]:
+        others = sorted(identities - {self._identity})
+        live = self._store.live(others) if others else {}
+        now = self._clock.monotonic()
+        missing = {identity for identity in others if not live[identity]}
+        self._missing_since = {i: self._missing_since.get(i, now) for i in missing}
+        return {i for i in missing if now - self._missing_since[i] >= _MISSING_FOR_S}
+
+    def _is_dead(self, private: PrivateList) -> bool:
+        if private.identity != self._identity:
+            return self._witness.is_dead(private)
+        # A later incarnation than the master has noted is one that it is just forking.
+        current = self._scoreboard.read_assignment(private.slot)
+        has_successor = private.incarnation < current.incarnation
+        return has_successor or (private.incarnation == current.incarnation and not current.pid)
+
+    def _sweep_list(self, name: str, private: PrivateList) -> None:
+        # A worker of our own is charged where its death is told; what is found here came later.
+        death = None if private.identity == self._identity else Death("its instance died")
+        if self._return(name, private.queue, death):
+            self._empty_sweeps.pop(name, None)
+            return
+        # A BLMOVE that was waiting when its owner died may still fill the list: look twice.
+        sweeps = self._empty_sweeps[name] = self._empty_sweeps.get(name, 0) + 1
+        if sweeps >= _EMPTY_SWEEPS:
+            self._store.forget(name)
+
+    def _return(self, key: str, queue: str, death: Death | None) -> int:
+        """Empty a private list into its queue; O(jobs held)."""
+        returned = 0
+        while raws := self._store.held(key, _PAGE):
+            faults.point("returning")
+            pairs = [(raw, self._as_it_goes_back(raw, death, len(raws))) for raw in raws]
+            done = [raw for raw, back in pairs if back is None]
+            for raw in done:
+                self._store.acknowledge(key, raw)
+            going = [(raw, back) for raw, back in pairs if back is not None]
+            if going:
+                self._store.give_back(key, queue, going)
+            returned += len(going)
+        if returned:
+            reason = death.reason if death else None
+            log.event("jobs recovered", level="warning", queue=queue, jobs=returned, reason=reason)
+        return returned
+
+    def _as_it_goes_back(self, raw: bytes, death: Death | None, held: int) -> bytes | None:
+        """The payload as it is queued again; None if the job was done."""
+        if death is None:
+            return raw
+        try:
+            payload: dict[str, Any] = decode(raw)
+        except MalformedPayload:
+            return raw
+        jid = str(payload.get("jid") or NO_JID)
+        if fingerprint(raw) in death.finished:
+            return None
+        if not death.is_of(jid, held):
+            return raw
+        recovered = payload.get("recovered")
+        payload["recovered"] = (recovered if isinstance(recovered, int) else 0) + 1
+        payload["recovered_reason"] = death.reason
+        return encode(payload)

@@ -1,0 +1,416 @@
+"""Every change of a job's state in Redis; the list of methods is the state machine.
+
+Each move is one atomic step on the server, so a job is always in exactly one place: its queue, a
+private list, ``schedule``, ``retry`` or ``dead``. The scripts stand in ``lua/``, one a file, and
+their headers document them. Every script that drains starts with a removal, after which the rest
+may run on a server that is at its ``maxmemory``.
+
+Payloads travel as bytes and are never parsed on the server: its JSON turns ``[]`` into ``{}`` and
+rounds large integers.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final, NamedTuple, Protocol
+
+from jobd.connection import Argument, Command, Reply, ScriptMissing
+from jobd.keys import Keys
+from jobd.scoreboard import SlotState
+
+HEARTBEAT_LIFE_S: Final = 60
+_DAY_COUNTER_LIFE_S: Final = 157_680_000  # five years, as Sidekiq
+
+
+class Redis(Protocol):
+    """What the store needs of a connection or a pool."""
+
+    def call(self, *command: Argument) -> Reply:
+        """Send one command, return its reply."""
+        ...
+
+    def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send several commands at once, return their replies."""
+        ...
+
+
+class Script:
+    """One Lua file and the name that the server gives it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = resources.files("jobd").joinpath("lua", f"{name}.lua").read_bytes()
+        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+
+
+_CLAIM, _CONFIRM, _GIVE_BACK, _RETRY, _BURY, _DUE, _PROMOTE, _BURY_DUE, _FORGET, _BEAT, _RENEW = (
+    map(
+        Script,
+        (
+            "claim",
+            "confirm",
+            "give_back",
+            "retry",
+            "bury",
+            "due",
+            "promote",
+            "bury_due",
+            "forget",
+            "beat",
+            "renew",
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A processor as the store knows it: its queues and, in step, its private lists."""
+
+    queues: tuple[str, ...]
+    privates: tuple[str, ...]
+    constant: tuple[str, ...]  # what every claim starts with
+
+    @classmethod
+    def of(cls, keys: Keys, identity: str, processor: str, queues: Sequence[str]) -> "Holder":
+        """Build the holder of a processor ``SLOT.THREAD.INCARNATION`` of an instance."""
+        privates = tuple(keys.private(identity, processor, queue) for queue in queues)
+        lists = (*(keys.queue(queue) for queue in queues), *privates)
+        head = (str(2 + len(lists)), keys.privates, keys.paused)
+        return cls(tuple(queues), privates, (*head, *lists, *queues))
+
+
+class Held(NamedTuple):
+    """A claimed job: which of the holder's queues it came from, and its bytes."""
+
+    queue: int
+    raw: bytes
+
+
+class Claimed(NamedTuple):
+    """What a claim brought.
+
+    Attributes:
+        lost: how many of the acknowledged jobs were not held any more: somebody recovered them.
+        paused: indexes of queues that were passed over.
+    """
+
+    lost: int
+    jobs: tuple[Held, ...]
+    paused: frozenset[int]
+
+
+class Due(NamedTuple):
+    """What is due in a sorted set.
+
+    Attributes:
+        now_s: the server's clock, epoch seconds.
+        next_s: the earliest score of the set, due or not; None if the set is empty.
+    """
+
+    now_s: float
+    next_s: float | None
+    raws: tuple[bytes, ...]
+
+
+class Promotion(NamedTuple):
+    """A due job: as it stands in the set, and where and how it goes on."""
+
+    held: bytes
+    queue: str
+    raw: bytes
+
+
+class Beat(NamedTuple):
+    """The server's answer to a heartbeat."""
+
+    known: bool
+    command: str | None
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What a heartbeat tells: the fields of three hashes, and what was counted since the last."""
+
+    work: Mapping[str, bytes]
+    process: Mapping[str, str | bytes | int | float]
+    instance: Mapping[str, str | bytes | int | float]
+    processed: int
+    failed: int
+    day: str
+
+
+class Store:
+    """The states of jobs, and the moves between them.
+
+    Args:
+        redis: a connection, or a pool that threads share.
+        keys: the names of the keys.
+
+    Every method raises ``RedisUnavailable`` when the server could not be reached or its reply was
+    lost, ``RedisFull`` or ``RedisRejected`` when it refused.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self.keys = keys
+
+    # Of clients
+
+    def push(self, batches: Mapping[str, Sequence[bytes]]) -> None:
+        """Queue payloads; the first of each sequence runs first. Not idempotent: never resent."""
+        commands: list[Command] = [("SADD", self.keys.queues, *batches)]
+        commands += [("LPUSH", self.keys.queue(name), *raws) for name, raws in batches.items()]
+        self._redis.pipeline(commands)
+
+    def schedule(self, entries: Iterable[tuple[float, bytes]]) -> None:
+        """Keep payloads until their time, in epoch seconds."""
+        pairs = [part for at_s, raw in entries for part in (_score(at_s), raw)]
+        self._redis.call("ZADD", self.keys.schedule, *pairs)
+
+    # Of workers who claim
+
+    def claim(
+        self, holder: Holder, *, done: Sequence[Held], order: Sequence[int], limit: int = 1
+    ) -> Claimed:
+        """Acknowledge what is done and take up to ``limit`` jobs. May be sent again after an error.
+
+        Args:
+            holder: whose private lists to use.
+            done: finished jobs, acknowledged by value.
+            order: indexes of the holder's queues in the order in which to look.
+            limit: how many jobs to take at the most; more are returned if more are held already.
+        """
+        finished = [part for held in done for part in (held.queue + 1, held.raw)]
+        reply = self._run(
+            _CLAIM, *holder.constant, limit, len(done), *finished, *(i + 1 for i in order)
+        )
+        lost, flat, paused = reply
+        jobs = tuple(Held(flat[i] - 1, flat[i + 1]) for i in range(0, len(flat), 2))
+        return Claimed(lost, jobs, frozenset(i - 1 for i in paused))
+
+    def blocking_claim(self, holder: Holder, queue: int, timeout_s: float) -> Command:
+        """The command that waits for a job of one queue; its reply is the job, or None.
+
+        A job got this way must be confirmed before it runs.
+        """
+        source, target = self.keys.queue(holder.queues[queue]), holder.privates[queue]
+        return ("BLMOVE", source, target, "RIGHT", "LEFT", timeout_s)
+
+    def confirm(self, holder: Holder, queue: int) -> bool:
+        """Make a job that came by a blocking claim recoverable; False if its queue is paused."""
+        private, name = holder.privates[queue], holder.queues[queue]
+        return not self._run(_CONFIRM, 3, self.keys.privates, self.keys.paused, private, name)
+
+    def at_most_once_claim(self, queues: Sequence[str], timeout_s: float) -> Command:
+        """The command that takes a job off its queue and keeps it nowhere (``fetch: basic``).
+
+        Its reply is the queue's key and the job, or None.
+        """
+        return ("BRPOP", *(self.keys.queue(name) for name in queues), timeout_s)
+
+    def unblock(self, client_ids: Sequence[int]) -> None:
+        """Have blocking claims of other connections answered now; those not blocked stay so."""
+        self._redis.pipeline([("CLIENT", "UNBLOCK", number) for number in client_ids])
+
+    def paused_queues(self) -> frozenset[str]:
+        """Names of the queues that nobody may take jobs from."""
+        return frozenset(name.decode() for name in self._redis.call("SMEMBERS", self.keys.paused))
+
+    # Of workers who settle; each tells whether the job was still held
+
+    def acknowledge(self, private: str, raw: bytes) -> bool:
+        """The job is done."""
+        return bool(self._redis.call("LREM", private, 1, raw))
+
+    def retry(self, private: str | None, raw: bytes, again: bytes, at_s: float) -> bool:
+        """The job failed and runs again at that time, with the payload ``again``.
+
+        Args:
+            private: the list that holds it; None if it is held nowhere (``fetch: basic``).
+            raw: as it was claimed.
+            again: as it goes on.
+            at_s: epoch seconds.
+        """
+        keys = (private or self._nowhere, self.keys.retry)
+        return bool(self._run(_RETRY, 2, *keys, raw, _score(at_s), again, _flag(private)))
+
+    def bury(
+        self,
+        private: str | None,
+        raw: bytes,
+        grave: bytes,
+        *,
+        now_s: float,
+        max_jobs: int,
+        timeout_s: float,
+    ) -> bool:
+        """The job died; it goes to the dead set, which keeps ``max_jobs`` for ``timeout_s``."""
+        keys = (private or self._nowhere, self.keys.dead)
+        scores = (_score(now_s), grave, _flag(private), _score(now_s - timeout_s), max_jobs)
+        return bool(self._run(_BURY, 2, *keys, raw, *scores))
+
+    def give_back(self, private: str, queue: str, jobs: Sequence[tuple[bytes, bytes]]) -> int:
+        """Claimed jobs go back to the end of their queue that runs next; the last one runs first.
+
+        Args:
+            private: the list that holds them.
+            queue: the name of their queue.
+            jobs: each as it is held and as it goes back.
+
+        Returns:
+            How many were held.
+        """
+        pairs = [part for pair in jobs for part in pair]
+        keys = (private, self.keys.queue(queue), self.keys.queues)
+        return int(self._run(_GIVE_BACK, 3, *keys, queue, *pairs))
+
+    def requeue(self, queue: str, raw: bytes) -> None:
+        """A job that is held nowhere (``fetch: basic``) goes back to run next."""
+        self._redis.call("RPUSH", self.keys.queue(queue), raw)
+
+    # Of pollers who promote
+
+    def due(self, zset: str, *, limit: int, offset: int = 0) -> Due:
+        """What is due in a sorted set by the server's clock, the first ``offset`` passed over."""
+        now, first, raws = self._run(_DUE, 1, zset, limit, offset)
+        return Due(float(now), float(first) if first else None, tuple(raws))
+
+    def promote(self, zset: str, promotions: Sequence[Promotion]) -> int:
+        """Queue those that are still in the set; returns how many were."""
+        queues = [self.keys.queue(promotion.queue) for promotion in promotions]
+        moves = [part for p in promotions for part in (p.held, p.queue, p.raw)]
+        count = 2 + len(queues)
+        return int(self._run(_PROMOTE, count, zset, self.keys.queues, *queues, *moves))
+
+    def bury_due(self, zset: str, raw: bytes, now_s: float) -> bool:
+        """A due member is no job: to the dead set with it. False if somebody else did so."""
+        return bool(self._run(_BURY_DUE, 2, zset, self.keys.dead, raw, _score(now_s)))
+
+    # Of pollers who recover
+
+    def private_lists(self) -> list[str]:
+        """The names of all private lists that may hold something."""
+        return [name.decode() for name in self._redis.call("SMEMBERS", self.keys.privates)]
+
+    def held(self, private: str, limit: int) -> list[bytes]:
+        """Jobs of a private list, newest claim first; the oldest ``limit`` of them."""
+        return list(self._redis.call("LRANGE", private, -limit, -1))
+
+    def forget(self, private: str) -> bool:
+        """Strike an empty private list of a dead owner from the register."""
+        return bool(self._run(_FORGET, 2, self.keys.privates, private))
+
+    def live(self, identities: Sequence[str]) -> dict[str, bool]:
+        """Which of these instances have a heartbeat."""
+        names = [("EXISTS", self.keys.instance(identity)) for identity in identities]
+        return dict(zip(identities, map(bool, self._redis.pipeline(names)), strict=True))
+
+    def instance(self, identity: str) -> dict[str, str]:
+        """What an instance last said of itself; empty if it has no heartbeat."""
+        flat = self._redis.call("HGETALL", self.keys.instance(identity))
+        texts = [part.decode() for part in flat]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    # Of instances
+
+    def ping(self) -> None:
+        """One round trip, to be timed."""
+        self._redis.call("PING")
+
+    def running(self, identity: str, busy: Mapping[int, SlotState]) -> dict[int, str]:
+        """The payloads of running jobs by slot, where a private list holds them."""
+        names = {
+            slot: self.keys.private(identity, f"{slot}.0.{state.incarnation}", state.queue)
+            for slot, state in busy.items()
+        }
+        commands = [("LINDEX", name, -1) for name in names.values()]
+        replies = self._redis.pipeline(commands) if commands else []
+        found = zip(names, replies, strict=True)
+        return {
+            slot: raw.decode(errors="surrogateescape") for slot, raw in found if raw is not None
+        }
+
+    def beat(self, identity: str, pulse: Pulse) -> Beat:
+        """Say that the instance lives, and what it does; take one remote command."""
+        keys = self.keys
+        names = (
+            keys.work(identity),
+            keys.process(identity),
+            keys.instance(identity),
+            keys.processes,
+            keys.signals(identity),
+            *(
+                keys.stat(name, day)
+                for name in ("processed", "failed")
+                for day in (None, pulse.day)
+            ),
+        )
+        work, process, instance = map(_flatten, (pulse.work, pulse.process, pulse.instance))
+        counts = (pulse.processed, pulse.failed, _DAY_COUNTER_LIFE_S)
+        sizes = (len(work), len(process))
+        head = (identity, HEARTBEAT_LIFE_S, *counts, *sizes)
+        reply = self._run(_BEAT, len(names), *names, *head, *work, *process, *instance)
+        known, command, (seconds, micros) = reply
+        now_s = int(seconds) + int(micros) / 1e6
+        return Beat(bool(known), command.decode() if command else None, now_s)
+
+    def renew(self, identity: str) -> None:
+        """Keep the heartbeat of an instance from running out, for a poller that does not beat."""
+        keys = (self.keys.process(identity), self.keys.instance(identity), self.keys.processes)
+        self._run(_RENEW, len(keys), *keys, identity, HEARTBEAT_LIFE_S)
+
+    def leave(self, identity: str) -> None:
+        """The instance ends cleanly. Its IDENTITY hash runs out by itself, as Sidekiq's does."""
+        self._redis.pipeline(
+            [
+                ("SREM", self.keys.processes, identity),
+                ("DEL", self.keys.work(identity), self.keys.instance(identity)),
+                ("DEL", self.keys.signals(identity)),
+            ]
+        )
+
+    def sweep_processes(self) -> None:
+        """Strike instances without a heartbeat from ``processes``; at most once a minute in all."""
+        guard = self.keys.process_cleanup
+        if self._redis.call("SET", guard, "1", "NX", "EX", 60) is None:
+            return
+        names = [name.decode() for name in self._redis.call("SMEMBERS", self.keys.processes)]
+        infos = (
+            self._redis.pipeline([("HGET", self.keys.process(n), "info") for n in names])
+            if names
+            else []
+        )
+        dead = [name for name, info in zip(names, infos, strict=True) if info is None]
+        if dead:
+            self._redis.call("SREM", self.keys.processes, *dead)
+
+    def count_processes(self) -> int:
+        """How many instances are registered, Ruby's included."""
+        return int(self._redis.call("SCARD", self.keys.processes))
+
+    @property
+    def _nowhere(self) -> str:
+        # A key that never exists: the scripts start with a removal even where nothing is held.
+        return self.keys.private("nobody", "0.0.0", "none")
+
+    def _run(self, script: Script, *arguments: Argument) -> Reply:
+        try:
+            return self._redis.call("EVALSHA", script.sha, *arguments)
+        except ScriptMissing:
+            return self._redis.call("EVAL", script.text, *arguments)
+
+
+def _score(seconds: float) -> str:
+    """The shortest decimal of the double, as Sidekiq writes scores."""
+    return repr(float(seconds)).removesuffix(".0")
+
+
+def _flag(private: str | None) -> str:
+    return "0" if private is None else "1"
+
+
+def _flatten(fields: Mapping[str, str | bytes | int | float]) -> list[Argument]:
+    return [part for pair in fields.items() for part in pair]

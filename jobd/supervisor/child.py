@@ -1,0 +1,381 @@
+"""The pipe between the master and one child: both ends, and the bytes on it.
+
+A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one packet, a JSON object::
+
+    child to master
+        {"type": "ready", "slot": 2, "incarnation": 7, "pid": 4711}
+        {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
+        {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT"}     the poller alone
+        {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
+
+    master to poller
+        {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
+         "jid": "b4a5..", "finished": ["b4a4.."]}
+
+Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
+child closes those that it inherits: so the end of the stream tells a child that the master is gone
+(1 to 3 ms after a ``kill -9``). A job may close any fd, or have its number used again, so the child
+looks at whose socket it is before each use and falls back on ``getppid()``.
+
+Source: unicorn's lib/unicorn/worker.rb (EOF as the sign of a dead master), einhorn's ACK, and
+puma's worker_handle.rb for the two sides' names.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, TypedDict, cast
+
+from jobd import log
+from jobd.errors import ConfigError, JobdError
+
+POLLER: Final = 0
+"""The poller's slot; the workers' are 1 and up."""
+
+_LARGEST_BYTES: Final = 65_536
+_LONGEST_TEXT: Final = 8_000  # JSON may make six bytes of a character
+_PR_SET_PDEATHSIG: Final = 1
+# Loaded by the master, so that nothing has to be between fork and prctl.
+_LIBC: Final = ctypes.CDLL(None)
+_REMOTE: Final = {
+    "TSTP": signal.SIGTSTP,
+    "TERM": signal.SIGTERM,
+    "TTIN": signal.SIGTTIN,
+    "CONT": signal.SIGCONT,
+}
+
+BootFailureKind: TypeAlias = Literal["config", "transient"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The child has booted and begins its work; its signal handlers are in place."""
+
+    slot: int
+    incarnation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class BootFailed:
+    """The child cannot boot: for good (``config``), or until something else changes."""
+
+    kind: BootFailureKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A command that came through Redis, as the signal that has the same effect."""
+
+    number: signal.Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a dead worker held is back in its queues."""
+
+    slot: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing more will come from this child, which need not be dead."""
+
+
+Message: TypeAlias = Ready | BootFailed | Remote | Recovered | Ended
+
+
+class BootFailure(JobdError):
+    """A child could not boot; the text is its own account of it."""
+
+
+class Died(TypedDict):
+    """A worker that had been ready is gone.
+
+    Attributes:
+        status: as ``waitpid`` gave it.
+        reason: the same in words: ``exit 3``, ``SIGKILL``.
+        jid: the job that was running, or an empty string.
+        finished: jobs that are done and may not be acknowledged.
+    """
+
+    type: Literal["died"]
+    slot: int
+    incarnation: int
+    status: int
+    reason: str
+    jid: str
+    finished: list[str]
+
+
+class _End:
+    """One end: whole messages, in order, never blocking; what does not fit waits here."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.settimeout(0)
+        self._socket = end
+        self._unsent: deque[bytes] = deque()
+
+    def fileno(self) -> int:
+        """Readable when a message, or the end, has arrived."""
+        return self._socket.fileno()
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Send, or keep it until there is room; nothing is said if nobody listens any more."""
+        self._unsent.append(json.dumps(message).encode())
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what had no room before."""
+        while self._unsent:
+            try:
+                self._socket.send(self._unsent[0], socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                return
+            except OSError:  # the other end is gone, and with it whom all this was meant for
+                self._unsent.clear()
+                return
+            self._unsent.popleft()
+
+    def close(self) -> None:
+        """Close this end; twice is fine."""
+        self._socket.close()
+
+    def _packets(self) -> Iterator[bytes]:
+        """What has arrived; an empty packet is the end of the stream."""
+        packet = b"..."
+        while packet:
+            try:
+                packet = self._socket.recv(_LARGEST_BYTES)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                # The other end closed with messages of ours unread; its own come after this error.
+                continue
+            except OSError:
+                packet = b""
+            yield packet
+
+
+class Child(_End):
+    """The child's end, given to ``run_worker`` and ``run_poller``.
+
+    Attributes:
+        slot: 0 is the poller's, workers have 1 and up.
+        incarnation: counts the lives of this slot, from 1.
+        identity: of the instance.
+        is_ready: whether `ready` was called.
+    """
+
+    def __init__(
+        self, end: socket.socket, *, slot: int, incarnation: int, identity: str, master: int
+    ) -> None:
+        super().__init__(end)
+        self.slot = slot
+        self.incarnation = incarnation
+        self.identity = identity
+        self.is_ready = False
+        self._master = master
+        self._inode = _inode(end.fileno())
+
+    def ready(self) -> None:
+        """Tell that booting is over: imports done, handlers installed, nothing claimed yet."""
+        self.is_ready = True
+        self.send(
+            {
+                "type": "ready",
+                "slot": self.slot,
+                "incarnation": self.incarnation,
+                "pid": os.getpid(),
+            }
+        )
+
+    def boot_failed(self, kind: BootFailureKind, text: str) -> None:
+        """Tell why this child is about to leave without having been ready.
+
+        Args:
+            kind: ``config`` if another try would end in the same way.
+            text: the problem or the stack; its end counts, so a long one loses its beginning.
+        """
+        self.send({"type": "boot_failed", "kind": kind, "text": text[-_LONGEST_TEXT:]})
+
+    def receive(self) -> list[Died]:
+        """What the master has told since the last call."""
+        if not self._is_ours():
+            return []
+        self.flush()
+        return [cast("Died", json.loads(packet)) for packet in self._packets() if packet]
+
+    def flush(self) -> None:
+        """Send what had no room before."""
+        if self._is_ours():
+            super().flush()
+
+    def is_cut(self) -> bool:
+        """Whether the master is gone; costs two system calls.
+
+        The parent's pid is compared with the master's, never with 1: the master may be pid 1, and
+        an orphan may be adopted by another process.
+        """
+        if os.getppid() != self._master:
+            return True
+        if not self._is_ours():
+            return False
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def die_with_master(self) -> None:
+        """Have the kernel send TERM when the master dies; leave at once if it already has."""
+        # Only a child of the master's: the signal is sent when *any* parent dies.
+        if os.getppid() == self._master:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != self._master:
+            os._exit(os.EX_TEMPFAIL)
+
+    def work(self, target: Callable[["Child"], int]) -> int:
+        """Run the child's own code; whatever escapes from it is told by whoever can."""
+        try:
+            return target(self)
+        except SystemExit as error:
+            return error.code if isinstance(error.code, int) else 1
+        except BaseException as error:  # noqa: BLE001 - nothing may return into the master's frames
+            if self.is_ready:
+                log.event("a child failed", level="fatal", error=error)
+                return 1
+            is_final = isinstance(error, ConfigError | ImportError | SyntaxError)
+            stack = "".join(traceback.format_exception(error)).rstrip()
+            self.boot_failed("config" if is_final else "transient", stack)
+            return os.EX_CONFIG if is_final else os.EX_TEMPFAIL
+
+    def _is_ours(self) -> bool:
+        """Whether a job has neither closed the socket nor had its number used again."""
+        return _inode(self._socket.fileno()) == self._inode
+
+
+class Handle(_End):
+    """The master's end, and what the master knows of the child.
+
+    Attributes:
+        spawned_at: monotonic seconds, as are the other times.
+        ready_at: None while it boots.
+        is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
+        is_open: False once the stream has ended, which a job can bring about by closing fds.
+    """
+
+    def __init__(
+        self, end: socket.socket, *, slot: int, incarnation: int, spawned_at: float
+    ) -> None:
+        super().__init__(end)
+        self.slot = slot
+        self.incarnation = incarnation
+        self.pid = 0
+        self.spawned_at = spawned_at
+        self.boot_deadline = 0.0
+        self.ready_at: float | None = None
+        self.is_asked_to_stop = False
+        self.is_killed = False
+        self.is_reaped = False
+        self.is_open = True
+        self._on_ready: list[int] = []
+
+    def receive(self) -> list[Message]:
+        """What the child has told; whatever else a job may have written there is left out."""
+        messages: list[Message] = []
+        for packet in self._packets():
+            if not packet:
+                self.is_open = False
+                messages.append(Ended())
+            elif (message := _parse(packet)) is not None:
+                messages.append(message)
+        return messages
+
+    def became_ready(self, now: float) -> None:
+        """Booting is over: send the signals that would have hurt a child without handlers."""
+        self.ready_at = now
+        for number in self._on_ready:
+            self.signal(number)
+        self._on_ready.clear()
+
+    def tell(self, number: int) -> None:
+        """Signal the child, but one that boots only when it is ready (the default would kill)."""
+        if number == signal.SIGCONT and signal.SIGTSTP in self._on_ready:
+            self._on_ready.remove(signal.SIGTSTP)
+        if self.ready_at is not None:
+            self.signal(number)
+        elif number not in self._on_ready:
+            self._on_ready.append(number)
+
+    def ask_to_stop(self, number: int) -> None:
+        """Send TERM, once (a second one may hit an interpreter that is going down), or QUIT.
+
+        A child that boots gets TERM in any case: without a handler QUIT would dump its core.
+        """
+        if self.ready_at is None:
+            number = signal.SIGTERM
+        if number == signal.SIGQUIT or not self.is_asked_to_stop:
+            self.is_asked_to_stop = True
+            self.signal(number)
+
+    def signal(self, number: int) -> None:
+        """Signal the child alone; once it is reaped its pid may be anybody's."""
+        if not self.is_reaped:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL to the child, and to what its job started and did not detach."""
+        self.is_killed = True
+        with contextlib.suppress(ProcessLookupError):  # before its setsid() there is no group
+            os.killpg(self.pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a new pipe: the master's and the child's."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def flush_stdio() -> None:
+    """Before a fork, or what is buffered is written twice; before ``_exit``, or it is lost."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a full disk; closed by a job
+            stream.flush()
+
+
+def _inode(fd: int) -> tuple[int, int]:
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return (-1, -1)
+    return (found.st_dev, found.st_ino)
+
+
+def _parse(packet: bytes) -> Message | None:
+    try:
+        whole = json.loads(packet)
+    except (ValueError, RecursionError):
+        return None
+    match whole:
+        case {"type": "ready", "slot": int(slot), "incarnation": int(incarnation), "pid": int(pid)}:
+            return Ready(slot, incarnation, pid)
+        case {"type": "boot_failed", "kind": "config" | "transient" as kind, "text": str(text)}:
+            return BootFailed(kind, text)
+        case {"type": "remote", "signal": str(name)} if name in _REMOTE:
+            return Remote(_REMOTE[name])
+        case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
+            return Recovered(slot, incarnation)
+        case _:
+            return None

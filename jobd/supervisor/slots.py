@@ -1,0 +1,164 @@
+"""The places of an instance: one for the poller, one for each worker, and who sits in them.
+
+Only facts and questions; who is started, signalled and reaped is the master's affair.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jobd import log, signals
+from jobd.clock import Clock
+from jobd.scoreboard import Scoreboard, SlotState, State
+from jobd.supervisor.brake import Brake
+from jobd.supervisor.child import POLLER, Handle
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place for one child after the other.
+
+    Attributes:
+        incarnation: of the child that sits here, or sat here last; 0 before the first.
+        spawned_ms: epoch milliseconds.
+        due: when the next child may be started, while there is none; monotonic seconds.
+    """
+
+    number: int
+    brake: Brake
+    child: Handle | None = None
+    incarnation: int = 0
+    restarts: int = 0
+    last_exit: str = ""
+    spawned_ms: int = 0
+    due: float = 0.0
+
+    @property
+    def is_poller(self) -> bool:
+        """Or a worker's."""
+        return self.number == POLLER
+
+    @property
+    def name(self) -> str:
+        """As it is in logs and titles."""
+        return "poller" if self.is_poller else f"worker {self.number}"
+
+    def vacate(self, status: int, left: SlotState | None, now: float) -> None:
+        """The child was reaped: say so, and set the time of the next one.
+
+        Args:
+            status: as ``waitpid`` gave it.
+            left: what the child had written here, if anything.
+            now: monotonic seconds.
+        """
+        child, self.child = self.child, None
+        if child is None:
+            return
+        held_job = left is not None and left.is_busy
+        health_s = None if child.ready_at is None else now - child.ready_at
+        delay_s = self.brake.delay_s(health_s=health_s, held_job=held_job)
+        self.due = now + delay_s
+        self.last_exit = signals.describe_exit(status)
+        is_expected = child.is_asked_to_stop or (status == 0 and not held_job)
+        log.event(
+            f"{self.name} left",
+            level="info" if is_expected else "warning",
+            child=child.pid,
+            status=self.last_exit,
+            job_jid=left.jid if left is not None and held_job else None,
+            again_in=f"{delay_s:.1f} s" if delay_s and not child.is_asked_to_stop else None,
+        )
+
+
+class Slots:
+    """All slots, the poller's first, and the scoreboard that shows them to the children."""
+
+    def __init__(
+        self, workers: int, scoreboard: Scoreboard, *, clock: Clock, rng: random.Random
+    ) -> None:
+        self._slots = [Slot(number, Brake(rng)) for number in range(workers + 1)]
+        self._scoreboard = scoreboard
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._slots)
+
+    def __getitem__(self, number: int) -> Slot:
+        return self._slots[number]
+
+    @property
+    def poller(self) -> Handle | None:
+        """The poller, while there is one."""
+        return self._slots[POLLER].child
+
+    @property
+    def is_poller_ready(self) -> bool:
+        """Whether there is one that listens."""
+        return self.poller is not None and self.poller.ready_at is not None
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers there should be."""
+        return len(self._slots) - 1
+
+    def children(self) -> list[Handle]:
+        """All that live, or have died and were not reaped yet."""
+        return [slot.child for slot in self._slots if slot.child is not None]
+
+    def workers(self) -> list[Handle]:
+        """The children but the poller."""
+        return [handle for handle in self.children() if handle.slot != POLLER]
+
+    def ready_workers(self) -> list[Handle]:
+        """Workers that have booted."""
+        return [handle for handle in self.workers() if handle.ready_at is not None]
+
+    def busy_workers(self) -> list[Handle]:
+        """Workers that run a job."""
+        return [handle for handle in self.workers() if self.is_busy(handle)]
+
+    def waiting(self, now: float) -> tuple[int, ...]:
+        """Numbers of the slots whose next child has to wait."""
+        return tuple(slot.number for slot in self if slot.child is None and slot.due > now)
+
+    def left_behind(self, handle: Handle) -> SlotState | None:
+        """The child's half of its slot; None if this child has not written there yet."""
+        seen = self._scoreboard.read(handle.slot)
+        return seen if seen.incarnation == handle.incarnation else None
+
+    def is_busy(self, handle: Handle) -> bool:
+        """Whether this child runs a job."""
+        left = self.left_behind(handle)
+        return left is not None and left.is_busy
+
+    def assign(self, slot: Slot, state: State) -> None:
+        """Show the children who sits in the slot."""
+        self._scoreboard.assign(
+            slot.number,
+            state=state,
+            pid=slot.child.pid if slot.child is not None else 0,
+            incarnation=slot.incarnation,
+            spawned=slot.spawned_ms / 1000,
+            restarts=slot.restarts,
+            last_exit=slot.last_exit,
+        )
+
+    def log_table(self) -> None:
+        """One line for each slot."""
+        now = self._clock.monotonic()
+        for slot in self:
+            child = slot.child
+            left = self.left_behind(child) if child is not None else None
+            is_busy = left is not None and left.is_busy
+            log.event(
+                f"state of {slot.name}",
+                state=self._scoreboard.read_assignment(slot.number).state.name.lower(),
+                child=child.pid if child is not None else None,
+                doing=left.state.name.lower() if left is not None else None,
+                job=left.name if left is not None and is_busy else None,
+                job_jid=left.jid if left is not None and is_busy else None,
+                age=f"{now - child.spawned_at:.1f} s" if child is not None else None,
+                waits=f"{slot.due - now:.1f} s" if child is None and slot.due > now else None,
+                restarts=slot.restarts,
+                last_exit=slot.last_exit or None,
+            )

@@ -1,0 +1,1 @@
+"""The worker: takes jobs from Redis, runs them one at a time, and settles each of them."""

@@ -1,0 +1,56 @@
+"""Running a job to an outcome: what happened, and nothing about what to do about it.
+
+Every way in which a job can end becomes a value. It assumes nothing of the thread it runs in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from jobd.errors import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It raised, whatever it raised: ``SystemExit`` in a job is a failure of that job only."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """It was ended from outside and has not failed."""
+
+    reason: Stop
+
+
+Outcome: TypeAlias = Done | Failed | Interrupted
+
+DONE = Done()
+
+
+def execute(run: Callable[[], object]) -> Outcome:
+    """Call ``run`` and tell how it ended."""
+    try:
+        run()
+    except BaseException as error:  # noqa: BLE001 - a job may raise anything and end only itself
+        reason = _interruption(error)
+        return Failed(error) if reason is None else Interrupted(reason)
+    return DONE
+
+
+def _interruption(error: BaseException) -> Stop | None:
+    """The interruption that an error is, or was raised from."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, Stop):
+            return link
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return None

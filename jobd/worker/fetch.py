@@ -1,0 +1,199 @@
+"""Where a worker's jobs come from: the contract, the order of queues, and the plain way.
+
+``BasicFetch`` is Sidekiq's own: BRPOP takes the job off its queue, and until it is settled only
+this process knows it, so kill -9 loses it. ``reliable_fetch`` is the default and loses nothing.
+
+Source: Sidekiq's lib/sidekiq/fetch.rb and capsule.rb.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from jobd.clock import Clock
+from jobd.config import Capsule
+from jobd.connection import Connection
+from jobd.store import Store
+from jobd.wait import HasFileno, wait_readable
+
+_BLOCK_S: Final = 2.0
+_UNBLOCK_EVERY_S: Final = 0.05
+_PAUSED_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOfWork:
+    """A job in this worker's hands.
+
+    Attributes:
+        queue: the name of the queue it came from.
+        raw: its bytes, which every settlement names.
+        position: index of the queue among the fetcher's own.
+    """
+
+    queue: str
+    raw: bytes
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """A dead job and the limits of the place where it goes."""
+
+    raw: bytes
+    now_s: float
+    max_jobs: int
+    timeout_s: float
+
+
+class Fetcher(Protocol):
+    """A way to take jobs and to settle them.
+
+    Every method may raise ``RedisError``; each may then be called again with the same arguments.
+    The settlements return False if the job was not held any more: somebody else recovered it.
+    """
+
+    def retrieve(self) -> UnitOfWork | None:
+        """The next job; None after a few seconds without one, or when a waker is readable."""
+        ...
+
+    def acknowledge(self, unit: UnitOfWork) -> None:
+        """It is done."""
+        ...
+
+    def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
+        """It failed and runs again at that time (epoch seconds)."""
+        ...
+
+    def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
+        """It died."""
+        ...
+
+    def give_back(self, unit: UnitOfWork) -> bool:
+        """It goes back to its queue, unchanged, to run next."""
+        ...
+
+    def flush(self) -> None:
+        """Tell the server what it does not know yet, and keep no job that was not begun."""
+        ...
+
+    def close(self) -> None:
+        """Drop the connections."""
+        ...
+
+
+def queue_order(capsule: Capsule, rng: random.Random) -> Callable[[], Sequence[int]]:
+    """How a capsule looks through its queues: a function that draws an order of their indexes.
+
+    Strict keeps the order given. Otherwise each draw sorts by ``random() ** (1 / weight)``, which
+    puts a queue first with probability weight / total (Efraimidis and Spirakis, 2006) at a tenth
+    of the cost of shuffling names repeated by weight.
+    """
+    indexes = tuple(range(len(capsule.queues)))
+    if capsule.mode == "strict" or len(indexes) == 1:
+        return lambda: indexes
+    exponents = [1 / max(queue.weight, 1) for queue in capsule.queues]
+    draw = rng.random
+
+    def weighted() -> Sequence[int]:
+        keys = [draw() ** exponent for exponent in exponents]
+        return sorted(indexes, key=keys.__getitem__, reverse=True)
+
+    return weighted
+
+
+class BasicFetch:
+    """At most once under kill -9.
+
+    Args:
+        store: over a connection that this thread alone uses.
+        blocking: a second connection, which waits; its timeout is above two seconds.
+        capsule: whose queues to serve.
+        wakers: readable when the worker has to look up from its wait.
+        rng: draws the order of the queues.
+        clock: for how old the knowledge of paused queues is.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blocking: Connection,
+        *,
+        capsule: Capsule,
+        wakers: Sequence[HasFileno],
+        rng: random.Random,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._blocking = blocking
+        self._names = tuple(queue.name for queue in capsule.queues)
+        self._order = queue_order(capsule, rng)
+        self._wakers = wakers
+        self._clock = clock
+        self._paused: frozenset[str] = frozenset()
+        self._paused_at = float("-inf")
+
+    def retrieve(self) -> UnitOfWork | None:
+        """Wait in BRPOP for up to two seconds."""
+        now = self._clock.monotonic()
+        if now - self._paused_at >= _PAUSED_EVERY_S:
+            self._paused, self._paused_at = self._store.paused_queues(), now
+        names = [self._names[i] for i in self._order() if self._names[i] not in self._paused]
+        if not names:
+            wait_readable(self._wakers, _PAUSED_EVERY_S)
+            return None
+        self._blocking.open()
+        self._blocking.send(self._store.at_most_once_claim(names, _BLOCK_S))
+        ready = wait_readable([self._blocking, *self._wakers], _BLOCK_S + 1)
+        if self._blocking not in ready:
+            self._wake_up()
+        reply = self._blocking.read()
+        if reply is None:
+            return None
+        name = self._store.keys.queue_name(reply[0].decode())
+        return UnitOfWork(name, reply[1], self._names.index(name))
+
+    def _wake_up(self) -> None:
+        # Until it has answered: an UNBLOCK that arrives before the BRPOP does nothing.
+        for _ in range(20):
+            self._store.unblock([self._blocking.client_id])
+            if wait_readable([self._blocking], _UNBLOCK_EVERY_S):
+                return
+
+    def acknowledge(self, unit: UnitOfWork) -> None:
+        """Nothing holds the job, so there is nothing to tell."""
+
+    def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
+        """ZADD; safe to repeat, since the member is the same."""
+        self._store.retry(None, unit.raw, again, at_s)
+        return True
+
+    def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
+        """ZADD and trim; safe to repeat."""
+        bury(self._store, None, unit, grave)
+        return True
+
+    def give_back(self, unit: UnitOfWork) -> bool:
+        """RPUSH. Sent again after a lost reply it doubles the job, which beats losing it."""
+        self._store.requeue(unit.queue, unit.raw)
+        return True
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Drop the waiting connection."""
+        self._blocking.close()
+
+
+def bury(store: Store, private: str | None, unit: UnitOfWork, grave: Grave) -> bool:
+    """Move a job to the dead set, out of a private list if there is one."""
+    return store.bury(
+        private,
+        unit.raw,
+        grave.raw,
+        now_s=grave.now_s,
+        max_jobs=grave.max_jobs,
+        timeout_s=grave.timeout_s,
+    )

@@ -1,0 +1,249 @@
+"""One job-running loop: take a job, run it, settle it.
+
+The steps of a job's life and nothing else: how it is fetched, executed and judged stand beside
+this file. Source: Sidekiq's lib/sidekiq/processor.rb.
+"""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from jobd import faults, log
+from jobd.connection import Backoff
+from jobd.errors import MalformedPayload, RedisError, UnknownJob, WorkerKilled
+from jobd.hooks import Hooks
+from jobd.jobs import Job, Registry
+from jobd.payload import Wire, decode, encode, timestamp
+from jobd.scoreboard import NO_JID, ServerClock, SlotWriter
+from jobd.worker.attention import Attention
+from jobd.worker.execution import Done, Failed, Interrupted, execute
+from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
+from jobd.worker.retry import Again, Bury, Discard, decide, has_killed_enough, record_failure
+
+T = TypeVar("T")
+
+_FORK_RETURNED: Final = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says of failed jobs."""
+
+    max_retries: int
+    dead_max_jobs: int
+    dead_timeout_s: float
+    wire: Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The user's side: which jobs there are, and what runs around them.
+
+    Attributes:
+        call: the server's middleware around ``perform``: takes the job and its payload.
+    """
+
+    registry: Registry
+    call: Callable[[Job, dict[str, Any]], object]
+    hooks: Hooks
+
+
+class Processor:
+    """Runs one job at a time.
+
+    Args:
+        fetcher: where jobs come from and where they are settled.
+        app: the user's jobs.
+        rules: for those that fail.
+        attention: what may interrupt a job.
+        slot: where this processor shows what it does.
+        clock: ours and the server's.
+        rng: spreads retries.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        *,
+        app: Application,
+        rules: Rules,
+        attention: Attention,
+        slot: SlotWriter,
+        clock: ServerClock,
+        rng: random.Random,
+    ) -> None:
+        self._fetcher = fetcher
+        self._app = app
+        self._rules = rules
+        self._attention = attention
+        self._slot = slot
+        self._clock = clock
+        self._rng = rng
+        self._pid = os.getpid()
+        self._backoff = Backoff(rng)
+
+    def step(self) -> bool:
+        """Take one job and see it through; False if there was none.
+
+        Raises:
+            RedisError: no job could be fetched. Nothing is in hand then.
+        """
+        unit = self._fetcher.retrieve()
+        if unit is None:
+            return False
+        faults.point("claimed")
+        attention = self._attention
+        if attention.is_stopping or attention.is_quiet:
+            # The signal came while the claim was on its way.
+            self._settle(partial(self._fetcher.give_back, unit))
+            return True
+        try:
+            payload = decode(unit.raw)
+        except MalformedPayload as error:
+            self._bury_as_it_is(unit, error)
+            return True
+        self._run(unit, payload)
+        return True
+
+    def _run(self, unit: UnitOfWork, payload: dict[str, Any]) -> None:
+        name, jid = payload["class"], str(payload.get("jid") or NO_JID)
+        log.set_job(jid, name, unit.queue)
+        try:
+            if has_killed_enough(payload):
+                self._fail(unit, WorkerKilled.often(payload), may_retry=False)
+            else:
+                self._perform(unit, payload, name, jid)
+        finally:
+            log.clear_job()
+
+    def _perform(self, unit: UnitOfWork, payload: dict[str, Any], name: str, jid: str) -> None:
+        wall_s = self._clock.now_ms() / 1000
+        self._slot.start(unit.queue.encode(), name.encode(), jid.encode(), wall_s)
+        log.job_line("start")
+        began = self._clock.monotonic()
+        outcome = execute(partial(self._attention.interruptible, partial(self._call, payload)))
+        if os.getpid() != self._pid:
+            # The job forked and its child came back to here: the job is not its to settle.
+            os._exit(_FORK_RETURNED)
+        elapsed_s = self._clock.monotonic() - began
+        faults.point("performed")
+        match outcome:
+            case Done():
+                self._fetcher.acknowledge(unit)
+                # Without a jid two jobs may be the same bytes: this one's end says nothing then.
+                self._slot.finish(None if jid == NO_JID else unit.raw, failed=False)
+                log.job_line("done", elapsed_s)
+            case Failed(error):
+                log.job_line("fail", elapsed_s, error)
+                self._fail(unit, error)
+                self._slot.finish(None, failed=True)
+            case Interrupted():
+                log.job_line("interrupted", elapsed_s)
+                self._settle(partial(self._fetcher.give_back, unit))
+                self._slot.give_up()
+
+    def _call(self, payload: dict[str, Any]) -> None:
+        kind = self._app.registry.find(payload["class"])
+        if kind is None:
+            raise UnknownJob(
+                f"no job is called {payload['class']!r}: name the module that defines it in "
+                "require, or give a job class this name"
+            )
+        self._app.call(kind.from_payload(payload), payload)
+
+    # Failure
+
+    def _fail(self, unit: UnitOfWork, error: BaseException, *, may_retry: bool = True) -> None:
+        # From the bytes again: what middleware did to the payload is not kept.
+        payload = decode(unit.raw)
+        kind = self._app.registry.find(payload["class"])
+        if payload.get("retry") is None:
+            payload["retry"] = True if kind is None else kind.wire_options().get("retry", True)
+        now_ms, wire = self._clock.now_ms(), self._rules.wire
+        failed = record_failure(payload, error, queue=unit.queue, now_ms=now_ms, wire=wire)
+        decision = Bury() if not may_retry else self._decide(kind, failed, error, now_ms)
+        match decision:
+            case Again(delay_s):
+                at_s = self._clock.server_s(now_ms) + delay_s
+                self._settle(partial(self._fetcher.retry, unit, encode(failed), at_s))
+            case Bury():
+                self._bury(unit, kind, failed, error, now_ms)
+            case Discard():
+                self._discard(unit, failed, error, now_ms)
+        self._app.hooks.report_error(error, {"context": "job raised", "job": decode(unit.raw)})
+
+    def _decide(
+        self, kind: type[Job] | None, failed: dict[str, Any], error: BaseException, now_ms: int
+    ) -> Again | Bury | Discard:
+        def advise(count: int) -> Any:
+            return (
+                None if kind is None else self._app.hooks.call(kind.retry_in, count, error, failed)
+            )
+
+        return decide(
+            failed,
+            now_ms=now_ms,
+            max_retries=self._rules.max_retries,
+            advise=advise,
+            rng=self._rng,
+        )
+
+    def _bury(
+        self,
+        unit: UnitOfWork,
+        kind: type[Job] | None,
+        failed: dict[str, Any],
+        error: BaseException,
+        now_ms: int,
+    ) -> None:
+        hooks = self._app.hooks
+        verdict = None if kind is None else hooks.call(kind.retries_exhausted, failed, error)
+        if failed.get("dead") is False or verdict == "discard":
+            self._discard(unit, failed, error, now_ms)
+            return
+        log.event("the job is dead", level="error", reason=failed["error_message"])
+        grave = self._grave(encode(failed), now_ms)
+        self._settle(partial(self._fetcher.bury, unit, grave))
+        hooks.report_death(failed, error)
+
+    def _discard(
+        self, unit: UnitOfWork, failed: dict[str, Any], error: BaseException, now_ms: int
+    ) -> None:
+        log.event("the job is discarded", level="warning", reason=failed["error_message"])
+        self._fetcher.acknowledge(unit)
+        failed["discarded_at"] = timestamp(now_ms, self._rules.wire)
+        self._app.hooks.report_death(failed, error)
+
+    def _bury_as_it_is(self, unit: UnitOfWork, error: MalformedPayload) -> None:
+        log.event("not a job: buried as it is", level="error", queue=unit.queue, reason=str(error))
+        grave = self._grave(unit.raw, self._clock.now_ms())
+        self._settle(partial(self._fetcher.bury, unit, grave))
+        self._app.hooks.report_error(error, {"context": "malformed payload", "raw": unit.raw})
+
+    def _grave(self, raw: bytes, now_ms: int) -> Grave:
+        rules = self._rules
+        now_s = self._clock.server_s(now_ms)
+        return Grave(raw, now_s, rules.dead_max_jobs, rules.dead_timeout_s)
+
+    def _settle(self, settle: Callable[[], bool]) -> None:
+        """Carry out a settlement, however long the server is away.
+
+        A job that cannot be settled before the worker must leave stays in its private list, and
+        runs again.
+        """
+        while True:
+            try:
+                if not settle():
+                    log.event("ownership lost: the job runs again", level="warning")
+            except RedisError as error:
+                if self._attention.is_out_of_time:
+                    log.event("the job could not be settled", level="error", reason=str(error))
+                    return
+                log.event("settling is tried again", level="debug", reason=str(error))
+                self._attention.wait(self._backoff.next_s())
+            else:
+                self._backoff.reset()
+                return

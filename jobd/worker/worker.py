@@ -1,0 +1,148 @@
+"""One worker process from READY to its end: heed, work, rest, leave."""
+
+from typing import Final
+
+from setproctitle import setproctitle
+
+from jobd import log
+from jobd.clock import Clock
+from jobd.connection import Backoff
+from jobd.errors import RedisError, RedisUnavailable
+from jobd.hooks import Hooks
+from jobd.scoreboard import Scoreboard, SlotWriter, State
+from jobd.store import Store
+from jobd.worker.attention import Attention
+from jobd.worker.fetch import Fetcher
+from jobd.worker.processor import Processor
+
+_POLLER_SLOT: Final = 0
+_POLLER_SILENT_S: Final = 20.0
+_WATCH_EVERY_S: Final = 5.0
+_REST_S: Final = 1.0
+
+
+class PollerWatch:
+    """Beats in the poller's place when the poller does not, so that this instance stays alive.
+
+    Args:
+        store: of the worker.
+        identity: of the instance.
+        scoreboard: where the poller shows its beat.
+        clock: the same for all processes of this machine.
+    """
+
+    def __init__(self, store: Store, identity: str, scoreboard: Scoreboard, clock: Clock) -> None:
+        self._store = store
+        self._identity = identity
+        self._scoreboard = scoreboard
+        self._clock = clock
+        self._looked = clock.monotonic()
+
+    def step(self) -> None:
+        """Look every five seconds; costs nothing in between.
+
+        Raises:
+            RedisError: the heartbeat could not be renewed.
+        """
+        now = self._clock.monotonic()
+        if now - self._looked < _WATCH_EVERY_S:
+            return
+        self._looked = now
+        if now - self._scoreboard.read(_POLLER_SLOT).beat > _POLLER_SILENT_S:
+            log.event("the poller is silent; beating in its place", level="warning")
+            self._store.renew(self._identity)
+
+
+class Worker:
+    """The loop around a processor.
+
+    Args:
+        processor: runs the jobs.
+        fetcher: the processor's.
+        attention: what has been asked of this process.
+        slot: where it shows what it does.
+        watch: of the poller.
+        hooks: the app's.
+        backoff: between tries while Redis is away.
+    """
+
+    def __init__(
+        self,
+        *,
+        processor: Processor,
+        fetcher: Fetcher,
+        attention: Attention,
+        slot: SlotWriter,
+        watch: PollerWatch,
+        hooks: Hooks,
+        backoff: Backoff,
+    ) -> None:
+        self._processor = processor
+        self._fetcher = fetcher
+        self._attention = attention
+        self._slot = slot
+        self._watch = watch
+        self._hooks = hooks
+        self._backoff = backoff
+        self._trouble: str | None = None
+
+    def run(self) -> None:
+        """Work until asked to stop; then give back what is held, and return."""
+        self._slot.set_state(State.IDLE)
+        self._show("idle")
+        is_resting = False
+        while not self._attention.is_stopping:
+            if self._attention.is_quiet != is_resting:
+                is_resting = self._attention.is_quiet
+                self._turn(is_resting=is_resting)
+            try:
+                self._step(is_resting=is_resting)
+            except RedisError as error:
+                self._wait_for_redis(error)
+        self._leave()
+
+    def _step(self, *, is_resting: bool) -> None:
+        self._attention.look()
+        self._watch.step()
+        if is_resting:
+            self._fetcher.flush()
+            self._slot.beat()
+            self._attention.wait(_REST_S)
+        elif not self._processor.step():
+            self._slot.beat()
+            log.reopen_if_moved()
+        if self._trouble is not None:
+            self._trouble = None
+            self._backoff.reset()
+            log.event("Redis answers again", level="debug")
+
+    def _turn(self, *, is_resting: bool) -> None:
+        self._slot.set_state(State.QUIET if is_resting else State.IDLE)
+        self._show("quiet" if is_resting else "idle")
+        if is_resting:
+            self._hooks.fire("quiet")
+
+    def _wait_for_redis(self, error: RedisError) -> None:
+        reason = str(error)
+        if reason != self._trouble:
+            # An outage is told once for the whole instance, by the poller.
+            level = "debug" if isinstance(error, RedisUnavailable) else "error"
+            log.event("no job could be fetched", level=level, reason=reason)
+            self._trouble = reason
+        self._slot.beat()
+        self._attention.wait(self._backoff.next_s())
+
+    def _leave(self) -> None:
+        self._slot.set_state(State.STOPPING)
+        self._show("stopping")
+        self._hooks.fire("shutdown")
+        try:
+            self._fetcher.flush()
+        except RedisError as error:
+            # What is held stays in the private list, and the poller returns it.
+            log.event("could not give back", level="warning", reason=str(error))
+        self._fetcher.close()
+        self._hooks.fire("exit")
+
+    def _show(self, state: str) -> None:
+        setproctitle(f"jobd: worker {self._slot.number} [{state}]")

@@ -1,0 +1,1 @@
+"""The tests of jobd; a package, so that ``tests.support`` can be imported from anywhere."""

@@ -1,0 +1,101 @@
+"""The shipped file and the manual say what the code does."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobd import config as jobd_config
+from jobd.config import (
+    SETTINGS,
+    Flags,
+    load,
+)
+from jobd.config.settings import WITHOUT_EFFECT
+from tests.config.settled import ROOT, URL, Load, queues
+
+
+def shipped() -> str:
+    return (ROOT / "etc" / "jobd.yml").read_text()
+
+
+def settings_of_shipped() -> str:
+    """The file with the # of its settings removed and without its sections."""
+    commented = re.findall(r"^#(\S.*)$", shipped(), re.MULTILINE)
+    return "\n".join(commented)
+
+
+def default_of(key: str, settings: Mapping[str, Any]) -> object:
+    group, _, member = key.partition(".")
+    return settings[group][member] if member else settings[group]
+
+
+def plain(value: object) -> object:
+    """A default as YAML writes it."""
+    if isinstance(value, tuple):
+        names = tuple(getattr(item, "name", item) for item in value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - a default of any type
+        return list(names)
+    return value
+
+
+def test_the_shipped_file_holds_every_setting_with_its_default() -> None:
+    settings = yaml.safe_load(settings_of_shipped())
+    assert set(settings) == {key.partition(".")[0] for key in SETTINGS}
+    for key, setting in SETTINGS.items():
+        assert default_of(key, settings) == plain(setting.default) or key == "capsules"
+    assert settings["capsules"] == {}
+
+
+def test_the_defaults_of_the_shipped_file_change_nothing(settle: Load) -> None:
+    config = settle(settings_of_shipped())
+    assert replace(config, source=None) == replace(settle("timeout: 25"), source=None)
+
+
+def test_the_shipped_file_explains_every_setting_with_its_unit() -> None:
+    prose = " ".join(re.findall(r"^# (.*)$", shipped(), re.MULTILINE))
+    for key, setting in SETTINGS.items():
+        assert f"{key} ({setting.unit}): {setting.help}" in prose
+
+
+def test_the_shipped_file_runs_the_example_in_development() -> None:
+    config = load(Flags(config="etc/jobd.yml"), {}, ROOT)
+    assert config.redis.embedded
+    assert config.require == ("examples.daily_mood.jobs",)
+    assert config.capsules[0].queues == queues(critical=6, default=3, mailers=2, low=1)
+    assert config.notes == ()
+    production = load(Flags(environment="production"), {"REDIS_URL": URL}, ROOT)
+    assert (production.concurrency, production.source) == (8, ROOT / "etc" / "jobd.yml")
+
+
+def rows() -> Iterator[list[str]]:
+    manual = (ROOT / "docs" / "configuration.md").read_text()
+    table = manual.partition("## Settings")[2].partition("\n## ")[0]
+    for line in table.splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_manual_lists_every_setting_as_it_is_declared() -> None:
+    found = {row[0].strip("`"): row for row in rows()}
+    assert list(found) == list(SETTINGS)
+    settings = yaml.safe_load(settings_of_shipped())
+    for key, setting in SETTINGS.items():
+        assert found[key][2:] == [setting.unit, setting.help]
+        assert yaml.safe_load(found[key][1].strip("`")) == default_of(key, settings)
+
+
+def test_the_manual_names_what_has_no_effect() -> None:
+    manual = (ROOT / "docs" / "configuration.md").read_text()
+    assert ", ".join(f"`{key}`" for key in WITHOUT_EFFECT) in manual
+
+
+def test_every_setting_of_the_table_is_used() -> None:
+    source = Path(jobd_config.__file__).read_text()
+    declared = Path(jobd_config.__file__).with_name("settings.py").read_text()
+    names = re.findall(r"^([A-Z_]+): Final(?:\[.*\])? = Setting\(", declared, re.MULTILINE)
+    assert len(names) == len(SETTINGS)
+    later = {"WORKER_MAX_JOBS", "WORKER_MAX_MEMORY", "WORKER_HUNG_AFTER"}
+    assert {name for name in names if f"declared.{name}" not in source} == later

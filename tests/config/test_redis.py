@@ -1,0 +1,139 @@
+"""Which Redis a server and a client use, and what is shown of its URL."""
+
+from pathlib import Path
+
+import pytest
+
+from jobd.config import (
+    RedisSettings,
+    client_redis,
+    mask_url,
+)
+from jobd.errors import ConfigError
+from jobd.places import embedded_url, state_directory
+from tests.config.settled import URL, Load, Problems
+
+# Redis
+
+
+@pytest.mark.parametrize("environment", ["production", "staging", "prod"])
+def test_outside_development_a_server_must_be_named(problems: Problems, environment: str) -> None:
+    (problem,) = problems("concurrency: 1", environment=environment)
+    assert problem.startswith(f"redis: no server is named for the environment {environment}; set")
+    assert problems(environment=environment)[0].startswith("redis: no server is named")
+
+
+def test_embedded_is_never_inherited_outside_development(settle: Load, problems: Problems) -> None:
+    (problem,) = problems("redis: embedded", environment="production")
+    assert problem.startswith("redis: embedded is for development and tests")
+    (problem,) = problems(None, {"REDIS_URL": "embedded"}, environment="production")
+    assert problem.startswith("redis: embedded is for development and tests")
+    own = settle("production: {redis: embedded}", environment="production")
+    assert own.redis.embedded
+
+
+@pytest.mark.parametrize("environment", ["development", "test"])
+def test_embedded_is_the_default_in_development_and_tests(
+    settle: Load, tmp_path: Path, environment: str
+) -> None:
+    redis = settle("redis: {size: 2}", environment=environment).redis
+    assert redis == RedisSettings(url=embedded_url(tmp_path), size=2, embedded=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://:p%40ss@[::1]:6379/15",
+        "rediss://user:pw@redis.example.com:6380/0?ssl_cert_reqs=none",
+        "unix:///run/redis.sock?db=1",
+        "unix://user:pw@/run/redis.sock",
+    ],
+)
+def test_urls_of_redis_are_taken_as_they_are(settle: Load, url: str) -> None:
+    assert settle(None, {"REDIS_URL": url}).redis == RedisSettings(url=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("localhost:6379", "a Redis URL begins with redis://"),
+        ("http://u:hunter2@localhost", "a Redis URL begins with redis://"),
+        ("redis://:hunter2@localhost:port/0", "its host or port cannot be read"),
+        ("redis://:hunter2@localhost:99999", "its host or port cannot be read"),
+        ("redis://[::1", "its host or port cannot be read"),
+        ("redis://:hunter2@localhost/jobs", "what follows the host is no database number"),
+        ("redis://:hunt/er2@localhost/0", "its host or port cannot be read"),
+        ("redis://hunt/er2@localhost/0", "what follows the host is no database number"),
+        ("unix://", "it names no socket"),
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_its_password(
+    problems: Problems, url: str, fault: str
+) -> None:
+    (problem,) = problems(None, {"REDIS_URL": url}, environment="production")
+    assert problem.startswith('REDIS_URL: "')
+    assert fault in problem
+    assert "er2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:secret@host:1/2", "redis://:***@host:1/2"),
+        ("redis://user:secret@host", "redis://user:***@host"),
+        ("redis://secret@host", "redis://***@host"),
+        ("redis://u:s@cr@t@host/0", "redis://u:***@host/0"),
+        ("redis://u:sec/ret@host/0", "redis://u:***@host/0"),
+        ("redis://u:sec?ret@host/0", "redis://u:***@host/0"),
+        ("redis://u:sec#ret@host/0", "redis://u:***@host/0"),
+        ("redis://u:12/34@host/0", "redis://u:***@host/0"),
+        ("redis://host:1/0?client_name=a@b", "redis://host:1/0?client_name=a@b"),
+        ("redis://host?password=secret&db=1", "redis://host?password=***&db=1"),
+        ("redis://host?p%61ssword=secret", "redis://host?p%61ssword=***"),
+        ("rediss://host?ssl_password=s&b", "rediss://host?ssl_password=***&b"),
+        ("unix:///run/a@b.sock?db=1", "unix:///run/a@b.sock?db=1"),
+        ("unix://u:secret@/run/r.sock", "unix://u:***@/run/r.sock"),
+        (":secret@host:6379", ":***@host:6379"),
+        ("embedded", "embedded"),
+        ("", ""),
+    ],
+)
+def test_passwords_are_masked_even_in_broken_urls(url: str, masked: str) -> None:
+    assert mask_url(url) == masked
+    assert RedisSettings(url=url).masked_url == masked
+
+
+# Clients
+
+
+def test_a_client_without_anything_uses_sidekiq_s_default(tmp_path: Path) -> None:
+    assert client_redis({}, tmp_path) == RedisSettings(url="redis://localhost:6379/0")
+
+
+def test_a_client_uses_what_the_server_beside_it_would(settle: Load, tmp_path: Path) -> None:
+    text = "redis: {size: 3}\nproduction: {redis: {url: 'redis://a'}}"
+    config = settle(text)
+    assert client_redis({}, tmp_path) == config.redis
+    assert config.redis.embedded
+    assert client_redis({"JOBD_ENV": "production"}, tmp_path).url == "redis://a"
+    assert client_redis({"REDIS_URL": URL}, tmp_path) == RedisSettings(url=URL, size=3)
+
+
+def test_a_client_finds_the_store_that_a_bare_jobd_left(settle: Load, tmp_path: Path) -> None:
+    state_directory(tmp_path).mkdir()
+    assert client_redis({}, tmp_path) == settle().redis
+
+
+def test_a_client_never_guesses_at_an_embedded_store_in_production(
+    settle: Load, tmp_path: Path
+) -> None:
+    settle("redis: {size: 3}")
+    assert client_redis({"JOBD_ENV": "production"}, tmp_path) == RedisSettings(size=3)
+
+
+def test_a_client_is_told_what_is_wrong_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "jobd.yml").write_text("redis: {sise: 3}")
+    with pytest.raises(ConfigError, match='did you mean "size"'):
+        client_redis({}, tmp_path)

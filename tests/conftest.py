@@ -1,0 +1,112 @@
+"""Fixtures for every test: servers, clients, jobd processes.
+
+A server is started by the first test that asks for it, one of each kind in a worker of pytest,
+and emptied before every test that uses it.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.support import servers
+from tests.support.clock import FakeClock
+from tests.support.jobd_process import JobdProcess, StartJobd
+from tests.support.proxy import Proxy
+from tests.support.servers import Raw, Server
+
+Servers: TypeAlias = Callable[[servers.Kind], Server]
+
+
+@pytest.fixture(scope="session")
+def started_servers() -> Iterator[Servers]:
+    """A function that gives the session's server of a kind, started at the first call."""
+    running: dict[servers.Kind, Server] = {}
+
+    def start(kind: servers.Kind) -> Server:
+        if kind not in running:
+            server = Server(kind)
+            running[kind] = server
+            server.start()
+        return running[kind]
+
+    yield start
+    for server in running.values():
+        server.close()
+
+
+@pytest.fixture
+def server(started_servers: Servers) -> Server:
+    """The session's Valkey 9, emptied. One that will be killed or stopped: `servers.running`."""
+    valkey = started_servers("valkey")
+    valkey.reset()
+    return valkey
+
+
+@pytest.fixture
+def redis_url(server: Server) -> str:
+    """URL of an empty database, over TCP."""
+    return server.url()
+
+
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[Raw]:
+    """A plain redis-py client of the test's database: bytes, no retries."""
+    with contextlib.closing(servers.connect(redis_url)) as client:
+        yield client
+
+
+@pytest.fixture(params=["valkey-tcp", "valkey-unix", "redis-tcp", "redis-unix"])
+def store_url(request: pytest.FixtureRequest, started_servers: Servers) -> str:
+    """URL of an empty database, of each server and over each transport in turn."""
+    kind, transport = str(request.param).split("-")
+    server = started_servers("valkey" if kind == "valkey" else "redis")
+    server.reset()
+    return server.url() if transport == "tcp" else server.unix_url()
+
+
+@pytest.fixture
+def store_raw(store_url: str) -> Iterator[Raw]:
+    """A plain redis-py client of ``store_url``'s database."""
+    with contextlib.closing(servers.connect(store_url)) as client:
+        yield client
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """A proxy before the session's Valkey, whose database is the one of `raw`."""
+    between = Proxy(server.port)
+    between.start()
+    yield between
+    between.stop()
+
+
+@pytest.fixture
+def start_jobd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartJobd]:
+    """A function that starts a jobd and waits until it is ready; all are ended after the test.
+
+    Takes the arguments of `JobdProcess` but the first, and ``ready=False`` not to wait. Without
+    ``redis_url`` it is given the test's own database.
+    """
+    started: list[JobdProcess] = []
+
+    def start(*, ready: bool = True, **options: Any) -> JobdProcess:
+        if "redis_url" not in options:
+            options["redis_url"] = request.getfixturevalue("redis_url")
+        process = JobdProcess(tmp_path / f"jobd-{len(started) + 1}", **options)
+        started.append(process)
+        process.start()
+        return process.wait_ready() if ready else process
+
+    with contextlib.ExitStack() as ends:
+        yield start
+        for process in started:
+            ends.callback(process.close)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time that stands still."""
+    return FakeClock()

@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+# The jobs of a Ruby Sidekiq under test. RUBY_JOBS names them, separated by commas; each appends
+# what it was given to the list "ruby:ran". A first argument "fail" makes it raise afterwards.
+
+require "json"
+require "sidekiq"
+
+# Sidekiq 6.4 is older than the redis gem that Debian gives it.
+Redis.silence_deprecations = true
+
+# Writes down what it was given.
+class RecordedJob
+  include Sidekiq::Worker
+
+  def perform(*args)
+    record = JSON.generate(class: self.class.name, jid: jid, args: args)
+    Sidekiq.redis { |redis| redis.rpush("ruby:ran", record) }
+    raise "as told" if args.first == "fail"
+  end
+end
+
+ENV.fetch("RUBY_JOBS", "").split(",").each { |name| Object.const_set(name, Class.new(RecordedJob)) }
+
+# Look for due jobs at once and often; the default is ten seconds later and every five.
+Sidekiq.options[:poll_interval_average] = 0.2

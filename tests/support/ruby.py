@@ -1,0 +1,102 @@
+"""Ruby Sidekiq (Debian's 6.4) as the other side of the wire: its client, its API, its workers."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support import leash
+from tests.support.eventually import eventually
+
+_SCRIPTS = Path(__file__).parents[1] / "ruby"
+
+
+class Ruby:
+    """Ruby Sidekiq on one database; skips the test where it is not installed.
+
+    Args:
+        redis_url: over TCP; or ``unix:///path``, which is database 0.
+        directory: for the logs of workers.
+    """
+
+    def __init__(self, redis_url: str, directory: Path) -> None:
+        self._ruby = leash.needs("ruby", "ruby-sidekiq")
+        self._sidekiq = leash.needs("sidekiq", "ruby-sidekiq")
+        self._directory = directory
+        self._env = {**os.environ, "REDIS_URL": redis_url, "APP_ENV": "test"}
+
+    def call(self, command: str, argument: object = None) -> Any:
+        """Run a command of ``tests/ruby/client.rb`` and return its answer.
+
+        Args:
+            command: ``stats``, ``queues``, ``processes``, ``work``, ``scheduled``, ``retries``,
+                ``dead`` read; ``retry_all``, ``kill_all``, ``resurrect_all``, ``delete``
+                (a jid), ``quiet``, ``stop``, ``dump`` act.
+            argument: anything that JSON can carry.
+        """
+        done = subprocess.run(
+            [self._ruby, str(_SCRIPTS / "client.rb"), command],
+            input=json.dumps(argument).encode(),
+            env=self._env,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def push(self, name: str, *args: Any, **options: Any) -> str:
+        """Push a job by its class name with ``Sidekiq::Client.push``; returns its jid.
+
+        Args:
+            name: of the class.
+            args: of the job.
+            options: ``queue``, ``retry``, ``at`` and so on.
+        """
+        jid = self.call("push", {"class": name, "args": list(args), **options})
+        assert isinstance(jid, str)
+        return jid
+
+    def worker(self, jobs: Sequence[str], *, queues: Sequence[str] = ("default",)) -> "RubyWorker":
+        """Start ``sidekiq`` with one thread and these job classes; use it in ``with``."""
+        flags = [flag for queue in queues for flag in ("-q", queue)]
+        command = [self._sidekiq, "-r", str(_SCRIPTS / "worker.rb"), "-c", "1", "-t", "3", *flags]
+        env = {**self._env, "RUBY_JOBS": ",".join(jobs)}
+        return RubyWorker(command, env, self._directory / "sidekiq.log")
+
+
+class RubyWorker:
+    """A running ``sidekiq`` process."""
+
+    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self._process = leash.start(command, cwd=log.parent, env=env, output=output)
+
+    def __enter__(self) -> Self:
+        eventually(self._has_booted, timeout=30, message=self.log)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()  # its own way of leaving takes two seconds
+        self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status."""
+        self._process.terminate()
+        return self._process.wait(timeout=15)
+
+    def log(self) -> str:
+        """Return what it has printed."""
+        return self._log.read_text(errors="replace")
+
+    def _has_booted(self) -> bool:
+        # It prints this line before it reads the first job.
+        return "Starting processing" in self.log() or "Running in ruby" in self.log()

@@ -1,0 +1,173 @@
+"""The shared memory: both halves of a slot, and readers while a writer writes."""
+
+import os
+import signal
+
+import pytest
+
+from jobd.scoreboard import RING_SIZE, InstanceState, Scoreboard, ServerClock, State
+from tests.support.clock import FakeClock
+
+
+@pytest.fixture
+def board(clock: FakeClock) -> Scoreboard:
+    return Scoreboard(clock, slots=4)
+
+
+def test_an_untouched_slot_is_empty(board: Scoreboard) -> None:
+    seen = board.read(4)
+    assert (seen.state, seen.pid, seen.incarnation, seen.is_busy) == (State.EMPTY, 0, 0, False)
+    assert (seen.jid, seen.finished) == ("", ())
+    assert board.read_assignment(4).state is State.EMPTY
+    assert board.instance_state is InstanceState.RUNNING
+
+
+def test_a_running_job_shows_with_its_beginning(board: Scoreboard, clock: FakeClock) -> None:
+    writer = board.writer(1)
+    writer.open(42, 7)
+    writer.start(b"default", b"MoodSenderJob", b"a1b2", 1_800_000_000.5)
+    seen = board.read(1)
+    assert (seen.state, seen.pid, seen.incarnation) == (State.RUNNING, 42, 7)
+    assert (seen.queue, seen.name, seen.jid) == ("default", "MoodSenderJob", "a1b2")
+    assert (seen.is_busy, seen.started, seen.beat) == (True, 1_800_000_000.5, clock.monotonic())
+
+
+def test_a_job_that_ended_is_counted_and_waits_in_the_ring(board: Scoreboard) -> None:
+    writer = board.writer(1)
+    writer.open(42, 1)
+    for jid, failed in ((b"one", False), (b"two", True)):
+        writer.start(b"q", b"J", jid, 1.0)
+        writer.finish(jid, failed=failed)
+    seen = board.read(1)
+    assert (seen.state, seen.is_busy) == (State.IDLE, False)
+    assert (seen.processed, seen.failed, seen.finished) == (2, 1, ("one", "two"))
+    writer.acknowledged()
+    assert board.read(1).finished == ()
+
+
+def test_a_job_that_is_given_back_is_not_counted(board: Scoreboard) -> None:
+    writer = board.writer(1)
+    writer.start(b"q", b"J", b"one", 1.0)
+    writer.give_up()
+    seen = board.read(1)
+    assert (seen.processed, seen.is_busy, seen.finished) == (0, False, ())
+
+
+def test_a_full_ring_and_an_endless_jid_do_no_harm(board: Scoreboard) -> None:
+    writer = board.writer(1)
+    writer.finish(b"x" * 5000, failed=False)
+    for number in range(RING_SIZE + 5):
+        writer.finish(f"{number:024d}".encode(), failed=False)
+    writer.start(b"q" * 5000, b"n" * 5000, b"j" * 5000, 1.0)
+    seen = board.read(1)
+    assert len(seen.finished) == RING_SIZE
+    assert seen.finished[-1] == f"{RING_SIZE - 1:024d}"
+    assert (len(seen.queue), len(seen.name), len(seen.jid)) == (128, 192, 64)
+    assert board.read(2).state is State.EMPTY
+    assert board.read_assignment(1).state is State.EMPTY
+
+
+def test_the_counters_are_the_slot_s_and_go_on_in_the_next_life(board: Scoreboard) -> None:
+    first = board.writer(1)
+    first.open(42, 1)
+    first.start(b"q", b"J", b"one", 1.0)
+    first.finish(b"one", failed=True)
+    second = board.writer(1)
+    second.open(43, 2)
+    seen = board.read(1)
+    assert (seen.pid, seen.incarnation, seen.state) == (43, 2, State.BOOTING)
+    assert (seen.processed, seen.failed, seen.finished, seen.jid) == (1, 1, (), "")
+
+
+def test_a_beat_is_written_without_a_change_of_state(board: Scoreboard, clock: FakeClock) -> None:
+    writer = board.writer(1)
+    writer.set_state(State.QUIET)
+    clock.advance(5)
+    writer.beat()
+    seen = board.read(1)
+    assert (seen.state, seen.beat) == (State.QUIET, clock.monotonic())
+
+
+def test_the_poller_keeps_in_its_counters_what_redis_knows(board: Scoreboard) -> None:
+    board.writer(0).set_counts(7, 2)
+    assert (board.read(0).processed, board.read(0).failed) == (7, 2)
+    assert board.writer(0)._processed == 7
+
+
+def test_workers_read_the_server_s_time_as_the_poller_measured_it(
+    board: Scoreboard, clock: FakeClock
+) -> None:
+    server = ServerClock(clock, board)
+    assert server.server_s(clock.now_ms()) == clock.now_ms() / 1000
+    board.set_clock_offset(-2.5)
+    assert server.server_s(clock.now_ms()) == clock.now_ms() / 1000 - 2.5
+    assert server.monotonic() == clock.monotonic()
+
+
+def test_the_master_s_half_is_apart_from_the_child_s(board: Scoreboard) -> None:
+    board.writer(1).open(42, 7)
+    board.assign(
+        1,
+        state=State.WAITING,
+        pid=41,
+        incarnation=6,
+        spawned=1.5,
+        restarts=3,
+        last_exit="SIGKILL " + "x" * 100,
+    )
+    assignment = board.read_assignment(1)
+    assert (assignment.state, assignment.pid, assignment.incarnation) == (State.WAITING, 41, 6)
+    assert (assignment.spawned, assignment.restarts) == (1.5, 3)
+    assert len(assignment.last_exit) == 63
+    assert (board.read(1).pid, board.read(1).incarnation) == (42, 7)
+
+
+def test_the_state_of_the_instance_is_for_all(board: Scoreboard) -> None:
+    board.writer(0).open(1, 1)
+    for state in InstanceState:
+        board.set_instance_state(state)
+        assert board.instance_state is state
+    assert board.read(0).pid == 1
+
+
+def test_names_that_are_no_utf8_can_be_read(board: Scoreboard) -> None:
+    writer = board.writer(1)
+    writer.start(b"\xff\xfe", "é".encode() * 100, b"jid", 1.0)
+    assert board.read(1).queue == "\ufffd\ufffd"
+    assert board.read(1).name.startswith("ééé")
+
+
+@pytest.mark.process
+def test_a_writer_that_is_killed_in_the_middle_leaves_a_slot_that_can_be_read_and_reused(
+    board: Scoreboard,
+) -> None:
+    writer = board.writer(1)
+    writer.open(42, 1)
+    writer.start(b"q", b"J", b"one", 1.0)
+    writer._begin()  # and never _end(): SIGKILL came between
+    assert board.read(1).jid == "one"
+    successor = board.writer(1)
+    successor.open(43, 2)
+    assert (board.read(1).pid, board.read(1).jid) == (43, "")
+
+
+@pytest.mark.process
+def test_readers_never_see_half_a_write_of_another_process(board: Scoreboard) -> None:
+    writer = board.writer(1)
+    reader, ready = os.pipe()
+    pid = os.fork()  # noqa: TID251 - the map is shared by fork alone
+    if pid == 0:
+        os.write(ready, b"1")
+        while True:
+            for letter in (b"a", b"b"):
+                writer.start(letter, letter * 100, letter * 24, 1.0)
+    try:
+        os.read(reader, 1)
+        for _ in range(20_000):
+            seen = board.read(1)
+            assert len(set(seen.queue + seen.name + seen.jid)) <= 1
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(reader)
+        os.close(ready)

@@ -1,0 +1,268 @@
+"""A master with toy children: ``python -m tests.toy_master '{"workers": 2}'``.
+
+The children obey signals as jobd's own do, and tell what happens to them as log lines. They reach
+no Redis. What a behaviour does differently is in `BEHAVIOURS`.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import random
+import select
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from jobd import log, signals
+from jobd.clock import SystemClock
+from jobd.errors import ConfigError
+from jobd.scoreboard import Scoreboard, State
+from jobd.supervisor.child import Child
+from jobd.supervisor.master import Master
+from jobd.supervisor.plan import Plan
+
+OPTIONS: dict[str, object] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+CLOCK = SystemClock()
+BOARD = Scoreboard(CLOCK, 16)
+
+
+class ToyWorker:
+    """Runs a job that never ends, if ``busy``; else nothing."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.writer = BOARD.writer(child.slot)
+        self.inbox = signals.SignalInbox(signals.HANDLED - {signal.SIGCHLD})
+        self.is_stopping = False
+        self.is_busy = False
+
+    def run(self) -> int:
+        self.writer.open(os.getpid(), self.child.incarnation)
+        self.inbox.open()
+        if OPTIONS.get("busy") is True or OPTIONS.get("busy") == self.child.slot:
+            self.start_job()
+        self.child.ready()
+        log.event("toy ready", slot=self.child.slot, incarnation=self.child.incarnation)
+        selector = selectors.DefaultSelector()
+        selector.register(self.inbox, selectors.EVENT_READ)
+        with contextlib.suppress(OSError):
+            selector.register(self.child, selectors.EVENT_READ)
+        while not (self.is_stopping and not self.is_busy):
+            selector.select(1)
+            if self.child.is_cut():
+                log.event("toy orphaned", slot=self.child.slot)
+                return 0
+            self.obey()
+            self.listen()
+        log.event("toy leaves", slot=self.child.slot)
+        return 0
+
+    def start_job(self) -> None:
+        self.is_busy = True
+        self.writer.finish(b"done-jid", failed=False)
+        self.writer.start(b"default", b"ToyJob", b"toy-jid", CLOCK.now_ms() / 1000)
+
+    def obey(self) -> None:
+        for number in sorted(self.inbox.take()):
+            log.event("toy got", slot=self.child.slot, signal=signal.Signals(number).name)
+            if number in {signal.SIGTERM, signal.SIGQUIT}:
+                self.is_stopping = True
+            if number in {signal.SIGQUIT, signal.SIGUSR2} and not OPTIONS.get("stubborn"):
+                self.is_busy = False
+                self.writer.give_up()
+            if number == signal.SIGTSTP:
+                self.writer.set_state(State.QUIET)
+
+    def listen(self) -> None:
+        self.child.receive()
+
+
+class ToyPoller(ToyWorker):
+    """Tells what it is told, and answers unless it is ``deaf``."""
+
+    def listen(self) -> None:
+        for died in self.child.receive():
+            log.event(
+                "toy told",
+                slot=died["slot"],
+                incarnation=died["incarnation"],
+                status=died["status"],
+                reason=died["reason"],
+                job_jid=died["jid"],
+                finished=died["finished"],
+            )
+            if not OPTIONS.get("deaf"):
+                answer = {"slot": died["slot"], "incarnation": died["incarnation"]}
+                self.child.send({"type": "recovered", **answer})
+
+    def start_job(self) -> None:
+        pass
+
+    def run(self) -> int:
+        if OPTIONS.get("remote"):
+            self.child.send({"type": "remote", "signal": OPTIONS["remote"]})
+        if OPTIONS.get("poller_never_ready"):
+            signal.pause()
+        return super().run()
+
+
+def plain(child: Child) -> int:
+    return ToyWorker(child).run()
+
+
+def crash_at_boot(_child: Child) -> int:
+    os._exit(3)
+
+
+def crash_once_ready(child: Child) -> int:
+    child.ready()
+    os._exit(78)
+
+
+def fail_for_good(_child: Child) -> int:
+    raise ConfigError(["etc/jobd.yml:3: require: no module named toys"])
+
+
+def fail_for_now(child: Child) -> int:
+    if Path("repaired").exists():
+        return plain(child)
+    raise ConnectionError("the toy database is down")
+
+
+def never_ready(_child: Child) -> int:
+    while True:
+        signal.pause()
+
+
+def slow_to_boot(child: Child) -> int:
+    BOARD.writer(child.slot).open(os.getpid(), child.incarnation)
+    log.event("toy boots", slot=child.slot)
+    while not Path("booted").exists():
+        select.select((), (), (), 0.01)
+    return plain(child)
+
+
+def close_everything(child: Child) -> int:
+    child.ready()
+    os.closerange(3, 256)
+    log.event("toy closed its fds", slot=child.slot)
+    while not child.is_cut():
+        select.select((), (), (), 0.01)
+    log.event("toy orphaned", slot=child.slot)
+    return 0
+
+
+def spawn_and_hang(child: Child) -> int:
+    """Its job starts a process and nothing ends it."""
+    toy = ToyWorker(child)
+    subprocess.Popen(["sleep", "1000"])
+    return toy.run()
+
+
+def exit_unasked(child: Child) -> int:
+    child.ready()
+    sys.exit(0)
+
+
+BEHAVIOURS: dict[str, Callable[[Child], int]] = {
+    function.__name__: function
+    for function in (
+        plain,
+        crash_at_boot,
+        crash_once_ready,
+        fail_for_good,
+        fail_for_now,
+        never_ready,
+        slow_to_boot,
+        close_everything,
+        spawn_and_hang,
+        exit_unasked,
+    )
+}
+
+
+class ToyStore:
+    """A store that is a ``sleep``."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self.breaks = 0
+
+    @property
+    def pid(self) -> int | None:
+        if self._process and self.breaks:
+            self.breaks -= 1
+            raise RuntimeError("the toy store is broken")
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(["sleep", "1001"], start_new_session=True)
+        log.event("toy store started", child=self._process.pid)
+        self.breaks = int(str(OPTIONS.get("store_breaks", 0)))
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+        log.event("toy store stopped")
+
+    def mark_dead(self, status: int) -> None:
+        assert self._process is not None
+        self._process.returncode = signals.waitstatus_to_code(status)
+        self._process = None
+
+
+def fork_or_fail(limit: int) -> Callable[[], int]:
+    """An ``os.fork`` that works so many times, and then as on a machine that is full."""
+    real, done = os.fork, [0]  # noqa: TID251 - plays a machine that is full
+
+    def fork() -> int:
+        done[0] += 1
+        if done[0] > limit:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real()
+
+    return fork
+
+
+def reopen_logs() -> None:
+    log.event("toy reopens logs")
+    if OPTIONS.get("reopen_fails"):
+        raise RuntimeError("the toy disk is gone")
+
+
+def main() -> int:
+    log.event("toy imports", modules=",".join(sorted(set(sys.modules) & {"redis", "yaml"})))
+    if "forks" in OPTIONS:
+        os.fork = fork_or_fail(int(str(OPTIONS["forks"])))  # noqa: TID251 - as above
+    if OPTIONS.get("strangers"):  # children that are not the master's own, as a pid 1 has them
+        for code in (3, 78):
+            os.posix_spawn("/bin/sh", ["sh", "-c", f"exit {code}"], {})
+    behaviour = BEHAVIOURS[str(OPTIONS.get("behaviour", "plain"))]
+    plan = Plan(
+        identity="host:1:toy",
+        version="0.1.0",
+        tag="toys",
+        workers=int(str(OPTIONS.get("workers", 2))),
+        run_worker=behaviour,
+        run_poller=lambda child: ToyPoller(child).run(),
+        timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
+        boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
+        pidfile=Path(str(OPTIONS["pidfile"])) if OPTIONS.get("pidfile") else None,
+        store=ToyStore() if OPTIONS.get("store") else None,
+        reopen_logs=reopen_logs,
+        on_ready=lambda: log.event("toy instance ready"),
+    )
+    master = Master(plan, BOARD, clock=CLOCK, rng=random.Random(1))
+    code = master.run()
+    log.event("toy master leaves", status=code, threads=threading.active_count())
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
