@@ -140,9 +140,14 @@ class Server:
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
-            on_ready=self._hint.show,
+            on_ready=self._on_ready,
         )
         return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+
+    def _on_ready(self) -> None:
+        boot_s = self._clock.now_ms() / 1000 - self._instance.started_s
+        log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
+        self._hint.show()
 
     # In a worker
 

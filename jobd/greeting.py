@@ -94,7 +94,12 @@ class Hint:
             text = os.read(self._reader, 4096).decode()
         except BlockingIOError:
             return
-        log.event(f"try it in a second terminal: {text.splitlines()[0]}")
+        line = f"try it in a second terminal: {text.splitlines()[0]}"
+        if self._config.log.format == "json":
+            log.event(line)
+        else:
+            # As it is, so that it can be copied: a value of logfmt would have its quotes escaped.
+            os.write(1, f"{line}\n".encode())
 
 
 def _example_arguments(perform: Callable[..., object]) -> str:
