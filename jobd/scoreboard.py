@@ -124,8 +124,11 @@ class SlotWriter:
     def __init__(self, number: int, page: memoryview, clock: Clock) -> None:
         self.number = number
         self._page = page
+        # One store each: struct's pack_into() writes zeros first, which a reader would see.
+        self._words = page.cast("I")
+        self._doubles = page.cast("d")
         self._clock = clock
-        self._sequence: int = _U32.unpack_from(page, 0)[0] & ~1  # a killed writer left it odd
+        self._sequence: int = self._words[0] & ~1  # a killed writer left it odd
         self._processed, self._failed = _COUNTS.unpack_from(page, _COUNTS_AT)
         self._in_ring = 0
 
@@ -214,15 +217,15 @@ class SlotWriter:
 
     def beat(self) -> None:
         """Sign of life."""
-        _F64.pack_into(self._page, _BEAT_AT, self._clock.monotonic())
+        self._doubles[_BEAT_AT // 8] = self._clock.monotonic()
 
     def _begin(self) -> None:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        _U32.pack_into(self._page, 0, self._sequence)
+        self._words[0] = self._sequence
 
     def _end(self) -> None:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        _U32.pack_into(self._page, 0, self._sequence)
+        self._words[0] = self._sequence
 
 
 class Scoreboard:
@@ -249,8 +252,9 @@ class Scoreboard:
         """A consistent copy of the child's half."""
         page = self._page(slot)
         for _ in range(_READ_TRIES):
+            # Asked before the copy, not of it: memcpy() may copy a page's end before its beginning.
+            sequence = _U32.unpack_from(page, 0)[0]
             copy = bytes(page[:_HALF])
-            sequence = _U32.unpack_from(copy, 0)[0]
             if sequence & 1 == 0 and sequence == _U32.unpack_from(page, 0)[0]:
                 return _parse(copy)
         # Its writer was killed in the middle of a write: what is there is all there is.
@@ -278,12 +282,12 @@ class Scoreboard:
     def read_assignment(self, slot: int) -> Assignment:
         """A consistent copy of the master's half."""
         page = self._page(slot)
-        copy = bytes(page[_HALF : _HALF + _MASTER.size])
+        copy = b""
         for _ in range(_READ_TRIES):
-            sequence = _U32.unpack_from(copy, 0)[0]
+            sequence = _U32.unpack_from(page, _HALF)[0]
+            copy = bytes(page[_HALF : _HALF + _MASTER.size])
             if sequence & 1 == 0 and sequence == _U32.unpack_from(page, _HALF)[0]:
                 break
-            copy = bytes(page[_HALF : _HALF + _MASTER.size])
         _, state, pid, incarnation, spawned, restarts, text = _MASTER.unpack(copy)
         return Assignment(State(state), pid, incarnation, spawned, restarts, _text(text))
 

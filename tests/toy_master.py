@@ -64,7 +64,7 @@ class ToyWorker:
 
     def start_job(self) -> None:
         self.is_busy = True
-        self.writer.finish(b"done-jid", failed=False)
+        self.writer.finish(b"a job that is done", failed=False)
         self.writer.start(b"default", b"ToyJob", b"toy-jid", CLOCK.now_ms() / 1000)
 
     def obey(self) -> None:
@@ -94,7 +94,7 @@ class ToyPoller(ToyWorker):
                 status=died["status"],
                 reason=died["reason"],
                 job_jid=died["jid"],
-                finished=died["finished"],
+                finished=len(died["finished"]),
             )
             if not OPTIONS.get("deaf"):
                 answer = {"slot": died["slot"], "incarnation": died["incarnation"]}

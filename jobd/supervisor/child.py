@@ -10,7 +10,7 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
 
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
-         "jid": "b4a5..", "finished": ["b4a4.."]}
+         "jid": "b4a5..", "finished": ["f4b75e523969083d"]}
 
 Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
 child closes those that it inherits: so the end of the stream tells a child that the master is gone
@@ -105,8 +105,8 @@ class Died(TypedDict):
     Attributes:
         status: as ``waitpid`` gave it.
         reason: the same in words: ``exit 3``, ``SIGKILL``.
-        jid: the job that was running, or an empty string.
-        finished: jobs that are done and may not be acknowledged.
+        jid: the job that was running and is charged for it, or an empty string.
+        finished: fingerprints of jobs that are done and perhaps not acknowledged.
     """
 
     type: Literal["died"]
