@@ -60,12 +60,25 @@ def _load_file(path: Path, entry: str) -> None:
     if not path.is_file():
         raise ConfigError([f"require: there is no file {entry} (require in the file, or -r)"])
     name = path.stem
+    if _is_loaded(name, path):
+        return  # by another module of the app
+    while name in sys.modules:
+        name += "_"  # a queue.py of the app must not replace the library's for everybody else
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError([f"require: {entry} is not a Python file"])
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # as import does, so that nobody meets half a module
+        raise
+
+
+def _is_loaded(name: str, path: Path) -> bool:
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return file is not None and Path(file).resolve() == path.resolve()
 
 
 def _load_folder(path: Path) -> None:

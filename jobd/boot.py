@@ -6,6 +6,7 @@ start at once and share their pages; nothing connects and no thread starts. Afte
 opens its inbox, imports the application, and only then says that it is ready.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -26,7 +27,7 @@ from jobd.clock import SystemClock
 from jobd.config import Capsule, Config
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError
-from jobd.errors import ConfigError, RedisError
+from jobd.errors import ConfigError, RedisError, RedisUnavailable
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
 from jobd.poller.heartbeat import Heartbeat, Instance
@@ -35,7 +36,7 @@ from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
 from jobd.poller.recovery import Recovery
 from jobd.scoreboard import Scoreboard, ServerClock, SlotWriter
-from jobd.server_check import check_server
+from jobd.server_check import Inspection, check_server
 from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
@@ -88,6 +89,8 @@ def check(config: Config) -> int:
     log.configure(config.log)
     try:
         _load(config, current_app())
+    except ConfigError:
+        raise
     except Exception as error:  # noqa: BLE001 - the application may raise anything
         log.event("the application cannot be loaded", level="error", error=error)
         return EX_CONFIG
@@ -179,7 +182,7 @@ class Server:
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
             fetcher = BasicFetch(
-                Store(connection, Keys()),
+                store,
                 blocking,
                 capsule=capsule,
                 wakers=attention.wakers,
@@ -225,7 +228,9 @@ class Server:
         setproctitle("jobd: poller")
         slot = self._scoreboard.writer(child.slot)
         slot.open(os.getpid(), child.incarnation)
-        store = Store(Connection(config.redis, name="jobd-poller"), Keys())
+        connection = Connection(config.redis, name="jobd-poller")
+        store = Store(connection, Keys())
+        inspect = Inspection(connection, config.redis)
         queues = {queue.name for capsule in config.capsules for queue in capsule.queues}
         services = Services(
             Promoter(store, wire=config.wire, rng=rng),
@@ -245,6 +250,7 @@ class Server:
                 witness=HostWitness(store),
                 clock=self._clock,
             ),
+            inspect,
         )
         orphan_s = config.timeout + _ORPHAN_MARGIN_S
         poller = Poller(
@@ -257,6 +263,8 @@ class Server:
             backoff=Backoff(rng),
         )
         poller.open()
+        with contextlib.suppress(RedisUnavailable):  # the poller waits for it, and looks then
+            inspect()
         child.ready()
         poller.run()
         return EX_OK

@@ -13,9 +13,8 @@ from collections.abc import Generator, Sequence
 from typing import Any, Final, TypeAlias
 
 import redis
-from redis import exceptions
+from redis import connection as _redis_connection, exceptions
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
 
 from jobd.config import RedisSettings
@@ -28,21 +27,21 @@ Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = Sequence[Argument]
 
 # redis-py types these only in part.
-_PARSE_URL: Final[Any] = parse_url
+_SOCKETS: Final[Any] = _redis_connection
 _BLOCKING_POOL: Final[Any] = redis.BlockingConnectionPool
 
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
 _PASSING: Final = (
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "NOREPLICAS",
-    "BUSY",
-    "MAXCL",
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,  # MASTERDOWN too
+    exceptions.TryAgainError,
 )
-"""Error replies that a server gives for a while and that a reconnect may cure."""
+_PASSING_CODES: Final = ("BUSY ", "NOREPLICAS ", "MASTERDOWN ", "UNBLOCKED ")
+"""Error replies that a server gives for a while and that a reconnect may cure.
+
+redis-py strips the codes that it has a class for, LOADING among them, which is a ConnectionError.
+"""
 
 
 class Backoff:
@@ -242,12 +241,15 @@ class Pool:
 
 
 def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str, Any]:
-    parsed: dict[str, Any] = _PARSE_URL(settings.url)
-    parsed.pop("connection_class", None)
+    parsed: dict[str, Any] = _SOCKETS.parse_url(settings.url)
+    for option in ("connection_class", "max_connections", "timeout"):
+        parsed.pop(option, None)  # of redis-py's own pool, not of a connection
     return {
+        **parsed,
+        # A blocking command needs the time it was given, whatever the URL says.
         "socket_timeout": timeout_s,
         "socket_connect_timeout": settings.network_timeout,
-        **parsed,
+        "decode_responses": False,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "client_name": name,
@@ -255,20 +257,20 @@ def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str
 
 
 def _make(settings: RedisSettings, timeout_s: float, name: str) -> Any:
-    parsed: dict[str, Any] = _PARSE_URL(settings.url)
+    parsed: dict[str, Any] = _SOCKETS.parse_url(settings.url)
     kind: Any = parsed.get("connection_class", redis.Connection)
     return kind(**_arguments(settings, timeout_s, name))
 
 
 def _translate(error: redis.RedisError, masked_url: str) -> RedisError:
-    text = str(error)
+    text = str(error).rstrip(".")
     if isinstance(error, exceptions.OutOfMemoryError) or text.startswith("OOM "):
         return RedisFull(
             f"{masked_url} is at its maxmemory and refuses this write ({text}); "
             "raise maxmemory, or let the workers drain the queues"
         )
-    passing = isinstance(error, redis.ResponseError) and text.startswith(_PASSING)
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError) or passing:
+    is_passing = isinstance(error, _PASSING) or text.startswith(_PASSING_CODES)
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError) or is_passing:
         return RedisUnavailable(
             f"cannot use Redis at {masked_url}: {text}; "
             "see that the server runs and that the address is right (redis.url or REDIS_URL)"

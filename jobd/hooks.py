@@ -94,7 +94,7 @@ class Hooks:
         """Call the application's code; if it raises, log that and return ``default``."""
         try:
             return function(*args)
-        except Exception:
+        except (Exception, SystemExit, KeyboardInterrupt):
             name = getattr(function, "__qualname__", type(function).__qualname__)
             _logger.exception("%s raised, and was ignored", name)
             return default

@@ -225,7 +225,9 @@ class Log:
         """Write ``start``, ``done`` or ``fail`` of the job set by `set_job`."""
         job = _job.get()
         if error is not None:
-            reason = traceback.format_exception_only(error)[-1].strip()
+            # Not the last line, which is a note's; a SyntaxError begins with indented ones.
+            lines = traceback.format_exception_only(error)
+            reason = next(line for line in lines if not line.startswith(" ")).strip()
             self.event(text, level="error", elapsed=elapsed_s, reason=reason, error=error)
         elif job is not None and self._threshold <= 20:
             elapsed = "" if elapsed_s is None else f"{elapsed_s:.3f}"

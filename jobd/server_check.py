@@ -10,6 +10,28 @@ from jobd.errors import ConfigError, RedisRejected
 
 _OLDEST_REDIS: Final = (6, 2)
 _OLDEST_VALKEY: Final = (7, 2)
+_UNKNOWN: Final = "a server that does not tell its version"
+
+
+class Inspection:
+    """Looks at the server once, as soon as it can be reached, and says what it is.
+
+    Args:
+        connection: of this process.
+        settings: for its name in messages.
+    """
+
+    def __init__(self, connection: Connection, settings: RedisSettings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._is_done = False
+
+    def __call__(self) -> None:
+        """Look, unless it has been done; raises as ``check_server``."""
+        if not self._is_done:
+            server = check_server(self._connection, self._settings)
+            self._is_done = True
+            log.event("redis answers", server=server)
 
 
 def check_server(connection: Connection, settings: RedisSettings) -> str:
@@ -22,8 +44,10 @@ def check_server(connection: Connection, settings: RedisSettings) -> str:
     try:
         info = connection.call("INFO").decode(errors="replace")
     except RedisRejected:
-        return "a server that does not tell its version"
+        return _UNKNOWN
     kind, version = _version(info)
+    if not version:
+        return _UNKNOWN
     oldest = _OLDEST_VALKEY if kind == "Valkey" else _OLDEST_REDIS
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < oldest:
         raise ConfigError(
@@ -48,7 +72,7 @@ def check_server(connection: Connection, settings: RedisSettings) -> str:
 def _version(info: str) -> tuple[str, str]:
     if valkey := _field(info, "valkey_version"):
         return "Valkey", valkey
-    return "Redis", _field(info, "redis_version") or "0"
+    return "Redis", _field(info, "redis_version")
 
 
 def _field(info: str, name: str) -> str:

@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Final, NamedTuple, Protocol
 
 from jobd.connection import Argument, Command, Reply, ScriptMissing
+from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
 from jobd.scoreboard import SlotState
 
@@ -217,7 +218,7 @@ class Store:
 
     def paused_queues(self) -> frozenset[str]:
         """Names of the queues that nobody may take jobs from."""
-        return frozenset(name.decode() for name in self._redis.call("SMEMBERS", self.keys.paused))
+        return frozenset(map(_text, self._redis.call("SMEMBERS", self.keys.paused)))
 
     # Of workers who settle; each tells whether the job was still held
 
@@ -265,11 +266,13 @@ class Store:
         """
         pairs = [part for pair in jobs for part in pair]
         keys = (private, self.keys.queue(queue), self.keys.queues)
-        return int(self._run(_GIVE_BACK, 3, *keys, queue, *pairs))
+        return int(self._run(_GIVE_BACK, 3, *keys, queue, _flag(private), *pairs))
 
     def requeue(self, queue: str, raw: bytes) -> None:
         """A job that is held nowhere (``fetch: basic``) goes back to run next."""
-        self._redis.call("RPUSH", self.keys.queue(queue), raw)
+        # By the script, since a full server refuses an RPUSH of its own.
+        keys = (self._nowhere, self.keys.queue(queue), self.keys.queues)
+        self._run(_GIVE_BACK, 3, *keys, queue, _flag(None), raw, raw)
 
     # Of pollers who promote
 
@@ -279,11 +282,19 @@ class Store:
         return Due(float(now), float(first) if first else None, tuple(raws))
 
     def promote(self, zset: str, promotions: Sequence[Promotion]) -> int:
-        """Queue those that are still in the set; returns how many were."""
+        """Queue those that are still in the set; returns how many were.
+
+        Raises:
+            RedisRejected: the key of a queue is not a list. Its jobs stay in the set, the others
+                are queued.
+        """
         queues = [self.keys.queue(promotion.queue) for promotion in promotions]
         moves = [part for p in promotions for part in (p.held, p.queue, p.raw)]
         count = 2 + len(queues)
-        return int(self._run(_PROMOTE, count, zset, self.keys.queues, *queues, *moves))
+        moved, refused = self._run(_PROMOTE, count, zset, self.keys.queues, *queues, *moves)
+        if refused:
+            raise RedisRejected(f"not all due jobs could be queued: {_text(refused)}")
+        return int(moved)
 
     def bury_due(self, zset: str, raw: bytes, now_s: float) -> bool:
         """A due member is no job: to the dead set with it. False if somebody else did so."""
@@ -293,7 +304,7 @@ class Store:
 
     def private_lists(self) -> list[str]:
         """The names of all private lists that may hold something."""
-        return [name.decode() for name in self._redis.call("SMEMBERS", self.keys.privates)]
+        return [_text(name) for name in self._redis.call("SMEMBERS", self.keys.privates)]
 
     def held(self, private: str, limit: int) -> list[bytes]:
         """Jobs of a private list, newest claim first; the oldest ``limit`` of them."""
@@ -311,7 +322,7 @@ class Store:
     def instance(self, identity: str) -> dict[str, str]:
         """What an instance last said of itself; empty if it has no heartbeat."""
         flat = self._redis.call("HGETALL", self.keys.instance(identity))
-        texts = [part.decode() for part in flat]
+        texts = [_text(part) for part in flat]
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
     # Of instances
@@ -355,7 +366,7 @@ class Store:
         reply = self._run(_BEAT, len(names), *names, *head, *work, *process, *instance)
         known, command, (seconds, micros) = reply
         now_s = int(seconds) + int(micros) / 1e6
-        return Beat(bool(known), command.decode() if command else None, now_s)
+        return Beat(bool(known), _text(command) if command else None, now_s)
 
     def renew(self, identity: str) -> None:
         """Keep the heartbeat of an instance from running out, for a poller that does not beat."""
@@ -375,9 +386,13 @@ class Store:
     def sweep_processes(self) -> None:
         """Strike instances without a heartbeat from ``processes``; at most once a minute in all."""
         guard = self.keys.process_cleanup
-        if self._redis.call("SET", guard, "1", "NX", "EX", 60) is None:
+        try:
+            is_ours = self._redis.call("SET", guard, "1", "NX", "EX", 60) is not None
+        except RedisFull:
+            return  # it can wait, and the rest of a sweep must not wait for it
+        if not is_ours:
             return
-        names = [name.decode() for name in self._redis.call("SMEMBERS", self.keys.processes)]
+        names = [_text(name) for name in self._redis.call("SMEMBERS", self.keys.processes)]
         infos = (
             self._redis.pipeline([("HGET", self.keys.process(n), "info") for n in names])
             if names
@@ -406,6 +421,11 @@ class Store:
 def _score(seconds: float) -> str:
     """The shortest decimal of the double, as Sidekiq writes scores."""
     return repr(float(seconds)).removesuffix(".0")
+
+
+def _text(raw: bytes) -> str:
+    # A name that some other client wrote and that is no UTF-8 names nothing of ours.
+    return str(raw, "utf-8", "replace")
 
 
 def _flag(private: str | None) -> str:

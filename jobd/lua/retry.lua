@@ -6,6 +6,13 @@
 
 local held = redis.call('LREM', KEYS[1], 1, ARGV[1])
 if held == 1 or ARGV[4] ~= '1' then
-  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
+  local added = redis.pcall('ZADD', KEYS[2], ARGV[2], ARGV[3])
+  if type(added) == 'table' then
+    -- Refused (not a sorted set, not a number); what a script did is not rolled back.
+    if held == 1 then
+      redis.call('RPUSH', KEYS[1], ARGV[1])
+    end
+    return added
+  end
 end
 return held

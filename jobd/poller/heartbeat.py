@@ -5,6 +5,7 @@ dead. Source: Sidekiq's lib/sidekiq/launcher.rb; the fields are those of 8.1 (an
 inside ``info``, where 6.x and 7.x look for it).
 """
 
+import dataclasses
 import json
 import os
 import time
@@ -76,7 +77,7 @@ class Heartbeat:
     def beat(self) -> Beat:
         """Publish once; returns the server's answer. Counters that it took are not sent again."""
         slots = range(1, self._workers + 1)
-        states = {slot: self._scoreboard.read(slot) for slot in slots}
+        states = {slot: self._read(slot) for slot in slots}
         processed = sum(state.processed for state in states.values())
         failed = sum(state.failed for state in states.values())
         counted = self._scoreboard.read(_POLLER_SLOT)
@@ -92,6 +93,12 @@ class Heartbeat:
         self._slot.set_counts(processed, failed)
         return beat
 
+    def _read(self, slot: int) -> SlotState:
+        state = self._scoreboard.read(slot)
+        if self._scoreboard.read_assignment(slot).pid != state.pid:
+            return dataclasses.replace(state, started=0.0)  # what a dead worker was doing
+        return state
+
     def _work(self, states: dict[int, SlotState]) -> dict[str, bytes]:
         busy = {slot: state for slot, state in states.items() if state.is_busy}
         raws = self._store.running(self._instance.identity, busy)
@@ -103,6 +110,7 @@ class Heartbeat:
                     "run_at": int(state.started),
                 },
                 ensure_ascii=False,
+                separators=(",", ":"),
             ).encode("utf-8", "surrogateescape")
             for slot, state in busy.items()
         }

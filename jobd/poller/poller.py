@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisError
+from jobd.errors import RedisError, RedisUnavailable
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import start_ticks
@@ -24,7 +24,7 @@ from jobd.store import Store
 from jobd.wait import wait_readable
 
 _BEAT_EVERY_S: Final = 10.0
-_SWEEP_EVERY_S: Final = 10.0
+_REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 3
@@ -98,6 +98,8 @@ class Services:
     promoter: Promoter
     heartbeat: Heartbeat
     recovery: Recovery
+    inspect: Callable[[], None]
+    """Looks at the server itself, until it has succeeded once."""
 
 
 class Poller:
@@ -131,6 +133,7 @@ class Poller:
         self._promoter = services.promoter
         self._heartbeat = services.heartbeat
         self._recovery = services.recovery
+        self._inspect = services.inspect
         self._scoreboard = scoreboard
         self._clock = clock
         self._backoff = backoff
@@ -145,6 +148,7 @@ class Poller:
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
         self._duties = (
+            Duty(self._inspect_once),
             self._beat,
             self._recovering,
             Duty(self._promote),
@@ -170,15 +174,27 @@ class Poller:
     def _step(self) -> float:
         """Do what is due; returns the seconds until something else is."""
         self._slot.beat()
+        log.reopen_if_moved()
         try:
             for duty in self._duties:
                 if duty.due <= self._clock.monotonic():
-                    duty.due = self._clock.monotonic() + duty.run()
-        except RedisError as error:
+                    self._do(duty)
+        except RedisUnavailable as error:
             return self._wait_for_redis(error)
         self._redis_is_back()
         soonest = min(duty.due for duty in self._duties)
         return min(max(soonest - self._clock.monotonic(), 0.0), 1.0)
+
+    def _do(self, duty: Duty) -> None:
+        try:
+            wait_s = duty.run()
+        except RedisUnavailable:
+            raise
+        except RedisError as error:
+            # A key of the wrong type, a full server: it must not keep the other duties waiting.
+            log.event("the server refused", level="error", reason=str(error))
+            wait_s = _REFUSED_FOR_S
+        duty.due = self._clock.monotonic() + wait_s
 
     # What comes from outside
 
@@ -202,8 +218,12 @@ class Poller:
 
     def _must_wait_for_workers(self) -> bool:
         waited_s = self._clock.monotonic() - (self._orphaned_at or 0.0)
-        living = (self._scoreboard.read(slot) for slot in range(1, self._place.workers + 1))
-        return waited_s < self._place.orphan_s and any(start_ticks(state.pid) for state in living)
+        return waited_s < self._place.orphan_s and self._has_workers()
+
+    def _has_workers(self) -> bool:
+        slots = range(1, self._place.workers + 1)
+        seats = (self._scoreboard.read_assignment(slot) for slot in slots)
+        return any(seat.pid and start_ticks(seat.pid) for seat in seats)
 
     def _read_messages(self) -> None:
         for message in self._master.receive():
@@ -212,6 +232,10 @@ class Poller:
                 self._recovering.due = 0.0
 
     # Duties
+
+    def _inspect_once(self) -> float:
+        self._inspect()
+        return float("inf")
 
     def _beat_once(self) -> float:
         before_ms = self._clock.now_ms()
@@ -257,9 +281,9 @@ class Poller:
         return self._promoter.step(self._instances)
 
     def _sweep(self) -> float:
-        self._recovery.sweep()
+        wait_s = self._recovery.sweep()
         self._store.sweep_processes()
-        return _SWEEP_EVERY_S
+        return wait_s
 
     def _count(self) -> float:
         self._instances = max(self._store.count_processes(), 1)
@@ -267,7 +291,7 @@ class Poller:
 
     # Redis away
 
-    def _wait_for_redis(self, error: RedisError) -> float:
+    def _wait_for_redis(self, error: RedisUnavailable) -> float:
         if self._unreachable_since is None:
             self._unreachable_since = self._clock.monotonic()
             log.event(f"{error}; waiting for it", level="error")
@@ -284,7 +308,11 @@ class Poller:
 
     def _leave(self) -> None:
         self._slot.set_state(State.STOPPING)
-        for _ in range(_LAST_TRIES):
+        if self._has_workers():
+            # Somebody else's TERM, or a worker that cannot be killed: what they hold is theirs.
+            log.event("leaving, though workers live", level="warning")
+            return
+        for tries_left in reversed(range(_LAST_TRIES)):
             try:
                 self._read_messages()
                 self._recover()
@@ -292,6 +320,7 @@ class Poller:
                 self._heartbeat.beat()
                 self._store.leave(self._place.identity)
             except RedisError as error:
-                log.event("could not leave cleanly", level="warning", reason=str(error))
+                level = "debug" if tries_left else "warning"
+                log.event("could not leave cleanly", level=level, reason=str(error))
             else:
                 return

@@ -11,12 +11,13 @@ import random
 from typing import Final
 
 from jobd import faults, log
-from jobd.errors import MalformedPayload
+from jobd.errors import MalformedPayload, RedisRejected
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.store import Promotion, Store
 
 _SLICE: Final = 100
 _SLICES_A_STEP: Final = 20
+_REFUSED_FOR_S: Final = 1.0
 _DEFAULT_QUEUE: Final = "default"
 
 
@@ -31,8 +32,9 @@ class Promoter:
 
     def __init__(self, store: Store, *, wire: Wire, rng: random.Random) -> None:
         self._store = store
-        self._wire = wire
+        self._wire: Wire = wire
         self._rng = rng
+        self._refusal = ""  # what the log knows already
 
     def step(self, instances: int) -> float:
         """Promote what is due, up to some thousand jobs.
@@ -55,12 +57,14 @@ class Promoter:
             offset = self._rng.randrange(instances) * _SLICE if instances > 1 else 0
             due = self._store.due(zset, limit=_SLICE, offset=offset)
             faults.point("due")
-            self._promote(zset, due.raws, due.now_s)
+            if not self._promote(zset, due.raws, due.now_s):
+                return _REFUSED_FOR_S
             if not due.raws:
                 return float("inf") if due.next_s is None else max(due.next_s - due.now_s, 0.0)
         return 0.0
 
-    def _promote(self, zset: str, raws: tuple[bytes, ...], now_s: float) -> None:
+    def _promote(self, zset: str, raws: tuple[bytes, ...], now_s: float) -> bool:
+        """Promote a slice; False if the server refused some of it."""
         promotions: list[Promotion] = []
         for raw in raws:
             try:
@@ -68,9 +72,18 @@ class Promoter:
             except MalformedPayload as error:
                 log.event("not a job: buried as it is", level="error", set=zset, reason=str(error))
                 self._store.bury_due(zset, raw, now_s)
-        if promotions:
+        if not promotions:
+            return True
+        try:
             moved = self._store.promote(zset, promotions)
-            log.event("promoted", level="debug", set=zset, jobs=moved)
+        except RedisRejected as error:
+            if str(error) != self._refusal:
+                log.event(str(error), level="error", set=zset)
+            self._refusal = str(error)
+            return False
+        self._refusal = ""
+        log.event("promoted", level="debug", set=zset, jobs=moved)
+        return True
 
     def _enqueued(self, raw: bytes, now_s: float) -> Promotion:
         payload = decode(raw)

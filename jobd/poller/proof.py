@@ -8,6 +8,7 @@ Source: proc(5), field 22 of /proc/PID/stat; pid_namespaces(7).
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,23 +48,23 @@ class HostWitness:
         self._store = store
         self._here = proof_of_this_host()
 
-    def is_dead(self, private: PrivateList) -> bool:
-        """Whether master and worker of a private list lived here and are both gone.
+    def dead(self, identity: str, lists: Sequence[PrivateList]) -> set[PrivateList]:
+        """Those private lists of an instance whose master and worker lived here and are gone.
 
         A worker that the last heartbeat did not name yet is not proved dead: it may live.
         """
-        told = self._store.instance(private.identity)
+        told = self._store.instance(identity)
         if any(told.get(name) != value for name, value in self._here.items()):
-            return False
+            return set()
         if _is_alive(told.get("pid"), told.get("start_ticks")):
-            return False
+            return set()
         workers: list[dict[str, Any]] = json.loads(told.get("workers", "[]"))
-        return any(
-            worker["slot"] == private.slot
-            and worker["incarnation"] == private.incarnation
-            and not _is_alive(worker["pid"], worker["start_ticks"])
+        dead = {
+            (worker["slot"], worker["incarnation"])
             for worker in workers
-        )
+            if not _is_alive(worker["pid"], worker["start_ticks"])
+        }
+        return {private for private in lists if (private.slot, private.incarnation) in dead}
 
 
 def _is_alive(pid: str | int | None, ticks: str | int | None) -> bool:

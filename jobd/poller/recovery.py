@@ -8,7 +8,7 @@ Only the job that was running when its worker died is charged with that death. I
 payload, and a worker that claims it for the fourth time buries it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -22,8 +22,12 @@ from jobd.store import Store
 
 _PAGE: Final = 100
 _EMPTY_SWEEPS: Final = 2
-_MISSING_FOR_S: Final = 5.0
+_SUSPECT_FOR_S: Final = 5.0
 """A heartbeat that a FLUSHALL took away is back within a second; a dead one is not."""
+_SWEEP_EVERY_S: Final = 8.0
+"""With the life of a heartbeat and the time of suspicion: jobs are back within 75 s."""
+_JID_BYTES: Final = 64
+"""So much of a jid has its place in the scoreboard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,17 @@ class Death:
 
     def is_of(self, jid: str, held: int) -> bool:
         """Whether a job, one of ``held`` in its list, was running when the worker died."""
-        return held == 1 if self.jid is None else jid == self.jid
+        if self.jid is None:
+            return held == 1
+        shown = jid.encode()[:_JID_BYTES].rstrip(b"\0").decode(errors="replace")
+        return shown == self.jid
 
 
 class Witness(Protocol):
     """Tells of other instances on this host whether they can be proved dead."""
 
-    def is_dead(self, private: PrivateList) -> bool:
-        """Whether the owner of a private list of another instance is dead beyond doubt."""
+    def dead(self, identity: str, lists: Sequence[PrivateList]) -> set[PrivateList]:
+        """Those private lists of another instance whose owner is dead beyond doubt."""
         ...
 
 
@@ -82,7 +89,7 @@ class Recovery:
         self._witness = witness
         self._clock = clock
         self._empty_sweeps: dict[str, int] = {}
-        self._missing_since: dict[str, float] = {}
+        self._suspected_since: dict[str, float] = {}
 
     def recover_worker(self, slot: int, incarnation: int, death: Death) -> None:
         """Return what a dead worker of this instance held."""
@@ -91,16 +98,52 @@ class Recovery:
             key = self._store.keys.private(self._identity, processor, queue)
             self._return(key, queue, death)
 
-    def sweep(self) -> None:
-        """Return what lies in private lists whose owner is dead; forget lists that stay empty."""
+    def sweep(self) -> float:
+        """Return what lies in private lists whose owner is dead; forget lists that stay empty.
+
+        Returns:
+            Seconds until the next sweep is useful.
+        """
         names = self._store.private_lists()
         parsed = {name: self._store.keys.parse_private(name) for name in names}
         lists = {name: private for name, private in parsed.items() if private is not None}
-        dead = self._dead_instances({private.identity for private in lists.values()})
-        for name, private in lists.items():
-            if private.identity in dead or self._is_dead(private):
-                self._sweep_list(name, private)
+        suspects = self._suspects(lists)
+        now = self._clock.monotonic()
+        since = {name: self._suspected_since.get(name, now) for name in suspects}
+        self._suspected_since = since
+        guilty = {name for name in suspects if now - since[name] >= _SUSPECT_FOR_S}
+        for name in guilty | self._proved(lists, suspects):
+            self._sweep_list(name, lists[name])
         self._empty_sweeps = {name: n for name, n in self._empty_sweeps.items() if name in lists}
+        return _SUSPECT_FOR_S if suspects - guilty else _SWEEP_EVERY_S
+
+    def _suspects(self, lists: Mapping[str, PrivateList]) -> set[str]:
+        """Lists of instances without a heartbeat, and of our own workers that are gone.
+
+        The death of one of our own is told by the master, who knows the job that was running: what
+        has been told but not heard yet must not go back uncharged.
+        """
+        others = sorted({private.identity for private in lists.values()} - {self._identity})
+        live = self._store.live(others) if others else {}
+
+        def is_suspect(private: PrivateList) -> bool:
+            if private.identity == self._identity:
+                return self._is_gone(private)
+            return not live[private.identity]
+
+        return {name for name, private in lists.items() if is_suspect(private)}
+
+    def _proved(self, lists: Mapping[str, PrivateList], suspects: set[str]) -> set[str]:
+        by_instance: dict[str, list[PrivateList]] = {}
+        for name, private in lists.items():
+            if private.identity != self._identity and name not in suspects:
+                by_instance.setdefault(private.identity, []).append(private)
+        dead = {
+            private
+            for identity, others in by_instance.items()
+            for private in self._witness.dead(identity, others)
+        }
+        return {name for name, private in lists.items() if private in dead}
 
     def sweep_own(self) -> None:
         """At the very end, when no worker is left: return everything that this instance held."""
@@ -110,17 +153,7 @@ class Recovery:
                 self._return(name, private.queue, None)
                 self._store.forget(name)
 
-    def _dead_instances(self, identities: set[str]) -> set[str]:
-        others = sorted(identities - {self._identity})
-        live = self._store.live(others) if others else {}
-        now = self._clock.monotonic()
-        missing = {identity for identity in others if not live[identity]}
-        self._missing_since = {i: self._missing_since.get(i, now) for i in missing}
-        return {i for i in missing if now - self._missing_since[i] >= _MISSING_FOR_S}
-
-    def _is_dead(self, private: PrivateList) -> bool:
-        if private.identity != self._identity:
-            return self._witness.is_dead(private)
+    def _is_gone(self, private: PrivateList) -> bool:
         # A later incarnation than the master has noted is one that it is just forking.
         current = self._scoreboard.read_assignment(private.slot)
         has_successor = private.incarnation < current.incarnation

@@ -73,6 +73,7 @@ class Attention:
         self._is_booting = True
         self._is_running = False
         self._must_interrupt = False
+        self._has_deadline = False
         self.is_stopping = False
         self.is_quiet = False
         self.is_out_of_time = False
@@ -95,23 +96,32 @@ class Attention:
 
     def _on_arrival(self, number: int) -> None:
         # Inside the handler, between two bytecodes of the job: only what cannot wait for the loop.
+        if self._is_booting and number in {signal.SIGTERM, signal.SIGQUIT}:
+            os._exit(0)  # nothing is held yet, and importing an app may take long
         match number:
-            case signal.SIGTERM | signal.SIGQUIT if self._is_booting:
-                os._exit(0)  # nothing is held yet, and importing an app may take long
-            case signal.SIGTERM if not self.is_stopping:
-                signals.alarm(self._timeout_s + _OWN_DEADLINE_AFTER_S)
+            case signal.SIGTERM:
+                self._set_deadline()
                 self.is_stopping = True
             case signal.SIGQUIT:
                 self.is_stopping = True
                 self._interrupt()
             case signal.SIGUSR2:
                 self._interrupt()
+            case signal.SIGTSTP | signal.SIGCONT:
+                # Here and not in look(): their order counts, and a claim may be on its way.
+                self.is_quiet = number == signal.SIGTSTP
             case signal.SIGALRM:
                 self._run_out_of_time()
             case signal.SIGTTIN:
                 log.event("these are this process's stacks", level="warning")
             case _:
-                pass
+                pass  # USR1 has time
+
+    def _set_deadline(self) -> None:
+        # Once: TERM comes again when the master dies, and repeats change nothing.
+        if not self._has_deadline:
+            self._has_deadline = True
+            signals.alarm(self._timeout_s + _OWN_DEADLINE_AFTER_S)
 
     def _interrupt(self) -> None:
         self._must_interrupt = self.is_stopping
@@ -142,14 +152,8 @@ class Attention:
 
     def look(self) -> None:
         """Take note of what has arrived."""
-        for number in sorted(self._inbox.take()):
-            if number == signal.SIGTSTP:
-                self.is_quiet = True
-            elif number == signal.SIGCONT:
-                # systemd sends CONT after every TERM: stopping is final.
-                self.is_quiet = False
-            elif number == signal.SIGUSR1:
-                log.reopen()
+        if signal.SIGUSR1 in self._inbox.take():
+            log.reopen()
         if not self.is_stopping and self._master.is_cut():
             log.event("the master is gone; stopping", level="error")
             self._on_arrival(signal.SIGTERM)

@@ -5,9 +5,14 @@ Every way in which a job can end becomes a value. It assumes nothing of the thre
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias, cast
 
 from jobd.errors import Stop
+
+# The interpreter's own fields: a class may put properties of that name over them, which may raise.
+_CAUSE: Final = BaseException.__dict__["__cause__"]
+_CONTEXT: Final = BaseException.__dict__["__context__"]
+_MEMBERS: Final = BaseExceptionGroup.__dict__["exceptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,18 @@ def execute(run: Callable[[], object]) -> Outcome:
 
 
 def _interruption(error: BaseException) -> Stop | None:
-    """The interruption that an error is, or was raised from."""
+    """The interruption that an error is, holds, or was raised from or after."""
     seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        if isinstance(link, Stop):
-            return link
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        kind = type(link)  # not isinstance(), which asks the object for its __class__
+        if issubclass(kind, Stop):
+            return cast("Stop", link)
         seen.add(id(link))
-        link = link.__cause__ or link.__context__
+        links += (_CAUSE.__get__(link), _CONTEXT.__get__(link))
+        if issubclass(kind, BaseExceptionGroup):
+            links += _MEMBERS.__get__(link)
     return None

@@ -133,21 +133,33 @@ class BasicFetch:
         self._clock = clock
         self._paused: frozenset[str] = frozenset()
         self._paused_at = float("-inf")
+        self._is_asking = False  # a BRPOP has no answer yet
 
     def retrieve(self) -> UnitOfWork | None:
         """Wait in BRPOP for up to two seconds."""
+        # After an error in the middle of a wait the old answer comes first: it may be a job.
+        if not self._is_asking and not self._ask():
+            return None
+        ready = wait_readable([self._blocking, *self._wakers], _BLOCK_S + 1)
+        if self._blocking not in ready:
+            self._wake_up()
+        return self._answer()
+
+    def _ask(self) -> bool:
         now = self._clock.monotonic()
         if now - self._paused_at >= _PAUSED_EVERY_S:
             self._paused, self._paused_at = self._store.paused_queues(), now
         names = [self._names[i] for i in self._order() if self._names[i] not in self._paused]
         if not names:
             wait_readable(self._wakers, _PAUSED_EVERY_S)
-            return None
+            return False
         self._blocking.open()
         self._blocking.send(self._store.at_most_once_claim(names, _BLOCK_S))
-        ready = wait_readable([self._blocking, *self._wakers], _BLOCK_S + 1)
-        if self._blocking not in ready:
-            self._wake_up()
+        self._is_asking = True
+        return True
+
+    def _answer(self) -> UnitOfWork | None:
+        self._is_asking = False
         reply = self._blocking.read()
         if reply is None:
             return None
@@ -175,12 +187,17 @@ class BasicFetch:
         return True
 
     def give_back(self, unit: UnitOfWork) -> bool:
-        """RPUSH. Sent again after a lost reply it doubles the job, which beats losing it."""
+        """Sent again after a lost reply it doubles the job, which beats losing it."""
         self._store.requeue(unit.queue, unit.raw)
         return True
 
     def flush(self) -> None:
-        """Nothing is kept."""
+        """Give back the job of a wait that an error broke off."""
+        if self._is_asking:
+            self._wake_up()
+            unit = self._answer()
+            if unit is not None:
+                self.give_back(unit)
 
     def close(self) -> None:
         """Drop the waiting connection."""

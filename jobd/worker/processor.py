@@ -9,21 +9,30 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from jobd import faults, log
 from jobd.connection import Backoff
-from jobd.errors import MalformedPayload, RedisError, UnknownJob, WorkerKilled
+from jobd.errors import MalformedPayload, RedisError, RedisUnavailable, UnknownJob, WorkerKilled
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, ServerClock, SlotWriter
+from jobd.worker import title
 from jobd.worker.attention import Attention
 from jobd.worker.execution import Done, Failed, Interrupted, execute
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
-from jobd.worker.retry import Again, Bury, Discard, decide, has_killed_enough, record_failure
-
-T = TypeVar("T")
+from jobd.worker.retry import (
+    MOST_RECOVERIES,
+    Again,
+    Bury,
+    Discard,
+    decide,
+    has_killed_enough,
+    message_of,
+    record_failure,
+    recoveries,
+)
 
 _FORK_RETURNED: Final = 70
 
@@ -111,17 +120,21 @@ class Processor:
     def _run(self, unit: UnitOfWork, payload: dict[str, Any]) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
         log.set_job(jid, name, unit.queue)
-        try:
-            if has_killed_enough(payload):
-                self._fail(unit, WorkerKilled.often(payload), may_retry=False)
-            else:
-                self._perform(unit, payload, name, jid)
-        finally:
-            log.clear_job()
-
-    def _perform(self, unit: UnitOfWork, payload: dict[str, Any], name: str, jid: str) -> None:
         wall_s = self._clock.now_ms() / 1000
         self._slot.start(unit.queue.encode(), name.encode(), jid.encode(), wall_s)
+        title.show_job(self._slot.number, name, wall_s)
+        try:
+            if has_killed_enough(payload):
+                # It shows in the slot, so it is charged if the app's hooks kill the worker too.
+                self._fail(unit, WorkerKilled.often(payload), may_retry=False)
+                self._slot.give_up()
+            else:
+                self._perform(unit, payload, jid)
+        finally:
+            title.show(self._slot.number, "idle")
+            log.clear_job()
+
+    def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")
         began = self._clock.monotonic()
         outcome = execute(partial(self._attention.interruptible, partial(self._call, payload)))
@@ -137,7 +150,7 @@ class Processor:
                 self._slot.finish(None if jid == NO_JID else unit.raw, failed=False)
                 log.job_line("done", elapsed_s)
             case Failed(error):
-                log.job_line("fail", elapsed_s, error)
+                _tell_failure(error, elapsed_s)
                 self._fail(unit, error)
                 self._slot.finish(None, failed=True)
             case Interrupted():
@@ -164,11 +177,12 @@ class Processor:
             payload["retry"] = True if kind is None else kind.wire_options().get("retry", True)
         now_ms, wire = self._clock.now_ms(), self._rules.wire
         failed = record_failure(payload, error, queue=unit.queue, now_ms=now_ms, wire=wire)
+        again = encode(failed)  # before the app's hooks see it: what they do to it is not kept
         decision = Bury() if not may_retry else self._decide(kind, failed, error, now_ms)
         match decision:
             case Again(delay_s):
                 at_s = self._clock.server_s(now_ms) + delay_s
-                self._settle(partial(self._fetcher.retry, unit, encode(failed), at_s))
+                self._settle(partial(self._fetcher.retry, unit, again, at_s))
             case Bury():
                 self._bury(unit, kind, failed, error, now_ms)
             case Discard():
@@ -179,9 +193,9 @@ class Processor:
         self, kind: type[Job] | None, failed: dict[str, Any], error: BaseException, now_ms: int
     ) -> Again | Bury | Discard:
         def advise(count: int) -> Any:
-            return (
-                None if kind is None else self._app.hooks.call(kind.retry_in, count, error, failed)
-            )
+            if kind is None:
+                return None
+            return self._app.hooks.call(kind.retry_in, count, error, dict(failed))
 
         return decide(
             failed,
@@ -200,12 +214,17 @@ class Processor:
         now_ms: int,
     ) -> None:
         hooks = self._app.hooks
-        verdict = None if kind is None else hooks.call(kind.retries_exhausted, failed, error)
+        # A hook that took a worker down with it is not called a second time.
+        may_ask = recoveries(failed) <= MOST_RECOVERIES
+        failed.pop("recovered", None)  # or it would be buried again when an operator retries it
+        grave = self._grave(encode(failed), now_ms)
+        verdict: object = None
+        if kind is not None and may_ask:
+            verdict = hooks.call(_exhausted_of(kind), dict(failed), error)
         if failed.get("dead") is False or verdict == "discard":
             self._discard(unit, failed, error, now_ms)
             return
         log.event("the job is dead", level="error", reason=failed["error_message"])
-        grave = self._grave(encode(failed), now_ms)
         self._settle(partial(self._fetcher.bury, unit, grave))
         hooks.report_death(failed, error)
 
@@ -242,8 +261,21 @@ class Processor:
                 if self._attention.is_out_of_time:
                     log.event("the job could not be settled", level="error", reason=str(error))
                     return
-                log.event("settling is tried again", level="debug", reason=str(error))
+                # An outage is told by the poller; a refusal is nobody else's to tell.
+                level = "debug" if isinstance(error, RedisUnavailable) else "error"
+                log.event("settling is tried again", level=level, reason=str(error))
                 self._attention.wait(self._backoff.next_s())
             else:
                 self._backoff.reset()
                 return
+
+
+def _exhausted_of(kind: type[Job]) -> Callable[..., object]:
+    return kind.retries_exhausted
+
+
+def _tell_failure(error: BaseException, elapsed_s: float) -> None:
+    try:
+        log.job_line("fail", elapsed_s, error)
+    except Exception:  # noqa: BLE001 - an error whose attributes raise has no stack to show
+        log.event("fail", level="error", elapsed=elapsed_s, reason=message_of(error))

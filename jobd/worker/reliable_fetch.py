@@ -16,7 +16,7 @@ from typing import Final
 from jobd import log
 from jobd.clock import Clock
 from jobd.connection import Connection
-from jobd.errors import RedisFull, RedisUnavailable
+from jobd.errors import RedisError, RedisFull, RedisUnavailable
 from jobd.store import Held, Holder, Store
 from jobd.wait import HasFileno, wait_readable
 from jobd.worker.fetch import Grave, UnitOfWork, bury
@@ -65,6 +65,8 @@ class ReliableFetch:
         self._waiters: list[Connection] = []
         self._is_uncertain = False  # the last claim or settlement got no reply
         self._must_claim = True  # a wait alone would miss something
+        self._doubtful_until = float("-inf")  # what a lost request still does, we would not hear of
+        self._is_refused = False  # the server is full and will not block
 
     def retrieve(self) -> UnitOfWork | None:
         """Claim; if there is nothing, wait up to five seconds for the first job of any queue."""
@@ -75,9 +77,12 @@ class ReliableFetch:
             paused = self._claim(limit=1)
             if self._spare:
                 return self._unit(self._spare.popleft())
-        held = self._wait([i for i in self._order() if i not in paused])
-        # What a wait cannot see: an unpaused queue, a fifth queue, what an error left behind.
-        all_seen = not paused and len(self._holder.queues) <= _MOST_WAITERS
+        # What a wait cannot see: an unpaused queue, a fifth queue, and what becomes of a claim or
+        # a BLMOVE whose connection broke: the server may carry it out later than our next claim.
+        is_short = len(self._holder.queues) <= _MOST_WAITERS
+        all_seen = is_short and not paused and not self._is_doubtful
+        queues = [i for i in self._order() if i not in paused]
+        held = self._wait(queues[:_MOST_WAITERS], _BLOCK_S if all_seen else _LOOK_S)
         self._must_claim = self._must_claim or held is not None or not all_seen
         return None if held is None else self._unit(held)
 
@@ -86,8 +91,10 @@ class ReliableFetch:
             claimed = self._store.claim(
                 self._holder, done=self._done, order=self._order() if limit else (), limit=limit
             )
-        except RedisUnavailable:
+        except RedisError:
+            # Refused in the middle, it has acknowledged too: a script is not rolled back.
             self._is_uncertain = True
+            self._doubt()
             raise
         if claimed.lost and not self._is_uncertain:
             # After a lost reply it only means that the first claim acknowledged them already.
@@ -99,20 +106,26 @@ class ReliableFetch:
         self._must_claim = bool(claimed.jobs)
         return claimed.paused
 
+    def _doubt(self) -> None:
+        self._must_claim = True
+        self._doubtful_until = self._clock.monotonic() + 2 * _BLOCK_S
+
+    @property
+    def _is_doubtful(self) -> bool:
+        return self._clock.monotonic() < self._doubtful_until
+
     def _unit(self, held: Held) -> UnitOfWork:
         return UnitOfWork(self._holder.queues[held.queue], held.raw, held.queue)
 
     # Waiting
 
-    def _wait(self, queues: Sequence[int]) -> Held | None:
-        timeout_s = _BLOCK_S
-        if len(queues) < len(self._holder.queues) or len(queues) > _MOST_WAITERS:
-            timeout_s = _LOOK_S
+    def _wait(self, queues: Sequence[int], timeout_s: float) -> Held | None:
         if not queues:
             wait_readable(self._wakers, timeout_s)
             return None
+        self._is_refused = False
         try:
-            waiting = self._begin_wait(queues[:_MOST_WAITERS], timeout_s)
+            waiting = self._begin_wait(queues, timeout_s)
             ready = wait_readable([*waiting, *self._wakers], timeout_s + 1)
             got = self._read(waiting, ready)
             if waiting and (got or not ready or set(ready) & set(self._wakers)):
@@ -120,9 +133,13 @@ class ReliableFetch:
             elif waiting:
                 got += self._let_end(waiting)
         except BaseException:
-            self._must_claim = True  # a job may have come; the next claim returns it
+            self._doubt()  # a job may have come, or come yet; the next claims return it
             self._close_waiters()
             raise
+        if self._is_refused and not got:
+            # A full server refuses BLMOVE but runs claims: look once a second instead.
+            self._must_claim = True
+            wait_readable(self._wakers, _LOOK_S)
         return self._keep_first(got)
 
     def _begin_wait(self, queues: Sequence[int], timeout_s: float) -> dict[Connection, int]:
@@ -141,9 +158,7 @@ class ReliableFetch:
             try:
                 raw = waiter.read()
             except RedisFull:
-                # A full server refuses BLMOVE but runs claims: look once a second instead.
-                self._must_claim = True
-                wait_readable(self._wakers, _LOOK_S)
+                self._is_refused = True
                 continue
             if raw is not None:
                 got.append(Held(queue, raw))
@@ -169,7 +184,7 @@ class ReliableFetch:
             self._store.unblock([waiter.client_id for waiter in waiting])
             ready = wait_readable(waiting, _UNBLOCK_EVERY_S)
             got += self._read(waiting, ready)
-        self._must_claim = True
+        self._doubt()
         self._close_waiters()
         return got
 
@@ -216,6 +231,7 @@ class ReliableFetch:
             was_held = settle()
         except RedisUnavailable:
             self._is_uncertain = True
+            self._doubt()
             raise
         was_uncertain, self._is_uncertain = self._is_uncertain, False
         return was_held or was_uncertain
@@ -226,7 +242,7 @@ class ReliableFetch:
 
     def flush(self) -> None:
         """Acknowledge what is done, then give back everything that is still held."""
-        if self._done or self._must_claim or self._spare:
+        if self._done or self._must_claim or self._spare or self._is_doubtful:
             self._claim(limit=0)
         while self._spare:
             self._give_back(self._spare[-1])  # newest first, so that the oldest runs next

@@ -19,8 +19,15 @@ from typing import Any, Final, Literal, TypeAlias
 from jobd.payload import Wire, timestamp, to_ms
 
 LONGEST_MESSAGE: Final = 10_000
+LONGEST_DELAY_S: Final = 1_000_000_000
+"""Some 30 years: what a payload or an app asks for beyond that would not fit a score."""
 MOST_RECOVERIES: Final = 3
 """A job that killed its worker this often is not started again."""
+
+# The interpreter's own fields: a class may put properties of that name over them, which may raise.
+_MODULE: Final = type.__dict__["__module__"]
+_QUALNAME: Final = type.__dict__["__qualname__"]
+_TRACEBACK: Final = BaseException.__dict__["__traceback__"]
 
 Advice: TypeAlias = float | Literal["discard", "kill"] | None
 """What a job's ``retry_in`` may say: seconds, an end, or nothing (then the default curve)."""
@@ -88,7 +95,9 @@ def record_failure(
         failed["retry_count"] = 0
         failed["failed_at"] = timestamp(now_ms, wire)
     if lines := payload.get("backtrace"):
-        failed["error_backtrace"] = pack_backtrace(error, lines)
+        # Any other truthy value means all of it, as in Ruby.
+        limit = lines if type(lines) is int and lines > 0 else True
+        failed["error_backtrace"] = pack_backtrace(error, limit)
     return failed
 
 
@@ -124,39 +133,51 @@ def decide(
         case "kill":
             return Bury()
         case int() | float() if advice > 0:
-            return Again(advice + _jitter(count, rng))
+            delay_s = advice + _jitter(count, rng)
         case _:
-            return Again(backoff_s(count, rng))
+            delay_s = backoff_s(count, rng)
+    return Again(min(delay_s, LONGEST_DELAY_S))
 
 
 def _is_exhausted(failed: dict[str, Any], count: int, limit: int, now_ms: int) -> bool:
-    window_s = failed.get("retry_for")
-    if not window_s:
-        return count >= limit
+    window_s: object = failed.get("retry_for")
     first_ms = to_ms(failed.get("failed_at"))
-    return count > 0 and first_ms is not None and first_ms + window_s * 1000 < now_ms
+    if not isinstance(window_s, int | float) or window_s <= 0 or first_ms is None:
+        return count >= limit
+    return count > 0 and first_ms + window_s * 1000 < now_ms
 
 
 def has_killed_enough(payload: dict[str, Any]) -> bool:
     """Whether a job took its worker down so often that it must not be started again."""
+    return recoveries(payload) >= MOST_RECOVERIES
+
+
+def recoveries(payload: dict[str, Any]) -> int:
+    """How often a job took its worker down."""
     recovered = payload.get("recovered")
-    return isinstance(recovered, int) and recovered >= MOST_RECOVERIES
+    return recovered if isinstance(recovered, int) else 0
 
 
 def message_of(error: BaseException) -> str:
     """The error's text: cut, valid UTF-8, and there even if making it raises."""
     try:
-        text = str(error)
-    except Exception as second:  # noqa: BLE001 - the text of a failure must not be a failure
+        text = str.__str__(str(error))  # str() may return an instance of a subclass
+    except BaseException as second:  # noqa: BLE001 - the text of a failure must not be a failure
         text = f"{name_of(type(error))}: its message could not be made ({name_of(type(second))})"
-    return text[:LONGEST_MESSAGE].encode(errors="replace").decode()
+    return _valid(text[:LONGEST_MESSAGE])
 
 
 def name_of(kind: type[BaseException]) -> str:
     """The name of an exception's class, with its module unless that is a builtin."""
-    if kind.__module__ in {"builtins", "__main__"}:
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    module: object = _MODULE.__get__(kind)  # anything may have been assigned to it
+    name = _valid(_QUALNAME.__get__(kind))
+    if type(module) is not str or module in {"builtins", "__main__"}:
+        return name
+    return f"{_valid(module)}.{name}"
+
+
+def _valid(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def pack_backtrace(error: BaseException, lines: bool | int) -> str:  # noqa: FBT001 - the option's own value
@@ -166,9 +187,11 @@ def pack_backtrace(error: BaseException, lines: bool | int) -> str:  # noqa: FBT
         error: whose stack.
         lines: True for all of it, or how many frames to keep.
     """
+    # Not extract_tb(), which reads the source files.
     frames = [
-        f"{frame.filename}:{frame.lineno}:in `{frame.name}'"
-        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        f"{frame.f_code.co_filename}:{line}:in `{frame.f_code.co_name}'"
+        for frame, line in traceback.walk_tb(_TRACEBACK.__get__(error))
     ]
-    kept = frames if lines is True else frames[: int(lines)]
+    frames.reverse()
+    kept = frames if lines is True else frames[:lines]
     return base64.b64encode(zlib.compress(json.dumps(kept).encode())).decode()

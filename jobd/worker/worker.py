@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from setproctitle import setproctitle
-
 from jobd import log
 from jobd.clock import Clock
 from jobd.connection import Backoff
@@ -11,6 +9,7 @@ from jobd.errors import RedisError, RedisUnavailable
 from jobd.hooks import Hooks
 from jobd.scoreboard import Scoreboard, SlotWriter, State
 from jobd.store import Store
+from jobd.worker import title
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import Fetcher
 from jobd.worker.processor import Processor
@@ -140,9 +139,10 @@ class Worker:
             self._fetcher.flush()
         except RedisError as error:
             # What is held stays in the private list, and the poller returns it.
-            log.event("could not give back", level="warning", reason=str(error))
+            level = "debug" if isinstance(error, RedisUnavailable) else "warning"
+            log.event("could not give back", level=level, reason=str(error))
         self._fetcher.close()
         self._hooks.fire("exit")
 
     def _show(self, state: str) -> None:
-        setproctitle(f"jobd: worker {self._slot.number} [{state}]")
+        title.show(self._slot.number, state)
