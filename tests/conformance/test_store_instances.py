@@ -1,0 +1,227 @@
+"""What instances say of themselves, and what others find of those that died."""
+
+import pytest
+
+from jobd.scoreboard import SlotState, State
+from jobd.store import HEARTBEAT_LIFE_S, Pulse, Store
+from tests.conformance.parts import IDENTITY, KEYS, a_holder, a_payload, claim, payloads, raws_of
+from tests.support.servers import Raw
+
+pytestmark = pytest.mark.redis
+
+WORK = KEYS.work(IDENTITY)
+SIGNALS = KEYS.signals(IDENTITY)
+INSTANCE = KEYS.instance(IDENTITY)
+
+
+def a_pulse(*, processed: int = 0, failed: int = 0, work: dict[str, bytes] | None = None) -> Pulse:
+    return Pulse(
+        work=work or {},
+        process={"info": b'{"pid":1}', "busy": 1, "beat": 1.5, "quiet": "false"},
+        instance={"state": "running", "pid": 1},
+        processed=processed,
+        failed=failed,
+        day="2026-11-21",
+    )
+
+
+def a_state(queue: str = "default", incarnation: int = 1) -> SlotState:
+    return SlotState(
+        state=State.IDLE,
+        pid=1,
+        incarnation=incarnation,
+        beat=0.0,
+        started=1.0,
+        processed=0,
+        failed=0,
+        queue=queue,
+        name="Echo",
+        jid="",
+        finished=(),
+    )
+
+
+# Beating
+
+
+def test_a_beat_registers_the_instance_for_a_minute(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b'{"queue":"default"}'}))
+
+    assert store_raw.smembers("processes") == {IDENTITY.encode()}
+    assert store_raw.hgetall(IDENTITY)[b"info"] == b'{"pid":1}'
+    assert store_raw.hgetall(IDENTITY)[b"beat"] == b"1.5"
+    assert store_raw.hgetall(WORK) == {b"1.0.1": b'{"queue":"default"}'}
+    assert store.instance(IDENTITY) == {"state": "running", "pid": "1"}
+    for name in (IDENTITY, WORK, INSTANCE):
+        assert 0 < store_raw.ttl(name) <= HEARTBEAT_LIFE_S
+
+
+def test_the_first_beat_says_that_nobody_knew_the_instance(store: Store):
+    assert [store.beat(IDENTITY, a_pulse()).known for _ in range(3)] == [False, True, True]
+
+
+def test_a_beat_replaces_the_work_of_the_last(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a", "2.0.1": b"b"}))
+    store.beat(IDENTITY, a_pulse(work={"2.0.1": b"c"}))
+    assert store_raw.hgetall(WORK) == {b"2.0.1": b"c"}
+
+    store.beat(IDENTITY, a_pulse())
+    assert not store_raw.exists(WORK)
+
+
+def test_a_beat_adds_to_the_counters_in_all_and_of_the_day(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(processed=3, failed=1))
+    store.beat(IDENTITY, a_pulse(processed=2))
+
+    names = ["stat:processed", "stat:processed:2026-11-21", "stat:failed", "stat:failed:2026-11-21"]
+    assert store_raw.mget(names) == [b"5", b"5", b"1", b"1"]
+    assert store_raw.ttl("stat:processed") == -1
+    assert store_raw.ttl("stat:processed:2026-11-21") > 150_000_000
+
+
+def test_a_beat_takes_one_command_the_oldest(store: Store, store_raw: Raw):
+    store_raw.lpush(SIGNALS, "TSTP")
+    store_raw.lpush(SIGNALS, "TERM")
+
+    commands = [store.beat(IDENTITY, a_pulse()).command for _ in range(3)]
+
+    assert commands == ["TSTP", "TERM", None]
+
+
+def test_a_beat_tells_the_servers_time(store: Store, store_raw: Raw):
+    before, after = store_raw.time(), (store.beat(IDENTITY, a_pulse()).now_s, store_raw.time())
+
+    assert before[0] <= after[0] <= after[1][0] + 1
+
+
+def test_an_instance_lives_as_long_as_its_heartbeat(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse())
+    assert store.live([IDENTITY, "other:2:x"]) == {IDENTITY: True, "other:2:x": False}
+
+    store_raw.delete(INSTANCE)
+    assert store.live([IDENTITY]) == {IDENTITY: False}
+    assert store.instance(IDENTITY) == {}
+
+
+def test_a_heartbeat_is_renewed_without_being_changed(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse())
+    store_raw.expire(IDENTITY, 5)
+    store_raw.expire(INSTANCE, 5)
+
+    store.renew(IDENTITY)
+
+    assert store_raw.ttl(IDENTITY) > 5
+    assert store_raw.ttl(INSTANCE) > 5
+    assert store.instance(IDENTITY) == {"state": "running", "pid": "1"}
+
+
+def test_a_heartbeat_that_ran_out_can_be_renewed(store: Store, store_raw: Raw):
+    store.renew(IDENTITY)
+
+    assert store.live([IDENTITY]) == {IDENTITY: True}
+    assert store_raw.smembers("processes") == {IDENTITY.encode()}
+    assert 0 < store_raw.ttl(INSTANCE) <= HEARTBEAT_LIFE_S
+
+
+def test_an_instance_that_leaves_is_no_longer_registered(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a"}))
+    store_raw.lpush(SIGNALS, "TERM")
+
+    store.leave(IDENTITY)
+
+    assert set(store_raw.keys()) == {IDENTITY.encode()}  # runs out by itself, as Sidekiq's does
+    assert store_raw.ttl(IDENTITY) > 0
+
+
+def test_a_sweep_strikes_those_without_a_heartbeat_at_most_once_a_minute(
+    store: Store, store_raw: Raw
+):
+    store.beat(IDENTITY, a_pulse())
+    store_raw.sadd("processes", "dead:2:x")
+    assert store.count_processes() == 2
+
+    store.sweep_processes()
+    store_raw.sadd("processes", "dead:3:x")
+    store.sweep_processes()
+
+    assert store_raw.smembers("processes") == {IDENTITY.encode(), b"dead:3:x"}
+    assert 0 < store_raw.ttl("process_cleanup") <= 60
+
+
+def test_sweeping_an_empty_registry_does_nothing(store: Store):
+    store.sweep_processes()
+
+    assert store.count_processes() == 0
+
+
+def test_running_jobs_are_read_from_their_private_lists(store: Store):
+    store.push({"default": [a_payload(1)], "low": [b"\xff"]})
+    claim(store, a_holder("default"))
+    claim(store, a_holder("low", processor="2.0.7"))
+
+    busy = {1: a_state(), 2: a_state("low", 7), 3: a_state(incarnation=9)}
+
+    assert store.running(IDENTITY, busy) == {1: a_payload(1).decode(), 2: "\udcff"}
+    assert store.running(IDENTITY, {}) == {}
+
+
+def test_names_that_are_not_utf8_hurt_nobody(store: Store, store_raw: Raw):
+    for name in ("processes", "paused", "jobd:privates"):
+        store_raw.sadd(name, b"\xff")
+    store_raw.lpush(SIGNALS, b"\xff")
+
+    assert store.beat(IDENTITY, a_pulse()).command == "\ufffd"
+    assert store.paused_queues() == {"\ufffd"}
+    assert [KEYS.parse_private(name) for name in store.private_lists()] == [None]
+    store.sweep_processes()
+    assert store_raw.smembers("processes") == {IDENTITY.encode(), b"\xff"}
+
+
+# What the dead left
+
+
+def test_the_oldest_of_what_is_held_is_shown_first_from_the_end(store: Store):
+    holder = a_holder()
+    store.push({"default": payloads(4)})
+    claim(store, holder, limit=4)
+
+    assert store.held(holder.privates[0], 9) == payloads(4)[::-1]
+    assert store.held(holder.privates[0], 2) == [a_payload(1), a_payload(0)]
+
+
+def test_jobs_of_the_dead_go_back_in_their_order(store: Store):
+    dead, living = a_holder(), a_holder(processor="1.0.2")
+    store.push({"default": payloads(5)})
+    claim(store, dead, limit=3)
+
+    raws = store.held(dead.privates[0], 9)
+    store.give_back(dead.privates[0], "default", [(raw, raw) for raw in raws])
+
+    assert raws_of(claim(store, living, limit=9)) == payloads(5)
+
+
+def test_an_empty_private_list_is_forgotten(store: Store):
+    holder = a_holder("a", "b")
+    claim(store, holder)
+
+    assert store.forget(holder.privates[0])
+    assert not store.forget(holder.privates[0])
+    assert store.private_lists() == [holder.privates[1]]
+
+
+def test_a_private_list_that_holds_something_is_not_forgotten(store: Store):
+    holder = a_holder()
+    store.push({"default": [b"one"]})
+    claim(store, holder)
+
+    assert not store.forget(holder.privates[0])
+    assert store.private_lists() == [holder.privates[0]]
+
+
+def test_the_name_of_a_private_list_says_where_its_jobs_belong(store: Store):
+    holder = a_holder("a:b", processor="12.0.345")
+    claim(store, holder)
+
+    (name,) = store.private_lists()
+
+    assert KEYS.parse_private(name) == (IDENTITY, 12, 0, 345, "a:b")

@@ -1,0 +1,44 @@
+"""A server that does not know a script is given its text."""
+
+from collections.abc import Callable
+
+import pytest
+
+from jobd.store import Promotion, Pulse, Store
+from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
+from tests.support.servers import Raw
+
+pytestmark = pytest.mark.redis
+
+HOLDER = a_holder()
+PULSE = Pulse(work={}, process={"a": 1}, instance={"a": 1}, processed=0, failed=0, day="2026-11-21")
+
+RUN: dict[str, Callable[[Store], object]] = {
+    "beat": lambda store: store.beat(IDENTITY, PULSE),
+    "bury": lambda store: store.bury("p", b"", b"", now_s=1.0, max_jobs=1, timeout_s=1.0),
+    "bury_due": lambda store: store.bury_due(KEYS.retry, b"", 1.0),
+    "claim": lambda store: claim(store, HOLDER),
+    "confirm": lambda store: store.confirm(HOLDER, 0),
+    "due": lambda store: store.due(KEYS.retry, limit=1),
+    "forget": lambda store: store.forget("p"),
+    "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),
+    "promote": lambda store: store.promote(KEYS.retry, [Promotion(b"", "default", b"")]),
+    "renew": lambda store: store.renew(IDENTITY),
+    "retry": lambda store: store.retry("p", b"", b"", 1.0),
+}
+
+
+def test_every_script_is_tried_here():
+    assert set(RUN) == set(scripts())
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_script_is_sent_whole_once_and_then_by_its_name(store: Store, store_raw: Raw, name: str):
+    store_raw.script_flush()
+    before = calls(store_raw)
+
+    answers = [RUN[name](store) for _ in range(3)]
+
+    sent = calls_since(store_raw, before)
+    assert (sent.pop("eval"), sent.pop("evalsha")) == (1, 3)
+    assert len(answers) == 3
