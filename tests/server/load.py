@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from redis.exceptions import RedisError
 
 from tests.support import wire
+from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess
 from tests.support.servers import Raw
 
@@ -47,6 +48,16 @@ def push_what_is_accepted(raw: Raw, name: str, count: int) -> set[str]:
 def jids(processes: Iterable[JobdProcess], event: str = "done") -> list[str]:
     """Of the jobs that these instances wrote down, sorted."""
     return sorted(run["jid"] for process in processes for run in process.ran(event))
+
+
+def wait_for_more_runs(jobd: JobdProcess, seen: int) -> int:
+    """Wait until more than ``seen`` jobs are done; returns how many are."""
+
+    def done() -> int | None:
+        count = len(jobd.ran())
+        return count if count > seen else None
+
+    return eventually(done, timeout=PATIENCE_S, message=jobd.log)
 
 
 def is_empty(raw: Raw) -> bool:

@@ -15,6 +15,7 @@ from tests.server.load import (
     push_many,
     schedule_many,
     server_now_s,
+    wait_for_more_runs,
 )
 from tests.support import servers, wire
 from tests.support.eventually import eventually
@@ -139,11 +140,11 @@ def test_job_is_not_started_before_its_time_by_the_clock_of_the_server(
 def test_flushall_under_load_is_survived(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd(config={"concurrency": 2})
     before = {child.pid for child in jobd.children()}
+    seen = 0
     for _ in range(10):
         push_many(raw, "Echo", 100)
         schedule_many(raw, server_now_s(raw), "Echo", 20)
-        seen = len(jobd.ran())
-        eventually(lambda seen=seen: len(jobd.ran()) > seen, timeout=30, message=jobd.log)
+        seen = wait_for_more_runs(jobd, seen)
         raw.flushall()
 
     jid = wire.push(raw, "Echo")
