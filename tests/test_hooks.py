@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from jobd.errors import ConfigError
+from jobd.errors import ConfigError, JobInterrupted
 from jobd.hooks import Event, Hooks
 
 
@@ -103,12 +103,23 @@ def test_a_callable_without_a_name_is_named_by_its_type(caplog: pytest.LogCaptur
     assert "Handler raised" in caplog.text
 
 
-def test_a_stop_is_not_swallowed() -> None:
+@pytest.mark.parametrize("leaving", [SystemExit(3), KeyboardInterrupt()])
+def test_a_function_that_wants_to_leave_does_not_end_the_server(
+    leaving: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     def leave() -> None:
-        raise SystemExit(3)
+        raise leaving
 
-    with pytest.raises(SystemExit):
-        Hooks().call(leave)
+    assert Hooks().call(leave, default="went on") == "went on"
+    assert "leave raised" in caplog.text
+
+
+def test_a_stop_is_not_swallowed() -> None:
+    def stop() -> None:
+        raise JobInterrupted
+
+    with pytest.raises(JobInterrupted):
+        Hooks().call(stop)
 
 
 def test_every_error_handler_is_told_and_every_death_handler_too() -> None:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import pty
-import shutil
 import signal
 import socket
 import subprocess
@@ -211,7 +210,7 @@ def test_it_works_as_pid_1(start: Start) -> None:
     instance.sees('msg="toy ready"', 3)
     (master,) = psutil.Process(instance.process.pid).children()
     orphan = "import os; os.fork() or os.execvp('sh', ['sh', '-c', 'sleep 0.1; exit 78'])"
-    nsenter = ["nsenter", "-t", str(master.pid), "-p", "-m", sys.executable, "-c", orphan]
+    nsenter = ["nsenter", "-t", str(master.pid), "-p", sys.executable, "-c", orphan]
     subprocess.run(nsenter, check=True)
     for child in master.children():
         if "worker 1" in child.cmdline()[0]:
@@ -541,10 +540,10 @@ def test_systemd_hears_ready_pings_and_stopping_in_that_order(start: Start, tmp_
     assert sum("READY=1" in message for message in heard) == 1
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_the_unit_file_is_what_systemd_expects(tmp_path: Path) -> None:
     unit = (ROOT / "systemd" / "jobd.service").read_text()
     (tmp_path / "jobd.service").write_text(unit.replace("/srv/app/.venv/bin/jobd", "/bin/true"))
-    command = ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / "jobd.service")]
+    analyze = leash.needs("systemd-analyze", "systemd")
+    command = [analyze, "verify", "--recursive-errors=no", str(tmp_path / "jobd.service")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -52,6 +52,12 @@ def replaced(jobd: JobdProcess, slot: int, pid: int) -> bool:
     return any(c.slot == slot and c.pid != pid for c in jobd.children("worker"))
 
 
+def has_run_again(jobd: JobdProcess, pid: int) -> bool:
+    """Whether all jobs that a killed worker claimed are done, by whomever."""
+    claimed = {run["jid"] for run in jobd.ran("claimed") if run["pid"] == pid}
+    return claimed <= set(jids([jobd]))
+
+
 def test_killing_workers_in_a_loop_loses_nothing_and_charges_no_bystander(
     raw: Raw, start_jobd: StartJobd
 ):
@@ -65,6 +71,8 @@ def test_killing_workers_in_a_loop_loses_nothing_and_charges_no_bystander(
         kill(worker.pid)
         kills += 1
         eventually(lambda s=slot, p=worker.pid: replaced(jobd, s, p), timeout=30, message=jobd.log)
+        # Before the next kill, or the same job might be hit three times and be dead.
+        eventually(lambda p=worker.pid: has_run_again(jobd, p), timeout=30, message=jobd.log)
 
     eventually(lambda: set(jids([jobd])) >= set(pushed), timeout=PATIENCE_S, message=jobd.log)
 

@@ -25,6 +25,7 @@ def wait_for_title(jobd: JobdProcess, pid: int, pattern: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_titles_show_what_every_process_does(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd(config={"concurrency": 2, "tag": "shop"})
     wire.push(raw, "Hold", "a")
@@ -84,6 +85,7 @@ def say_through_redis(raw: Raw, command: str) -> None:
     raw.delete(b"jobd:instance:" + identity)
 
 
+@pytest.mark.slow
 def test_commands_that_come_through_redis_quiet_and_stop_the_server(
     raw: Raw, start_jobd: StartJobd
 ):
