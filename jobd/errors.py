@@ -8,6 +8,10 @@ JobdError
 │   └── InvalidArguments   its arguments do not fit JSON or perform() (also a TypeError)
 ├── UnknownJob             a payload names a job that no loaded module defines
 ├── MalformedPayload       bytes from Redis that are not a job
+├── JobTimeout             a job ran longer than its time_limit: an ordinary failure
+├── WorkerKilled           a job took its worker down too often to be started again
+├── EmbeddedStoreError     in jobd.embedded: the private store could not be started
+├── CannotLock             in jobd.supervisor.pidfile: another instance runs
 └── RedisError             the server did not do what was asked
     ├── RedisUnavailable   it could not be reached, or the reply was lost
     ├── RedisFull          it is at maxmemory and refuses writes that need room
@@ -16,8 +20,6 @@ JobdError
 Stop                       BaseException: ends a running job, not a failure of it
 ├── JobInterrupted         the worker is stopping; the job is given back unchanged
 └── JobCancelled           an operator cancelled it
-
-JobTimeout                 the job ran longer than its time_limit: an ordinary failure
 """
 
 from collections.abc import Mapping, Sequence

@@ -213,11 +213,12 @@ class Log:
         *,
         level: str = "info",
         error: BaseException | None = None,
+        stack: str = "",
         **fields: object,
     ) -> None:
-        """Write one event; fields that are None are left out."""
+        """Write one event, with a stack or an error's; fields that are None are left out."""
         if LEVELS[level] >= self._threshold:
-            self._write(level, text, fields, _stack(error))
+            self._write(level, text, fields, stack or _stack(error))
 
     def job_line(
         self, text: str, elapsed_s: float | None = None, error: BaseException | None = None

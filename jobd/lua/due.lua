@@ -6,9 +6,13 @@
 
 local time = redis.call('TIME')
 local now = time[1] .. '.' .. string.format('%06d', time[2])
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if not first or tonumber(first) > tonumber(now) then
+  return {now, first or '', {}}
+end
+
 local jobs = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', ARGV[2], ARGV[1])
-if #jobs == 0 and ARGV[2] ~= '0' then
+if #jobs == 0 then
   jobs = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
 end
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return {now, first[2] or '', jobs}
+return {now, first, jobs}

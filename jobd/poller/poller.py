@@ -5,7 +5,6 @@ outage and its end are told once for the whole instance. Every duty can be repea
 and a poller that is killed at any instruction is simply replaced.
 """
 
-import faulthandler
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +27,9 @@ _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 3
-_STANDARD_OUTPUT: Final = 1
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
 
-HEEDED: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGTTIN, signal.SIGUSR1})
+HEEDED: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1})
 IGNORED: Final = frozenset(
     {
         signal.SIGINT,
@@ -160,7 +158,6 @@ class Poller:
         """Install the handlers."""
         signals.ignore(IGNORED)
         self._inbox.open()
-        faulthandler.register(signal.SIGTTIN, file=_STANDARD_OUTPUT, all_threads=True, chain=True)
 
     def run(self) -> None:
         """Serve until asked to stop; then return what killed workers held, and leave."""

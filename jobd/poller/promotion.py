@@ -46,7 +46,7 @@ class Promoter:
             Seconds until the next step is useful; 0 if more is due already.
         """
         longest_s = max(1.0, instances / 10)
-        wait_s = longest_s * self._rng.uniform(0.5, 1.0)
+        wait_s = longest_s * self._rng.uniform(0.75, 1.0)
         for zset in (self._store.keys.retry, self._store.keys.schedule):
             wait_s = min(wait_s, self._promote_all(zset, instances))
         return wait_s

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypedDict, cast
 
 from jobd import log
-from jobd.errors import ConfigError, JobdError
+from jobd.errors import ConfigError
 
 POLLER: Final = 0
 """The poller's slot; the workers' are 1 and up."""
@@ -93,10 +93,6 @@ class Ended:
 
 
 Message: TypeAlias = Ready | BootFailed | Remote | Recovered | Ended
-
-
-class BootFailure(JobdError):
-    """A child could not boot; the text is its own account of it."""
 
 
 class Died(TypedDict):

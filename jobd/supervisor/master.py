@@ -79,7 +79,7 @@ class Master:
         self._clock = clock
         self._slots = Slots(plan.workers, scoreboard, clock=clock, rng=rng)
         self._store = StoreKeeper(plan.store, clock=clock, rng=rng)
-        self._budget = ForkBudget(plan.workers + 1, 2 * plan.workers, clock.monotonic())
+        self._budget = ForkBudget(plan.workers + 1, 2 * (plan.workers + 1), clock.monotonic())
         self._most_booting = max(len(os.sched_getaffinity(0)), 2)
         self._deaths = Deaths()
         self._locks = [PidFile(path) for path in (plan.pidfile, plan.lock) if path is not None]
@@ -308,9 +308,8 @@ class Master:
         slot = self._slots[handle.slot]
         if self._stop is not None:
             return
-        error = None if failed.text == self._told_failure else pipe.BootFailure(failed.text)
+        slot.log_boot_failure("as before" if failed.text == self._told_failure else failed.text)
         self._told_failure = failed.text
-        log.event(f"{slot.name} cannot boot", level="error", error=error, child=handle.pid)
         if failed.kind == "config" and not self._was_worker_ready:
             log.event("nothing has booted, and nothing would if tried again", level="fatal")
             self._stop_fast(now, os.EX_CONFIG)
@@ -420,6 +419,7 @@ class Master:
 
     def _spawn(self, slot: Slot, now: float) -> None:
         ours, theirs = pipe.pair()
+        slot.renew_stacks()
         slot.incarnation += 1
         handle = Handle(ours, slot=slot.number, incarnation=slot.incarnation, spawned_at=now)
         handle.boot_deadline = now + self._plan.boot_timeout_s
@@ -440,7 +440,7 @@ class Master:
                 pid = os.fork()
             except OSError as error:  # EAGAIN, ENOMEM
                 handle.close()
-                self._fork_failed(slot, error, now)
+                slot.stay_empty(error, now)
             else:
                 if pid == 0:
                     self._become(child, handle, mask)
@@ -450,10 +450,6 @@ class Master:
                 self._slots.assign(slot, State.BOOTING)
                 self._selector.register(handle, selectors.EVENT_READ, handle)
         child.close()
-
-    def _fork_failed(self, slot: Slot, error: OSError, now: float) -> None:
-        slot.due = now + slot.brake.delay_s(health_s=None, held_job=False)
-        log.event(f"{slot.name} cannot be forked", level="error", reason=error.strerror)
 
     def _become(self, child: Child, handle: Handle, mask: set[int]) -> NoReturn:
         """In the child: cut what ties it to the master's affairs, in this order, and go to work."""
@@ -465,6 +461,7 @@ class Master:
             for end in (*self._slots.children(), handle):
                 end.close()
             self._selector.close()
+            self._slots.enter(child.slot)
             for lock in self._locks:
                 lock.forget()
             # A session of its own: Ctrl-C and Ctrl-Z are for the master, KILL for the whole group.
@@ -486,6 +483,7 @@ class Master:
         stop = self._stop
         left_s = min(stop.interrupt_at, stop.kill_at) - now if stop is not None else 0.0
         self._reporter.report(self._scoreboard.instance_state, left_s)
+        self._slots.log_stacks()
 
     def _leave(self) -> None:
         self._store.stop()

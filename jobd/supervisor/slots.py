@@ -6,12 +6,16 @@ Only facts and questions; who is started, signalled and reaped is the master's a
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.scoreboard import Scoreboard, SlotState, State
 from jobd.supervisor.brake import Brake
 from jobd.supervisor.child import POLLER, Handle
+from jobd.supervisor.stacks import Stacks
+
+_LOOK_EVERY_S: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class Slot:
     number: int
     brake: Brake
     child: Handle | None = None
+    stacks: Stacks | None = None
     incarnation: int = 0
     restarts: int = 0
     last_exit: str = ""
@@ -54,7 +59,8 @@ class Slot:
         child, self.child = self.child, None
         if child is None:
             return
-        held_job = left is not None and left.is_busy
+        # What is finished and not acknowledged lies in its list just as the running job does.
+        held_job = left is not None and (left.is_busy or bool(left.finished))
         health_s = None if child.ready_at is None else now - child.ready_at
         delay_s = self.brake.delay_s(health_s=health_s, held_job=held_job)
         self.due = now + delay_s
@@ -65,9 +71,36 @@ class Slot:
             level="info" if is_expected else "warning",
             child=child.pid,
             status=self.last_exit,
-            job_jid=left.jid if left is not None and held_job else None,
+            job_jid=left.jid if left is not None and left.is_busy else None,
             again_in=f"{delay_s:.1f} s" if delay_s and not child.is_asked_to_stop else None,
+            stack=self._last_stacks(),
         )
+
+    def stay_empty(self, error: OSError, now: float) -> None:
+        """The child could not be forked: the brake counts that as a death."""
+        self.due = now + self.brake.delay_s(health_s=None, held_job=False)
+        log.event(f"{self.name} cannot be forked", level="error", reason=error.strerror)
+
+    def renew_stacks(self) -> None:
+        """Before a fork: a file for the stacks of the next child."""
+        if self.stacks is not None:
+            self.stacks.close()
+        self.stacks = Stacks()
+
+    def log_boot_failure(self, text: str) -> None:
+        """Say why the child here could not boot: a sentence, or a whole stack."""
+        stack, reason = (text, None) if "\n" in text else ("", text)
+        pid = self.child.pid if self.child is not None else None
+        log.event(f"{self.name} cannot boot", level="error", child=pid, reason=reason, stack=stack)
+
+    def _last_stacks(self) -> str:
+        """What a crash left; the next child gets a file of its own."""
+        stacks, self.stacks = self.stacks, None
+        if stacks is None:
+            return ""
+        text = stacks.take(is_complete=True)
+        stacks.close()
+        return text
 
 
 class Slots:
@@ -79,6 +112,7 @@ class Slots:
         self._slots = [Slot(number, Brake(rng)) for number in range(workers + 1)]
         self._scoreboard = scoreboard
         self._clock = clock
+        self._looked_at = 0.0
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)
@@ -142,6 +176,34 @@ class Slots:
             restarts=slot.restarts,
             last_exit=slot.last_exit,
         )
+
+    def log_stacks(self) -> None:
+        """What children have written since, each in one piece; looks at most every 0.2 s."""
+        now = self._clock.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        for slot in self:
+            text = slot.stacks.take() if slot.stacks is not None and slot.child is not None else ""
+            if text and slot.child is not None:
+                left = self.left_behind(slot.child)
+                is_busy = left is not None and left.is_busy
+                log.event(
+                    f"stacks of {slot.name}",
+                    level="warning",
+                    child=slot.child.pid,
+                    job=left.name if left is not None and is_busy else None,
+                    job_jid=left.jid if left is not None and is_busy else None,
+                    stack=text,
+                )
+
+    def enter(self, number: int) -> None:
+        """In a child: let go of what belongs to its siblings, and take up its own."""
+        for slot in self:
+            if slot.stacks is not None and slot.number != number:
+                slot.stacks.close()
+            elif slot.stacks is not None:
+                slot.stacks.offer()
 
     def log_table(self) -> None:
         """One line for each slot."""

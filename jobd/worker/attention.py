@@ -7,7 +7,6 @@ Source: design §8 for the table; PDEATHSIG makes the kernel send TERM when the 
 stop is the same with and without a master, and a worker arms its own deadline for it.
 """
 
-import faulthandler
 import os
 import signal
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from jobd.wait import HasFileno, wait_readable
 
 T = TypeVar("T")
 
-_STANDARD_OUTPUT: Final = 1
 _OWN_DEADLINE_AFTER_S: Final = 1.0
 """The master interrupts at the deadline; who has no master any more does so a little later."""
 _LAST_GRACE_S: Final = 3.0
@@ -30,7 +28,6 @@ HEEDED: Final = frozenset(
         signal.SIGQUIT,
         signal.SIGTSTP,
         signal.SIGCONT,
-        signal.SIGTTIN,
         signal.SIGUSR1,
         signal.SIGUSR2,
         signal.SIGALRM,
@@ -82,8 +79,6 @@ class Attention:
         """Install the handlers."""
         signals.ignore(IGNORED)
         self._inbox.open()
-        # In C, so that it also shows a job that keeps the GIL; then ours, which names the job.
-        faulthandler.register(signal.SIGTTIN, file=_STANDARD_OUTPUT, all_threads=True, chain=True)
 
     def booted(self) -> None:
         """From now on a stop is an orderly one."""
@@ -112,8 +107,6 @@ class Attention:
                 self.is_quiet = number == signal.SIGTSTP
             case signal.SIGALRM:
                 self._run_out_of_time()
-            case signal.SIGTTIN:
-                log.event("these are this process's stacks", level="warning")
             case _:
                 pass  # USR1 has time
 

@@ -69,9 +69,11 @@ def test_ttin_writes_the_running_job_and_its_stack_to_the_log(raw: Raw, start_jo
     jobd.signal(signal.SIGTTIN)
 
     jobd.wait_for_log(rf"state of worker 1\W.*job=Spin job_jid={jid}", timeout=20)
-    jobd.wait_for_log(rf"stacks.* class=Spin jid={jid}", timeout=20)
-    jobd.wait_for_log(r"sample_jobs\.py.* in perform$", timeout=20)
+    jobd.wait_for_log(
+        rf"stacks of worker 1\W.*job=Spin job_jid={jid}.*sample_jobs\.py.* in perform", timeout=20
+    )
     jobd.wait_for_log(r"state of poller\W", timeout=20)
+    jobd.wait_for_log(r"stacks of poller\W.*poller\.py.* in run", timeout=20)
     assert jobd.returncode is None
     jobd.release("a")
     eventually(jobd.ran, message=jobd.log)

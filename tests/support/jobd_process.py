@@ -227,7 +227,8 @@ class JobdProcess:
     def ran(self, event: str = "done") -> list[dict[str, Any]]:
         """Return what jobs wrote down: event, class, jid, args, pid, at_ms; oldest first."""
         path = self.directory / "ran.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        # The last line may still be on its way.
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
         return [run for run in map(json.loads, lines) if run["event"] == event]
 
     def release(self, name: str) -> None:

@@ -193,13 +193,6 @@ def test_signals_that_are_not_for_a_worker_do_nothing() -> None:
     assert in_child(act) == ["Done", False, False]
 
 
-def test_ttin_shows_every_stack_and_the_job_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
-    assert in_child(lambda heed: ended(heed, lambda: arrive(signal.SIGTTIN))) == "Done"
-    shown = capfd.readouterr().out
-    assert "these are this process's stacks" in shown
-    assert 'test_attention.py", line' in shown
-
-
 def test_the_death_of_the_master_means_to_stop(capfd: pytest.CaptureFixture[str]) -> None:
     def act(heed: Attention) -> object:
         heed._master.cut()  # type: ignore[attr-defined]  # a QuietMaster
