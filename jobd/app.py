@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[[], object])
 OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
 
 _CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "url": (lambda value: isinstance(value, str) and "://" in value, "a URL, redis://HOST:PORT/0"),
+    "url": (lambda value: isinstance(value, str), "a URL, redis://HOST:PORT/0"),
     "size": (lambda value: type(value) is int and value >= 1, "a number of connections"),
     "network_timeout": (
         lambda value: type(value) in {int, float} and 0 < value < float("inf"),
@@ -232,6 +232,8 @@ def _redis_settings(given: object) -> "RedisSettings":
     from jobd.config import RedisSettings  # noqa: PLC0415 - slow to import
 
     if isinstance(given, RedisSettings):
+        if (problem := _problem("url", given.url)) is not None:
+            raise ConfigError([problem])
         return given
     if isinstance(given, str):
         given = {"url": given}
@@ -250,6 +252,11 @@ def _problem(key: str, value: object) -> str | None:
         hint = f'; did you mean "{near[0]}"?' if near else ""
         return f'redis: no setting "{key}": there are {", ".join(_CHECKS)}{hint}'
     is_right, expected = _CHECKS[key]
-    # The URL may hold a password.
-    shown = "" if key == "url" else f", not {value!r}"
-    return None if is_right(value) else f"redis.{key}: {expected}{shown}"
+    if not is_right(value):
+        return f"redis.{key}: {expected}, not {value!r}"
+    if key != "url":
+        return None
+    from jobd.config import url_fault  # noqa: PLC0415 - slow to import
+
+    fault = url_fault(str(value))
+    return fault and f"redis.url: {fault}"

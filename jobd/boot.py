@@ -67,6 +67,7 @@ def run(config: Config) -> int:
         redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
         config = dataclasses.replace(config, redis=redis)
     log.configure(config.log)
+    log.never_block()
     greeting.boot_lines(config, is_private=store is not None)
     try:
         if store is not None:
@@ -91,7 +92,7 @@ def check(config: Config) -> int:
         _load(config, current_app())
     except ConfigError:
         raise
-    except Exception as error:  # noqa: BLE001 - the application may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
         log.event("the application cannot be loaded", level="error", error=error)
         return EX_CONFIG
     jobs = " ".join(sorted(registry.names()))
@@ -164,9 +165,10 @@ class Server:
         try:
             _load(config, app)
             app.hooks.fire("startup")
-        except Exception as error:  # noqa: BLE001 - the application may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
             return _refuse_to_boot(child, error)
-        self._hint.leave({name: _perform_of(name) for name in registry.names()})
+        if child.incarnation == 1:  # later ones would write what nobody reads any more
+            self._hint.leave({name: _perform_of(name) for name in registry.names()})
         worker = self._worker(child, attention, slot, app)
         attention.booted()
         child.ready()
@@ -294,7 +296,7 @@ def _load(config: Config, app: App) -> None:
     log.capture_logging()
 
 
-def _refuse_to_boot(child: Child, error: Exception) -> int:
+def _refuse_to_boot(child: Child, error: BaseException) -> int:
     # What another try would meet again, and what may pass: a database that is away, for one.
     final = (
         ImportError,
@@ -304,6 +306,7 @@ def _refuse_to_boot(child: Child, error: Exception) -> int:
         TypeError,
         ConfigError,
         ValueError,
+        SystemExit,  # sys.exit("set DATABASE_URL first") means it
     )
     is_final = isinstance(error, final)
     if isinstance(error, ConfigError):

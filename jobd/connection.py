@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from jobd.config import RedisSettings
-from jobd.errors import RedisError, RedisFull, RedisRejected, RedisUnavailable
+from jobd.errors import ConfigError, RedisError, RedisFull, RedisRejected, RedisUnavailable
 
 Reply: TypeAlias = Any
 """What the server answers: bytes, int, None, or a list of replies."""
@@ -178,15 +178,11 @@ class Pool:
             **_arguments(settings, settings.network_timeout, "jobd-client"),
         )
 
-    def execute(self, *command: Argument) -> Reply:
+    def call(self, *command: Argument) -> Reply:
         """Send one command and return its reply; raises as ``Connection.call``."""
         with self._borrowed() as connection:
             connection.send_command(*command)
             return connection.read_response()
-
-    def call(self, *command: Argument) -> Reply:
-        """The same as ``execute``, under the name that ``Connection`` has."""
-        return self.execute(*command)
 
     def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send several commands in one go; not atomic. Raises the first command's error."""
@@ -241,7 +237,7 @@ class Pool:
 
 
 def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str, Any]:
-    parsed: dict[str, Any] = _SOCKETS.parse_url(settings.url)
+    parsed = _parse(settings)
     for option in ("connection_class", "max_connections", "timeout"):
         parsed.pop(option, None)  # of redis-py's own pool, not of a connection
     return {
@@ -257,9 +253,20 @@ def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str
 
 
 def _make(settings: RedisSettings, timeout_s: float, name: str) -> Any:
-    parsed: dict[str, Any] = _SOCKETS.parse_url(settings.url)
-    kind: Any = parsed.get("connection_class", redis.Connection)
+    kind: Any = _parse(settings).get("connection_class", redis.Connection)
     return kind(**_arguments(settings, timeout_s, name))
+
+
+def _parse(settings: RedisSettings) -> dict[str, Any]:
+    try:
+        return dict(_SOCKETS.parse_url(settings.url))
+    except ValueError:
+        problem = (
+            f'redis.url: "{settings.masked_url}" cannot be read: write one such as '
+            "redis://localhost:6379/0, and / ? # @ in a password as %2F %3F %23 %40"
+        )
+        # Not from the error, which may quote a part of the password.
+        raise ConfigError([problem]) from None
 
 
 def _translate(error: redis.RedisError, masked_url: str) -> RedisError:

@@ -205,7 +205,7 @@ def clear(operator: Operator, *, place: str | None, everything: bool, yes: bool)
 @click.pass_obj
 def redis(operator: Operator, *, command: tuple[str, ...]) -> None:
     """Send any COMMAND to the configured store, also the embedded one: redis LLEN queue:low."""
-    reply = operator.redis.execute(*command)
+    reply = operator.redis.call(*command)
     is_terminal = sys.stdout.isatty()
     operator.show(_plain(reply), _as_redis_cli(reply) if is_terminal else _raw(reply))
 

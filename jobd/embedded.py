@@ -152,10 +152,6 @@ class EmbeddedStore:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
-    def is_mine(self, pid: int) -> bool:
-        """Whether a reaped pid was the server's."""
-        return pid == self.pid
-
     def mark_dead(self, status: int) -> None:  # noqa: ARG002 - the master's log tells it
         """The master has reaped it, with that status; `start` may start another."""
         self.pid = None
@@ -175,14 +171,14 @@ class EmbeddedStore:
             try:
                 path.mkdir(mode=0o700, exist_ok=True)
                 found = path.lstat()
+                # Below /tmp anybody could have been there first. In a checkout of another user
+                # root may keep a store.
+                is_ours = path == self.directory or places.is_private(path)
             except OSError as error:
                 text = f"{path}: {error.strerror}; give jobd a Redis instead (REDIS_URL=...)"
                 raise EmbeddedStoreError(text, EX_CANTCREAT) from error
-            # Below /tmp anybody could have been there first. In a checkout of another user root
-            # may keep a store.
-            is_ours = found.st_uid == os.geteuid() or path == self.directory
             if not (stat.S_ISDIR(found.st_mode) and is_ours):
-                text = f"{path} is not a directory of this user: remove it and start again"
+                text = f"{path} is not a directory of this user alone: remove it and start again"
                 raise EmbeddedStoreError(text, EX_CANTCREAT)
 
     def _lock(self) -> None:
@@ -229,9 +225,7 @@ class EmbeddedStore:
         self.socket.unlink(missing_ok=True)
 
     def _spawn(self, binary: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        if self.log_file.exists() and self.log_file.stat().st_size > _LONGEST_LOG_BYTES:
-            flags |= os.O_TRUNC
+        log_fd = self._open_log()
         self._alive_fd, held_fd = os.pipe()
         os.set_inheritable(held_fd, True)  # noqa: FBT003 - the os module's own signature
         leash = [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid())]
@@ -241,7 +235,7 @@ class EmbeddedStore:
             os.environ,  # noqa: TID251 - handed on, not read
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(self.log_file), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, log_fd, 1),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             # Its own session: the Ctrl-C of a terminal is for the master, which stops it last.
@@ -250,6 +244,18 @@ class EmbeddedStore:
             setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
         )
         os.close(held_fd)
+        os.close(log_fd)
+
+    def _open_log(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            fd = os.open(self.log_file, flags, 0o600)
+        except OSError as error:  # ELOOP: whoever may write here shall not choose what we write to
+            text = f"{self.log_file}: {error.strerror}: remove it and start again"
+            raise EmbeddedStoreError(text, EX_CANTCREAT) from error
+        if os.fstat(fd).st_size > _LONGEST_LOG_BYTES:
+            os.ftruncate(fd, 0)
+        return fd
 
     def _directives(self) -> Sequence[str]:
         directives = {

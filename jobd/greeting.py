@@ -1,12 +1,13 @@
 """What jobd says when it starts: a banner on a terminal, what it is about to do, what to try."""
 
+import contextlib
 import inspect
 import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from jobd import log
 from jobd._version import __version__
@@ -22,7 +23,7 @@ BANNER: Final = r"""
 """
 
 
-_EXAMPLES: Final[Mapping[Any, Any]] = {str: "hello", int: 1, float: 1.5, bool: True}
+_EXAMPLES: Final[Mapping[type, object]] = {str: "hello", int: 1, float: 1.5, bool: True}
 
 
 def boot_lines(config: Config, *, is_private: bool) -> None:
@@ -83,32 +84,54 @@ class Hint:
             performs: what each job that the application defines calls, by the job's name.
         """
         if performs and self._config.environment == "development":
-            name = "Echo" if "Echo" in performs else min(performs)
-            arguments = _example_arguments(performs[name])
-            command = f"{_jobctl(self._config)} push {shlex.quote(name)} {shlex.quote(arguments)}"
-            os.write(self._writer, f"{command}\n".encode())
+            # A full pipe, or an annotation that is evaluated now (3.14) and raises anything at
+            # all: a worker starts without a hint.
+            with contextlib.suppress(Exception):
+                os.write(self._writer, f"{self._command(performs)}\n".encode())
 
     def show(self) -> None:
         """In the master, once the first worker is ready."""
         try:
-            text = os.read(self._reader, 4096).decode()
+            line, _, _ = os.read(self._reader, 4096).partition(b"\n")
         except BlockingIOError:
             return
-        line = f"try it in a second terminal: {text.splitlines()[0]}"
+        text = f"try it in a second terminal: {line.decode(errors='replace')}"
         if self._config.log.format == "json":
-            log.event(line)
+            log.event(text)
         else:
-            # As it is, so that it can be copied: a value of logfmt would have its quotes escaped.
-            os.write(1, f"{line}\n".encode())
+            log.plain(text)
+
+    def _command(self, performs: Mapping[str, Callable[..., object]]) -> str:
+        examples = {name: _example_arguments(perform) for name, perform in performs.items()}
+        known = sorted(name for name, arguments in examples.items() if None not in arguments)
+        name = "Echo" if "Echo" in known else known[0]
+        arguments = json.dumps(examples[name])
+        command = f"{_jobctl(self._config)} push {shlex.quote(name)} {shlex.quote(arguments)}"
+        served = [queue.name for capsule in self._config.capsules for queue in capsule.queues]
+        return command if "default" in served else f"{command} --queue {shlex.quote(served[0])}"
 
 
-def _example_arguments(perform: Callable[..., object]) -> str:
-    required = [
-        _EXAMPLES.get(parameter.annotation)
-        for parameter in inspect.signature(perform).parameters.values()
-        if parameter.default is parameter.empty and parameter.name != "self"
+def _example_arguments(perform: Callable[..., object]) -> list[object]:
+    """A value for each argument that must be given; None where no value can be guessed."""
+    return [
+        _example(parameter.annotation)
+        for parameter in _signature(perform).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.name != "self"
+        and parameter.kind is not parameter.VAR_POSITIONAL
     ]
-    return json.dumps(required)
+
+
+def _signature(perform: Callable[..., object]) -> inspect.Signature:
+    try:
+        return inspect.signature(perform, eval_str=True)
+    except NameError:  # a name that is imported for type checkers only
+        return inspect.signature(perform)
+
+
+def _example(annotation: object) -> object:
+    # Compared, not looked up: Annotated[int, {...}] has no hash.
+    return next((value for kind, value in _EXAMPLES.items() if annotation is kind), None)
 
 
 def _jobctl(config: Config) -> str:

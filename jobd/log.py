@@ -11,10 +11,12 @@ Not for what a user of the library's client sees: a process that only pushes is 
 Source: the fields are those of Sidekiq's lib/sidekiq/logger.rb and job_logger.rb.
 """
 
-import contextlib
+import errno
 import io
 import logging
 import os
+import select
+import stat
 import sys
 import time
 import traceback
@@ -53,11 +55,15 @@ class Sink:
     """A descriptor to which lines are written or dropped, without ever raising.
 
     The counters are not locked: two threads that drop at once may count one.
+
+    Attributes:
+        may_wait: whether a line waits for a reader that is slow, or is dropped.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.dropped = 0
+        self.may_wait = True
         self._is_torn = False
 
     def write(self, line: bytes) -> bool:
@@ -67,13 +73,25 @@ class Sink:
         rest = line
         try:
             while rest:
-                rest = rest[os.write(self.fd, rest) :]
+                rest = rest[self._write_some(rest) :]
         except OSError:  # ENOSPC, EPIPE, EIO, EAGAIN, ...: no log is worth a job
             self.dropped += 1
             self._is_torn = self._is_torn or len(rest) < len(line)
             return False
         self._is_torn = False
         return True
+
+    def _write_some(self, rest: bytes) -> int:
+        if self.may_wait:
+            return os.write(self.fd, rest)
+        # O_NONBLOCK would be the children's too, since they share the open file. A child may take
+        # the last room of a pipe between these two calls; then we wait as it does.
+        room = select.poll()
+        room.register(self.fd, select.POLLOUT)
+        if not room.poll(0):
+            raise BlockingIOError(errno.EAGAIN, "its reader stalls")
+        # What a pipe that can be written to takes for certain, see pipe(7).
+        return os.write(self.fd, rest[: select.PIPE_BUF])
 
 
 class Stream(io.RawIOBase):
@@ -116,6 +134,7 @@ class Log:
 
     def __init__(self, fd: int = 1, clock: Clock | None = None) -> None:
         self.sink = Sink(fd)
+        self._errors = Sink(2)  # what is printed to stderr; no events
         self.is_color_allowed = True
         self.pid = os.getpid()
         self._now_ms = (clock or SystemClock()).now_ms
@@ -141,7 +160,7 @@ class Log:
                 raise ConfigError([problem]) from error
         self._path = settings.file
         self.use(settings)
-        sys.stdout, sys.stderr = _text_stream(self.sink), _text_stream(Sink(2))
+        sys.stdout, sys.stderr = _text_stream(self.sink), _text_stream(self._errors)
         logging.raiseExceptions = False  # it would print to the same full disk
         ours = logging.getLogger("jobd")
         ours.handlers, ours.propagate = [Handler(self)], False
@@ -159,6 +178,16 @@ class Log:
                 self._format = Pretty(is_colored=self.is_colored())
             case _:
                 self._format = Logfmt()
+
+    def never_block(self) -> None:
+        """From now on drop what its reader does not take, in this process but not its children.
+
+        For the master: a pipe that nobody reads must not keep it from reaping and stopping. A job
+        can wait, and what it says is worth more.
+        """
+        for sink in (self.sink, self._errors):
+            # A file always has room, and lines go to it in one piece.
+            sink.may_wait = stat.S_ISREG(os.fstat(sink.fd).st_mode)
 
     def is_colored(self) -> bool:
         """Whether colour codes would be seen as colours."""
@@ -190,19 +219,24 @@ class Log:
 
     def reopen_if_moved(self) -> None:
         """Reopen when somebody has renamed or removed the file; one stat, for idle moments."""
-        if self._path is None:
-            return
-        here = os.fstat(self.sink.fd)
-        with contextlib.suppress(FileNotFoundError):
-            there = os.stat(self._path)  # noqa: PTH116 - a Path would be built every second
-            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
-                return
-        self.reopen()
+        if self._path is not None and self._has_moved(self._path):
+            self.reopen()
+
+    def _has_moved(self, path: str) -> bool:
+        try:
+            here = os.fstat(self.sink.fd)
+            there = os.stat(path)  # noqa: PTH116 - a Path would be built every second
+        except OSError as error:
+            # Any other error tells nothing: EACCES or ESTALE of the directory, or EBADF after a
+            # job that closed our descriptor.
+            return isinstance(error, FileNotFoundError)
+        return (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino)
 
     def forked(self) -> None:
-        """In a child: its pid, and no drops of its own yet."""
+        """In a child: its pid, no drops of its own yet, and time to wait for a reader."""
         self.pid = os.getpid()
         self.sink.dropped = 0
+        self.sink.may_wait = self._errors.may_wait = True
 
     # Lines
 
@@ -219,6 +253,10 @@ class Log:
         """Write one event, with a stack or an error's; fields that are None are left out."""
         if LEVELS[level] >= self._threshold:
             self._write(level, text, fields, stack or _stack(error))
+
+    def plain(self, text: str) -> None:
+        """Write a line as it is, for people to copy: logfmt would escape the quotes in it."""
+        self._emit(f"{text}\n")
 
     def job_line(
         self, text: str, elapsed_s: float | None = None, error: BaseException | None = None
@@ -343,10 +381,12 @@ def forbid_color() -> None:
 
 _log = Log()
 configure = _log.configure
+never_block = _log.never_block
 is_colored = _log.is_colored
 capture_logging = _log.capture_logging
 reopen = _log.reopen
 reopen_if_moved = _log.reopen_if_moved
 event = _log.event
+plain = _log.plain
 job_line = _log.job_line
 os.register_at_fork(after_in_child=_log.forked)

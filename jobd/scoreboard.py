@@ -47,8 +47,7 @@ _I64 = struct.Struct("<q")
 _F64 = struct.Struct("<d")
 _COUNTS = struct.Struct("<QQ")
 _MASTER = struct.Struct("<IIIIdI64s")
-_HEADER_AT: Final = 3072  # in slot 0's page: the state of the whole instance, and generation
-_HEADER = struct.Struct("<II")
+_INSTANCE_AT: Final = 3072  # in slot 0's page: the state of the whole instance
 _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the server's clock
 
 
@@ -238,7 +237,6 @@ class Scoreboard:
 
     def __init__(self, clock: Clock, slots: int = SLOTS) -> None:
         self._clock = clock
-        self.slots = slots
         self._map = memoryview(mmap.mmap(-1, (slots + 1) * _PAGE))
 
     def _page(self, slot: int) -> memoryview:
@@ -294,7 +292,7 @@ class Scoreboard:
     @property
     def instance_state(self) -> InstanceState:
         """What the instance as a whole is doing."""
-        return InstanceState(_HEADER.unpack_from(self._page(0), _HEADER_AT)[0])
+        return InstanceState(_U32.unpack_from(self._page(0), _INSTANCE_AT)[0])
 
     @property
     def clock_offset_s(self) -> float:
@@ -308,7 +306,7 @@ class Scoreboard:
 
     def set_instance_state(self, state: InstanceState) -> None:
         """Say what the instance as a whole is doing. The master alone calls this."""
-        _U32.pack_into(self._page(0), _HEADER_AT, state)
+        _U32.pack_into(self._page(0), _INSTANCE_AT, state)
 
 
 class ServerClock:

@@ -9,6 +9,7 @@ after a signal, while ``time.sleep`` and ``Event.wait`` return only at their end
 """
 
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Generator, Iterable
@@ -69,6 +70,25 @@ class SignalInbox:
         """Readable once a signal arrived."""
         return self._reader.fileno()
 
+    @property
+    def has_news(self) -> bool:
+        """Whether a signal arrived; costs no system call."""
+        return bool(self._arrived)
+
+    def reclaim(self) -> bool:
+        """Install the handlers again if somebody has changed them; returns whether one had.
+
+        Looks at the wake-up socket, which ``asyncio`` changes, and at the two signals that jobs
+        use most.
+        """
+        writer = self._writer.fileno()
+        woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        handlers = map(signal.getsignal, self._signals & {signal.SIGTERM, signal.SIGALRM})
+        if woken == writer and all(handler == self._arrive for handler in handlers):
+            return False
+        self.open()
+        return True
+
     def take(self) -> set[int]:
         """The signals that arrived since the last call; each at most once."""
         # Drain before looking: a signal that comes between leaves a byte for the next turn.
@@ -101,6 +121,28 @@ def ignore(signals: Iterable[int]) -> None:
     """Ignore each signal; children that exec get it ignored too, unless they reset it."""
     for number in signals:
         signal.signal(number, signal.SIG_IGN)
+
+
+def keep_from_children() -> None:
+    """Have whatever this process forks from now on start with default handlers, not with ours.
+
+    Signals are held back across the fork: one that came before the child has reset its handlers
+    would end in a set that nobody there reads.
+    """
+    masks: list[set[int]] = []
+
+    def hold_back() -> None:
+        masks.append({int(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)})
+
+    def go_on() -> None:
+        set_mask(masks.pop())
+
+    def start_anew() -> None:
+        signal.set_wakeup_fd(-1)
+        reset_to_default(HANDLED)
+        go_on()
+
+    os.register_at_fork(before=hold_back, after_in_parent=go_on, after_in_child=start_anew)
 
 
 def detach_from_parent() -> None:

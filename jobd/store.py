@@ -45,24 +45,17 @@ class Script:
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
 
-_CLAIM, _CONFIRM, _GIVE_BACK, _RETRY, _BURY, _DUE, _PROMOTE, _BURY_DUE, _FORGET, _BEAT, _RENEW = (
-    map(
-        Script,
-        (
-            "claim",
-            "confirm",
-            "give_back",
-            "retry",
-            "bury",
-            "due",
-            "promote",
-            "bury_due",
-            "forget",
-            "beat",
-            "renew",
-        ),
-    )
-)
+_CLAIM = Script("claim")
+_CONFIRM = Script("confirm")
+_GIVE_BACK = Script("give_back")
+_RETRY = Script("retry")
+_BURY = Script("bury")
+_DUE = Script("due")
+_PROMOTE = Script("promote")
+_BURY_DUE = Script("bury_due")
+_FORGET = Script("forget")
+_BEAT = Script("beat")
+_RENEW = Script("renew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +87,14 @@ class Claimed(NamedTuple):
 
     Attributes:
         lost: how many of the acknowledged jobs were not held any more: somebody recovered them.
-        paused: indexes of queues that were passed over.
+        paused: indexes of queues that were passed over: paused ones, and those that refused.
+        refused: why a queue refused (its key is no list), or an empty string.
     """
 
     lost: int
     jobs: tuple[Held, ...]
     paused: frozenset[int]
+    refused: str = ""
 
 
 class Due(NamedTuple):
@@ -188,9 +183,11 @@ class Store:
         reply = self._run(
             _CLAIM, *holder.constant, limit, len(done), *finished, *(i + 1 for i in order)
         )
-        lost, flat, paused = reply
+        lost, flat, paused, refused = reply
         jobs = tuple(Held(flat[i] - 1, flat[i + 1]) for i in range(0, len(flat), 2))
-        return Claimed(lost, jobs, frozenset(i - 1 for i in paused))
+        return Claimed(
+            lost, jobs, frozenset(i - 1 for i in paused), _text(refused) if refused else ""
+        )
 
     def blocking_claim(self, holder: Holder, queue: int, timeout_s: float) -> Command:
         """The command that waits for a job of one queue; its reply is the job, or None.
@@ -200,10 +197,15 @@ class Store:
         source, target = self.keys.queue(holder.queues[queue]), holder.privates[queue]
         return ("BLMOVE", source, target, "RIGHT", "LEFT", timeout_s)
 
-    def confirm(self, holder: Holder, queue: int) -> bool:
-        """Make a job that came by a blocking claim recoverable; False if its queue is paused."""
-        private, name = holder.privates[queue], holder.queues[queue]
-        return not self._run(_CONFIRM, 3, self.keys.privates, self.keys.paused, private, name)
+    def confirm(self, holder: Holder, held: Held) -> bool:
+        """Make a job that came by a blocking claim recoverable.
+
+        Returns:
+            False if it must not run: its queue is paused, or somebody has recovered it.
+        """
+        private, name = holder.privates[held.queue], holder.queues[held.queue]
+        keys = (self.keys.privates, self.keys.paused, private)
+        return bool(self._run(_CONFIRM, len(keys), *keys, name, held.raw))
 
     def at_most_once_claim(self, queues: Sequence[str], timeout_s: float) -> Command:
         """The command that takes a job off its queue and keeps it nowhere (``fetch: basic``).

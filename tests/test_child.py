@@ -139,7 +139,7 @@ def test_deaths_are_kept_until_they_are_recovered_but_not_without_end(ends: Ends
     for incarnation in range(10_005):
         handle.incarnation = incarnation
         deaths.add(handle, 3 << 8, None)
-    assert len(deaths) == 10_000
+    assert len(list(deaths)) == 10_000
     deaths.forget(2, 10_004)
     deaths.forget(2, 10_004)
     told = list(deaths)

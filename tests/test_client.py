@@ -1,12 +1,12 @@
 """Pushing by name: what reaches the store, and in how many round trips."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from jobd.app import App, Configuration
+from jobd.app import App, Configuration, open_store
 from jobd.client import Client
 from jobd.config import RedisSettings
 from jobd.errors import (
@@ -410,7 +410,7 @@ def test_without_settings_the_environment_is_asked(monkeypatch: pytest.MonkeyPat
         ({"size": True}, "redis.size"),
         ({"network_timeout": 0}, "redis.network_timeout: seconds above 0"),
         ({"network_timeout": float("nan")}, "redis.network_timeout"),
-        ({"url": "localhost:6379"}, "redis.url: a URL"),
+        ({"url": "localhost:6379"}, 'redis.url: "localhost:6379": a Redis URL begins with'),
         ({"url": None}, "redis.url: a URL"),
         (5, "a URL or a dict"),
     ],
@@ -420,10 +420,24 @@ def test_wrong_redis_settings_are_refused_by_name(given: Any, says: str) -> None
         Configuration(App()).redis = given
 
 
-def test_a_refused_url_does_not_show_its_password() -> None:
-    with pytest.raises(ConfigError) as caught:
-        Configuration(App()).redis = ":secret@host"
-    assert "secret" not in str(caught.value)
+@pytest.mark.parametrize(
+    "url", [":s3cret@host", "redis://u:s3cret#x@host:6379/0", "redis://u:12#s3cret@host:6379/0"]
+)
+@pytest.mark.parametrize("kind", [str, lambda url: RedisSettings(url=url)])
+def test_a_url_that_cannot_be_read_is_refused_at_once_without_its_password(
+    url: str, kind: Callable[[str], Any]
+) -> None:
+    with pytest.raises(ConfigError, match=r"\*\*\*@host.*write one such as redis://") as caught:
+        Configuration(App()).redis = kind(url)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_what_only_the_redis_library_finds_wrong_with_a_url_hides_its_password_too() -> None:
+    url = "redis://u:s3cret@host:6379/0?socket_timeout=soon"
+    with pytest.raises(ConfigError, match=r"u:\*\*\*@host.*write one such as") as caught:
+        open_store(RedisSettings(url=url))
+    assert caught.value.__suppress_context__
+    assert "s3cret" not in str(caught.value)
 
 
 def test_all_wrong_redis_settings_are_told_at_once() -> None:

@@ -258,7 +258,37 @@ def test_a_file_in_the_place_of_its_directory_is_named(tmp_path: Path) -> None:
         EmbeddedStore(tmp_path).start()
 
 
+def test_its_log_is_not_written_through_a_link(store: EmbeddedStore, tmp_path: Path) -> None:
+    store.directory.mkdir()
+    store.log_file.symlink_to(tmp_path / "victim")
+    with pytest.raises(EmbeddedStoreError, match=r"server\.log: .*: remove it") as caught:
+        store.start()
+    assert caught.value.exit_status == 73
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_log_that_has_grown_too_long_begins_anew(store: EmbeddedStore) -> None:
+    store.directory.mkdir()
+    store.log_file.write_bytes(b"old\n" * 300_000)
+    store.start()
+    assert "old" not in store.tail(100)
+
+
 # Places
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_folder_below_tmp_that_others_may_enter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.setattr(places, "_FALLBACK", tmp_path)
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    store = EmbeddedStore(deep)
+    store.socket.parent.mkdir()
+    store.socket.parent.chmod(mode)
+    with pytest.raises(EmbeddedStoreError, match="is not a directory of this user alone"):
+        store.start()
 
 
 def test_in_a_deep_folder_the_socket_is_in_a_private_folder_below_tmp(tmp_path: Path) -> None:

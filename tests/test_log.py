@@ -329,6 +329,40 @@ def test_a_line_torn_by_a_full_disk_does_not_run_into_the_next(
     assert (tmp_path / "log").read_bytes() == b"tor\nwhole\n"
 
 
+def test_what_never_blocks_drops_what_a_stalled_reader_has_no_room_for() -> None:
+    ours, theirs = os.pipe()
+    stalled = log.Log(theirs)
+    stalled.never_block()
+    while not stalled.sink.dropped:
+        stalled.event("nobody reads", text="x" * 900)
+    stalled.plain("y" * 10_000)
+    assert stalled.sink.dropped == 2
+    assert os.read(ours, 1 << 20).endswith(b"\n"), "only whole lines"
+    stalled.plain("z" * 10_000)
+    heard = os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "z" * 10_000 + "\n" in heard
+    assert "log lines were lost: they could not be written" in heard
+    assert "count=2" in heard
+
+
+def test_a_file_gets_a_line_in_one_piece_also_from_what_never_blocks(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    really_write = os.write
+
+    def write(fd: int, line: bytes) -> int:
+        sizes.append(len(line))
+        return really_write(fd, line)
+
+    monkeypatch.setattr(os, "write", write)
+    written.log.never_block()
+    written.log.plain("x" * 9_999)
+    assert sizes == [10_000]
+
+
 # logging
 
 
@@ -491,6 +525,51 @@ log.event("still here")
     text = (tmp_path / "moved" / "jobd.log").read_text()
     assert 'reason="No such file or directory"' in text
     assert "still here" in text
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        # As root no directory is closed to us: ENOTDIR stands for EACCES and ESTALE too.
+        "os.rename(directory, directory + '.1'); open(directory, 'w').close()",
+        "os.close(1)",
+    ],
+)
+def test_a_log_that_cannot_be_looked_for_stops_nobody(tmp_path: Path, trouble: str) -> None:
+    path = tmp_path / "logs" / "jobd.log"
+    path.parent.mkdir()
+    done = python(f"""
+directory = {str(path.parent)!r}
+log.configure(Settings(file={str(path)!r}))
+{trouble}
+log.reopen_if_moved()
+os._exit(7)
+""")
+    assert done.returncode == 7
+
+
+def test_the_children_of_what_never_blocks_wait_for_the_reader() -> None:
+    script = (
+        PRELUDE
+        + """
+log.configure(Settings())
+log.never_block()
+while not log._log.sink.dropped:
+    log.event("full", text="x" * 900)
+if os.fork():
+    os._exit(0)
+log.plain("from the child")
+"""
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        cwd=Path(log.__file__).parent.parent,
+    )
+    assert running.wait(30) == 0
+    assert running.stdout is not None
+    with running.stdout:
+        assert b"from the child\n" in running.stdout.read()
 
 
 def test_a_log_file_that_cannot_be_opened_is_a_config_error() -> None:

@@ -468,6 +468,45 @@ def test_a_fork_that_fails_later_is_tried_again_with_a_pause(start: Start) -> No
     assert instance.term() == 0
 
 
+def test_without_descriptors_for_more_the_healthy_children_go_on(start: Start) -> None:
+    instance = start("sh", "-c", 'ulimit -n 14; exec "$@"', "sh", workers=5)
+    instance.sees('cannot be forked" reason="Too many open files"', 3)
+    held = psutil.Process(instance.process.pid).num_fds()
+    instance.sees('cannot be forked" reason="Too many open files"', 7)
+    assert psutil.Process(instance.process.pid).num_fds() == held
+    instance.sees('msg="toy ready" slot=1')
+    assert instance.term() == 0
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(2, 150), (40, 300)])
+def test_the_limit_of_open_files_is_raised_where_the_workers_need_it(
+    start: Start, workers: int, expected: int
+) -> None:
+    limited = ("sh", "-c", 'ulimit -Sn 150; ulimit -Hn 300; exec "$@"', "sh")
+    instance = start(*limited, workers=workers, forks=1)
+    instance.sees('msg="toy ready" slot=0')
+    soft, _ = psutil.Process(instance.process.pid).rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == expected
+
+
+def test_a_stalled_reader_of_the_log_does_not_keep_it_from_its_children(
+    start: Start, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDWR | os.O_NONBLOCK)
+    instance = start("sh", "-c", 'exec "$@" >fifo', "sh")
+    family = {"poller", "worker 1", "worker 2"}
+    eventually(lambda: instance.children().keys() == family)
+    eventually(lambda: os.read(reader, 1 << 16).count(b"toy instance ready"))
+    with contextlib.suppress(BlockingIOError):
+        while os.write(reader, b"x" * 4096):
+            pass
+    before = instance.children()["worker 1"]
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: instance.children()["worker 1"] != before)
+    os.close(reader)
+
+
 # What goes wrong in the master itself
 
 

@@ -237,6 +237,7 @@ def reopen_logs() -> None:
 
 
 def main() -> int:
+    log.never_block()
     log.event("toy imports", modules=",".join(sorted(set(sys.modules) & {"redis", "yaml"})))
     if "forks" in OPTIONS:
         os.fork = fork_or_fail(int(str(OPTIONS["forks"])))  # noqa: TID251 - as above

@@ -9,6 +9,7 @@ the file, that its top level, that the default. All problems are collected and r
 Source: Sidekiq's lib/sidekiq/cli.rb, whose YAML files are read as they are.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from jobd.config import settings as declared
-from jobd.config.checks import EMBEDDED
+from jobd.config.checks import EMBEDDED, url_fault
 from jobd.config.located import Value, given, read_yaml
 from jobd.config.model import (
     Capsule,
@@ -33,7 +34,7 @@ from jobd.config.model import (
 from jobd.config.settings import SETTINGS, Setting
 from jobd.config.sheet import TOP_KEYS, FileSheets, Sheet
 from jobd.errors import ConfigError
-from jobd.places import embedded_url, state_directory
+from jobd.places import embedded_url, is_private, socket_path, state_directory
 
 __all__ = [
     "FILES",
@@ -49,6 +50,7 @@ __all__ = [
     "client_redis",
     "load",
     "mask_url",
+    "url_fault",
 ]
 
 T = TypeVar("T")
@@ -124,7 +126,22 @@ def client_redis(
     has_store = found.source is not None or state_directory(directory).is_dir()
     if is_guess and not (is_local and has_store):
         return RedisSettings(size=redis.size, network_timeout=redis.network_timeout)
+    if redis.embedded:
+        _raise_all(_strangers(directory))
     return redis
+
+
+def _strangers(directory: Path) -> list[str]:
+    """Below /tmp anybody could have been there first, and would be given our jobs."""
+    parent = socket_path(directory).parent
+    with contextlib.suppress(FileNotFoundError):  # no store has run here
+        if parent != state_directory(directory) and not is_private(parent):
+            problem = (
+                f"redis: embedded: {parent} is not a directory of this user alone: remove it and "
+                "start jobd again, or set REDIS_URL"
+            )
+            return [problem]
+    return []
 
 
 def _raise_all(problems: list[str]) -> None:
@@ -187,12 +204,15 @@ class _Sources:
 
     def config(self) -> Config:
         self._check_redis()
+        redis = self.redis()
+        if redis.embedded:
+            self.problems += _strangers(self._directory)
         return Config(
             environment=self.environment,
             concurrency=self.pick(declared.CONCURRENCY),
             timeout=self.pick(declared.TIMEOUT),
             capsules=self._capsules(),
-            redis=self.redis(),
+            redis=redis,
             tag=self.pick(declared.TAG) or _default_tag(self._directory),
             fetch=self.pick(declared.FETCH),
             wire=self.pick(declared.WIRE),

@@ -25,6 +25,7 @@ _CAPSULE_KEYS: Final = frozenset({"concurrency", "queues"})
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]+")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
 _MOST_WEIGHT: Final = 1000
+_ESCAPES: Final = "/ ? # @ in a password are written %2F %3F %23 %40"
 
 
 def refused(name: str, value: Value, sentence: str) -> ConfigError:
@@ -147,11 +148,16 @@ def redis_url(name: str, value: Value) -> str:
     if not url:
         sentence = f"must be a URL, embedded or {{url, size, network_timeout}}, not {value.shown()}"
         raise refused(name, value, sentence)
-    fault = None if url == EMBEDDED else _fault_of(url)
+    fault = None if url == EMBEDDED else url_fault(url)
     if fault:
-        sentence = f'"{mask_url(url)}": {fault}; write one such as redis://localhost:6379/0'
-        raise refused(name, value, sentence)
+        raise refused(name, value, fault)
     return url
+
+
+def url_fault(url: str) -> str | None:
+    """What is wrong with the URL of a server, without its password; None if nothing is."""
+    fault = _fault_of(url)
+    return fault and f'"{mask_url(url)}": {fault}; write one such as redis://localhost:6379/0'
 
 
 def _scalar(value: Value) -> str | None:
@@ -235,9 +241,11 @@ def _fault_of(url: str) -> str | None:
         parts = urlsplit(url)
         has_port = parts.port is not None
     except ValueError:
-        return "its host or port cannot be read"
+        return f"its host or port cannot be read ({_ESCAPES})"
     if parts.scheme not in {"redis", "rediss", "unix"} or "://" not in url:
         return "a Redis URL begins with redis://, rediss:// or unix://"
+    if parts.fragment:
+        return f"what follows the # would be left out ({_ESCAPES})"
     if parts.scheme == "unix":
         return None if parts.path.strip("/") and not has_port else "it names no socket"
     database = parts.path.strip("/")

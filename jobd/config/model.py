@@ -63,6 +63,12 @@ class RedisSettings:
     network_timeout: float = 5.0
     embedded: bool = False
 
+    def __repr__(self) -> str:
+        return (
+            f"RedisSettings(url={self.masked_url!r}, size={self.size!r}, "
+            f"network_timeout={self.network_timeout!r}, embedded={self.embedded!r})"
+        )
+
     @property
     def masked_url(self) -> str:
         """The URL fit for logs and messages."""

@@ -4,7 +4,8 @@
 -- KEYS  1 jobd:privates, 2 paused, then n queues, then this processor's n private lists, in step
 -- ARGV  the n names of the queues, k, the number f of finished jobs, f pairs (index of the queue,
 --       job), then the indexes of the queues in the order in which to look
--- Returns {finished jobs that were not held any more, {index, job, ...}, {indexes of paused queues}}
+-- Returns {finished jobs that were not held any more, {index, job, ...}, {indexes of queues passed
+--         over: paused, or refused}, the error of a queue that refused (it is no list) or false}
 
 -- A write before anything else: the rest may then run on a server at its maxmemory.
 redis.call('SREM', KEYS[1], '')
@@ -28,19 +29,23 @@ if redis.call('EXISTS', unpack(KEYS, 3 + n)) > 0 then
       jobs[#jobs + 1] = held[j]
     end
   end
-  return {lost, jobs, {}}
+  return {lost, jobs, {}, false}
 end
 
 local some_paused = redis.call('EXISTS', KEYS[2]) == 1
-local paused = {}
+local paused, refused = {}, false
 while k > 0 and at <= #ARGV do
   local i = tonumber(ARGV[at])
   at = at + 1
   if some_paused and redis.call('SISMEMBER', KEYS[2], ARGV[i]) == 1 then
     paused[#paused + 1] = i
   else
-    local job = redis.call('LMOVE', KEYS[2 + i], KEYS[2 + n + i], 'RIGHT', 'LEFT')
-    if job then
+    local job = redis.pcall('LMOVE', KEYS[2 + i], KEYS[2 + n + i], 'RIGHT', 'LEFT')
+    if type(job) == 'table' then
+      -- One key of the wrong type must not keep the other queues from being served.
+      paused[#paused + 1] = i
+      refused, job = job.err, false
+    elseif job then
       redis.call('SADD', KEYS[1], KEYS[2 + n + i])
     end
     while job do
@@ -56,4 +61,4 @@ if #jobs == 0 then
   -- The processor will block on BLMOVE next, which cannot note the name of the list it fills.
   redis.call('SADD', KEYS[1], unpack(KEYS, 3 + n))
 end
-return {lost, jobs, paused}
+return {lost, jobs, paused, refused}

@@ -107,7 +107,7 @@ def resolve_at(when: When, now_ms: int) -> float | None:
         now_ms: milliseconds since the epoch.
 
     Raises:
-        InvalidJob: a naive datetime, a negative delay, NaN, a time beyond the year 9999.
+        InvalidJob: a naive datetime, NaN, infinity, a time beyond the year 9999.
     """
     at_s = _epoch_s(when, now_ms)
     if at_s >= _LATEST_S:
@@ -127,20 +127,20 @@ def _epoch_s(when: object, now_ms: int) -> float:
             )
         return when.timestamp()
     if isinstance(when, timedelta):
-        return now_ms / 1000 + _non_negative(when.total_seconds(), when)
+        return now_ms / 1000 + _finite(when.total_seconds(), when)
     if isinstance(when, bool) or not isinstance(when, int | float):
         raise InvalidJob(
             f"{when!r} ({type_name(when)}) is no time: "
             "pass seconds, a timedelta or an aware datetime"
         )
-    seconds = _non_negative(when, when)
+    seconds = _finite(when, when)
     return now_ms / 1000 + seconds if seconds < _RELATIVE_BELOW_S else min(seconds, _LATEST_S)
 
 
-def _non_negative(seconds: float, given: object) -> float:
-    if not 0 <= seconds < math.inf:  # NaN fails too
+def _finite(seconds: float, given: object) -> float:
+    if not -math.inf < seconds < math.inf:  # NaN fails too
         raise InvalidJob(
-            f"a job cannot be delayed by {given!r}: pass 0 or more seconds from now, or an epoch"
+            f"a job cannot be delayed by {given!r}: pass seconds from now, or an epoch"
         )
     return seconds
 
@@ -360,7 +360,7 @@ def decode(raw: bytes) -> Payload:
     """
     try:
         payload: object = _decoder.decode(raw)
-    except (ValueError, RecursionError) as err:
+    except (ValueError, RecursionError, MemoryError) as err:
         raise MalformedPayload(f"not JSON: {err}") from err
     if not isinstance(payload, dict):
         raise MalformedPayload(f"not a JSON object but a {type(payload).__name__}")

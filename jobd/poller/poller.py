@@ -141,6 +141,7 @@ class Poller:
         self._orphaned_at: float | None = None
         self._unreachable_since: float | None = None
         self._are_clocks_apart = False
+        self._is_told = False
         self._must_stop = False
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
@@ -203,6 +204,7 @@ class Poller:
         if self._scoreboard.instance_state is not self._state:
             self._state = self._scoreboard.instance_state
             self._beat.due = 0.0
+        self._is_told = self._is_told or bool(arrived & {signal.SIGTERM, signal.SIGQUIT})
         is_cut = self._master.is_cut()
         if is_cut and self._orphaned_at is None:
             log.event("the master is gone; waiting for its workers", level="error")
@@ -210,8 +212,9 @@ class Poller:
         if is_cut:
             # The kernel sends TERM when the master dies, and the workers drain on their own.
             self._must_stop = not self._must_wait_for_workers()
-        elif arrived & {signal.SIGTERM, signal.SIGQUIT}:
-            self._must_stop = True
+        elif self._is_told and self._state is InstanceState.STOPPING:
+            # A TERM to the whole group comes here too, and whoever runs a job needs our beat.
+            self._must_stop = not self._has_workers()
 
     def _must_wait_for_workers(self) -> bool:
         waited_s = self._clock.monotonic() - (self._orphaned_at or 0.0)
@@ -319,5 +322,6 @@ class Poller:
             except RedisError as error:
                 level = "debug" if tries_left else "warning"
                 log.event("could not leave cleanly", level=level, reason=str(error))
+                wait_readable((self._inbox,), self._backoff.next_s() if tries_left else 0.0)
             else:
                 return

@@ -8,6 +8,7 @@ Source: proc(5), field 22 of /proc/PID/stat; pid_namespaces(7).
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,33 @@ class HostWitness:
             return set()
         if _is_alive(told.get("pid"), told.get("start_ticks")):
             return set()
-        workers: list[dict[str, Any]] = json.loads(told.get("workers", "[]"))
-        dead = {
-            (worker["slot"], worker["incarnation"])
-            for worker in workers
-            if not _is_alive(worker["pid"], worker["start_ticks"])
-        }
+        try:
+            workers: list[dict[str, Any]] = json.loads(told.get("workers", "[]"))
+            dead = {
+                (worker["slot"], worker["incarnation"])
+                for worker in workers
+                if not _is_alive(worker["pid"], worker["start_ticks"])
+            }
+        except (ValueError, KeyError, TypeError):  # another version's, or anybody's
+            return set()
         return {private for private in lists if (private.slot, private.incarnation) in dead}
 
 
 def _is_alive(pid: str | int | None, ticks: str | int | None) -> bool:
-    return pid is not None and ticks is not None and start_ticks(int(pid)) == int(ticks)
+    """Whether a process may live; only what is known to be gone is not."""
+    if not pid or not ticks or ticks == "0":
+        return True
+    if not Path(f"/proc/{pid}").exists():
+        # Gone, or hidden (hidepid of proc(5), ProtectProc of systemd): only ESRCH tells.
+        return _exists(int(pid))
+    return start_ticks(int(pid)) == int(ticks)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from jobd import faults, log
 from jobd.clock import Clock
-from jobd.errors import MalformedPayload
+from jobd.errors import MalformedPayload, RedisRejected
 from jobd.keys import PrivateList
 from jobd.payload import decode, encode
 from jobd.scoreboard import NO_JID, Scoreboard, fingerprint
@@ -26,6 +26,9 @@ _SUSPECT_FOR_S: Final = 5.0
 """A heartbeat that a FLUSHALL took away is back within a second; a dead one is not."""
 _SWEEP_EVERY_S: Final = 8.0
 """With the life of a heartbeat and the time of suspicion: jobs are back within 75 s."""
+_LARGEST_PARSED_BYTES: Final = 16_000_000
+_DEAD_MAX_JOBS: Final = 10_000
+_DEAD_TIMEOUT_S: Final = 15_552_000
 _JID_BYTES: Final = 64
 """So much of a jid has its place in the scoreboard."""
 
@@ -46,7 +49,7 @@ class Death:
 
     def is_of(self, jid: str, held: int) -> bool:
         """Whether a job, one of ``held`` in its list, was running when the worker died."""
-        if self.jid is None:
+        if self.jid is None or (self.jid == NO_JID and held == 1):
             return held == 1
         shown = jid.encode()[:_JID_BYTES].rstrip(b"\0").decode(errors="replace")
         return shown == self.jid
@@ -96,7 +99,7 @@ class Recovery:
         processor = f"{slot}.0.{incarnation}"
         for queue in self._queues:
             key = self._store.keys.private(self._identity, processor, queue)
-            self._return(key, queue, death)
+            self._return_or_tell(key, queue, death)
 
     def sweep(self) -> float:
         """Return what lies in private lists whose owner is dead; forget lists that stay empty.
@@ -150,7 +153,7 @@ class Recovery:
         for name in self._store.private_lists():
             private = self._store.keys.parse_private(name)
             if private is not None and private.identity == self._identity:
-                self._return(name, private.queue, None)
+                self._return_or_tell(name, private.queue, None)
                 self._store.forget(name)
 
     def _is_gone(self, private: PrivateList) -> bool:
@@ -162,7 +165,7 @@ class Recovery:
     def _sweep_list(self, name: str, private: PrivateList) -> None:
         # A worker of our own is charged where its death is told; what is found here came later.
         death = None if private.identity == self._identity else Death("its instance died")
-        if self._return(name, private.queue, death):
+        if self._return_or_tell(name, private.queue, death):
             self._empty_sweeps.pop(name, None)
             return
         # A BLMOVE that was waiting when its owner died may still fill the list: look twice.
@@ -170,11 +173,22 @@ class Recovery:
         if sweeps >= _EMPTY_SWEEPS:
             self._store.forget(name)
 
+    def _return_or_tell(self, key: str, queue: str, death: Death | None) -> bool:
+        """Empty a list; True if it held something. A queue that refuses its jobs is told of."""
+        try:
+            return self._return(key, queue, death) > 0
+        except RedisRejected as error:
+            # The other lists must not wait for this one, which the next sweep finds again.
+            log.event("jobs not recovered", level="error", queue=queue, reason=str(error))
+            return True
+
     def _return(self, key: str, queue: str, death: Death | None) -> int:
         """Empty a private list into its queue; O(jobs held)."""
         returned = 0
         while raws := self._store.held(key, _PAGE):
             faults.point("returning")
+            if death is not None and self._bury_what_is_too_large(key, raws, death):
+                continue
             pairs = [(raw, self._as_it_goes_back(raw, death, len(raws))) for raw in raws]
             done = [raw for raw, back in pairs if back is None]
             for raw in done:
@@ -188,17 +202,36 @@ class Recovery:
             log.event("jobs recovered", level="warning", queue=queue, jobs=returned, reason=reason)
         return returned
 
+    def _bury_what_is_too_large(self, key: str, raws: Sequence[bytes], death: Death) -> bool:
+        """Bury a job that may have killed its worker by its size: parsing it may kill us too."""
+        raw = raws[0]
+        if len(raws) > 1 or len(raw) <= _LARGEST_PARSED_BYTES or death.jid == "":
+            return False
+        log.event(
+            "a job of this size was running when its worker died: buried as it is",
+            level="error",
+            bytes=len(raw),
+            reason=death.reason,
+        )
+        now_s = self._clock.now_ms() / 1000
+        self._store.bury(
+            key, raw, raw, now_s=now_s, max_jobs=_DEAD_MAX_JOBS, timeout_s=_DEAD_TIMEOUT_S
+        )
+        return True
+
     def _as_it_goes_back(self, raw: bytes, death: Death | None, held: int) -> bytes | None:
         """The payload as it is queued again; None if the job was done."""
         if death is None:
+            return raw
+        if fingerprint(raw) in death.finished:
+            return None
+        if death.jid == "":  # nothing ran, so there is nobody to charge
             return raw
         try:
             payload: dict[str, Any] = decode(raw)
         except MalformedPayload:
             return raw
         jid = str(payload.get("jid") or NO_JID)
-        if fingerprint(raw) in death.finished:
-            return None
         if not death.is_of(jid, held):
             return raw
         recovered = payload.get("recovered")

@@ -50,6 +50,3 @@ class Deaths:
 
     def __iter__(self) -> Iterator[Died]:
         return iter(list(self._kept.values()))
-
-    def __len__(self) -> int:
-        return len(self._kept)

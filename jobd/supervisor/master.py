@@ -20,7 +20,6 @@ import random
 import selectors
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 import setproctitle
@@ -36,6 +35,7 @@ from jobd.supervisor.pidfile import CannotLock, PidFile
 from jobd.supervisor.plan import Plan
 from jobd.supervisor.slots import Slot, Slots
 from jobd.supervisor.status import Reporter
+from jobd.supervisor.stop import NEVER, Stop
 from jobd.supervisor.store_keeper import StoreKeeper
 
 LONGEST_WAIT_S: Final = 1.0
@@ -43,22 +43,11 @@ KILL_AFTER_S: Final = 3.0
 """Between asking a worker to give its job back and SIGKILL."""
 POLLER_LEAVES_S: Final = 5.0
 """For the poller to return what killed workers held."""
+POLLER_SILENT_S: Final = 30.0
+"""Half of a heartbeat's life; the poller shows a beat every second, or every few without Redis."""
 
 _SUSPENDED_S: Final = 5.0
 _MOST_FAILED_TURNS: Final = 10
-_NEVER: Final = float("inf")
-
-
-@dataclass(slots=True)
-class Stop:
-    """A stop that has begun: what happens when, in monotonic seconds."""
-
-    code: int
-    interrupt_at: float
-    kill_at: float
-    is_fast: bool
-    is_interrupted: bool = False
-    poller_kill_at: float = _NEVER
 
 
 class Master:
@@ -107,7 +96,7 @@ class Master:
         self._was_worker_ready = False
         self._told_failure = ""
         self._failed_turns = 0
-        self._turned_at = clock.monotonic()
+        self._turned_at = self._resumed_at = clock.monotonic()
         self._is_on_terminal = os.isatty(0)  # after a hangup it would not be one any more
 
     def run(self) -> int:
@@ -118,6 +107,7 @@ class Master:
         signals.set_mask(signals.current_mask() - signals.HANDLED)
         self._selector.register(self._inbox, selectors.EVENT_READ)
         self._reporter.open()
+        self._slots.make_room()
         try:
             for lock in self._locks:
                 lock.acquire()
@@ -160,7 +150,7 @@ class Master:
             self._exit_code = os.EX_SOFTWARE
 
     def _wait(self, now: float) -> None:
-        due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or _NEVER]
+        due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or NEVER]
         due += [at for at in self._deadlines() if at > now]
         timeout = 0.0 if self._exit_code is not None else min(due) - self._clock.monotonic()
         events = self._selector.select(max(0.0, timeout))
@@ -184,6 +174,7 @@ class Master:
         gap, self._turned_at = now - self._turned_at, now
         if gap > _SUSPENDED_S:
             log.event("the master stood still", level="warning", seconds=round(gap, 1))
+            self._resumed_at = now
             for handle in self._slots.children():
                 handle.boot_deadline += gap
 
@@ -212,10 +203,10 @@ class Master:
         if self._stop is not None and self._stop.is_fast:
             return
         log.event("stopping now", running=len(self._slots.busy_workers()))
-        poller_kill_at = _NEVER
+        poller_kill_at = NEVER
         if self._stop is not None:
             code, poller_kill_at = self._stop.code, self._stop.poller_kill_at
-        stop = Stop(code, _NEVER, now + KILL_AFTER_S, is_fast=True, poller_kill_at=poller_kill_at)
+        stop = Stop(code, NEVER, now + KILL_AFTER_S, is_fast=True, poller_kill_at=poller_kill_at)
         self._begin_stop(stop)
 
     def _begin_stop(self, stop: Stop) -> None:
@@ -361,8 +352,19 @@ class Master:
         for handle in self._slots.children():
             if handle.ready_at is None and now >= handle.boot_deadline and not handle.is_killed:
                 self._end_a_long_boot(handle, now)
+        self._replace_a_silent_poller(now)
         if self._stop is not None:
             self._carry_on_stopping(self._stop, now)
+
+    def _replace_a_silent_poller(self, now: float) -> None:
+        """Busy workers cannot beat in its place, and without a beat their jobs are taken away."""
+        poller = self._slots.poller
+        if poller is None or poller.ready_at is None or poller.is_killed:
+            return
+        beat = self._scoreboard.read(POLLER).beat
+        if now - max(beat, poller.ready_at, self._resumed_at) > POLLER_SILENT_S:
+            log.event("the poller is silent: killed", level="error", child=poller.pid)
+            poller.kill()
 
     def _end_a_long_boot(self, handle: Handle, now: float) -> None:
         # If we were stopped meanwhile, its READY is in the pipe, though select() found nothing
@@ -380,7 +382,7 @@ class Master:
             self._press(workers, stop, now)
         elif poller is None:
             self._exit_code = stop.code
-        elif stop.poller_kill_at == _NEVER:
+        elif stop.poller_kill_at == NEVER:
             # Last, for it returns what killed workers held; and it has been told of them before.
             stop.poller_kill_at = now + POLLER_LEAVES_S
             poller.ask_to_stop(signal.SIGTERM)
@@ -405,10 +407,12 @@ class Master:
 
     def _start_what_is_due(self, now: float) -> None:
         self._store.restart_if_due(now)
-        if self._stop is not None:
-            return
+        if self._stop is None:
+            startable = list(self._slots)
+        else:  # whoever still runs a job needs a poller that beats
+            startable = [self._slots[POLLER]] if self._slots.workers() else []
         booting = len(self._slots.workers()) - len(self._slots.ready_workers())
-        for slot in self._slots:  # the poller comes first and waits for nobody
+        for slot in startable:  # the poller comes first and waits for nobody
             has_room = slot.is_poller or booting < self._most_booting
             if slot.child is None and slot.due <= now and has_room and self._budget.take(now):
                 self._spawn(slot, now)
@@ -418,20 +422,14 @@ class Master:
             self._exit_code = os.EX_TEMPFAIL
 
     def _spawn(self, slot: Slot, now: float) -> None:
-        ours, theirs = pipe.pair()
-        slot.renew_stacks()
-        slot.incarnation += 1
-        handle = Handle(ours, slot=slot.number, incarnation=slot.incarnation, spawned_at=now)
+        try:
+            handle, child = slot.prepare(self._plan.identity, now)
+        except OSError as error:  # EMFILE, ENFILE
+            slot.stay_empty(error, now)
+            return
         handle.boot_deadline = now + self._plan.boot_timeout_s
         if self._is_quiet and not slot.is_poller:
             handle.tell(signal.SIGTSTP)
-        child = Child(
-            theirs,
-            slot=slot.number,
-            incarnation=slot.incarnation,
-            identity=self._plan.identity,
-            master=os.getpid(),
-        )
         # What came between fork and the child's own handlers would be lost in it: the handler that
         # it inherits adds to a set which nobody there reads.
         with signals.blocked() as mask:

@@ -3,7 +3,10 @@
 Only facts and questions; who is started, signalled and reaped is the master's affair.
 """
 
+import contextlib
+import os
 import random
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +15,7 @@ from jobd import log, signals
 from jobd.clock import Clock
 from jobd.scoreboard import Scoreboard, SlotState, State
 from jobd.supervisor.brake import Brake
-from jobd.supervisor.child import POLLER, Handle
+from jobd.supervisor.child import POLLER, Child, Handle, pair
 from jobd.supervisor.stacks import Stacks
 
 _LOOK_EVERY_S: Final = 0.2
@@ -73,19 +76,35 @@ class Slot:
             status=self.last_exit,
             job_jid=left.jid if left is not None and left.is_busy else None,
             again_in=f"{delay_s:.1f} s" if delay_s and not child.is_asked_to_stop else None,
-            stack=self._last_stacks(),
+            stack=self._last_stacks() if os.WIFSIGNALED(status) else "",
         )
 
     def stay_empty(self, error: OSError, now: float) -> None:
         """The child could not be forked: the brake counts that as a death."""
+        self._drop_stacks()
         self.due = now + self.brake.delay_s(health_s=None, held_job=False)
         log.event(f"{self.name} cannot be forked", level="error", reason=error.strerror)
 
-    def renew_stacks(self) -> None:
-        """Before a fork: a file for the stacks of the next child."""
-        if self.stacks is not None:
-            self.stacks.close()
+    def prepare(self, identity: str, now: float) -> tuple[Handle, Child]:
+        """Before a fork: the pipe to the next child, and a file for its stacks.
+
+        Args:
+            identity: of the instance.
+            now: monotonic seconds.
+
+        Returns:
+            Both ends, the master's first.
+
+        Raises:
+            OSError: there are not enough descriptors; call `stay_empty`.
+        """
+        self._drop_stacks()
         self.stacks = Stacks()
+        ours, theirs = pair()
+        self.incarnation += 1
+        life = {"slot": self.number, "incarnation": self.incarnation}
+        handle = Handle(ours, spawned_at=now, **life)
+        return handle, Child(theirs, identity=identity, master=os.getpid(), **life)
 
     def log_boot_failure(self, text: str) -> None:
         """Say why the child here could not boot: a sentence, or a whole stack."""
@@ -95,12 +114,14 @@ class Slot:
 
     def _last_stacks(self) -> str:
         """What a crash left; the next child gets a file of its own."""
-        stacks, self.stacks = self.stacks, None
-        if stacks is None:
-            return ""
-        text = stacks.take(is_complete=True)
-        stacks.close()
+        text = self.stacks.take(is_complete=True) if self.stacks is not None else ""
+        self._drop_stacks()
         return text
+
+    def _drop_stacks(self) -> None:
+        if self.stacks is not None:
+            self.stacks.close()
+            self.stacks = None
 
 
 class Slots:
@@ -113,6 +134,19 @@ class Slots:
         self._scoreboard = scoreboard
         self._clock = clock
         self._looked_at = 0.0
+
+    def make_room(self) -> None:
+        """Let the master have two descriptors a child, and what a roll needs for a second one.
+
+        Only if the soft limit is below that: a job may use select(2), which ends at 1,024.
+        """
+        needed = 4 * self.worker_count + 64
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft in {hard, resource.RLIM_INFINITY} or soft >= needed:
+            return
+        with contextlib.suppress(OSError, ValueError):  # a hard one above fs.nr_open
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            log.event("limit of open files raised", level="debug", before=soft, now=hard)
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)

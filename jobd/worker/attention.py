@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from jobd import log, signals
+from jobd.clock import Clock, SystemClock
 from jobd.errors import JobInterrupted
 from jobd.wait import HasFileno, wait_readable
 
@@ -31,11 +32,14 @@ HEEDED: Final = frozenset(
         signal.SIGUSR1,
         signal.SIGUSR2,
         signal.SIGALRM,
+        # Without effect, but handled: what is ignored stays so in every program that a job starts.
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGTTOU,
+        signal.SIGWINCH,
     }
 )
-IGNORED: Final = frozenset(
-    {signal.SIGINT, signal.SIGHUP, signal.SIGTTOU, signal.SIGWINCH, signal.SIGPIPE}
-)
+_LOOK_EVERY_S: Final = 0.25
 
 
 class Master(Protocol):
@@ -56,16 +60,20 @@ class Attention:
     Args:
         master: whose death means to stop.
         timeout_s: what running jobs get when the worker stops.
+        clock: for how long ago it looked.
 
     Attributes:
         is_stopping: take no more jobs, and leave.
         is_quiet: take no more jobs for now.
         is_out_of_time: a settlement that does not succeed is not tried again.
+        was_interrupted: a signal ended the last job; else its ``JobInterrupted`` was its own.
     """
 
-    def __init__(self, master: Master, timeout_s: float) -> None:
+    def __init__(self, master: Master, timeout_s: float, clock: Clock | None = None) -> None:
         self._master = master
         self._timeout_s = timeout_s
+        self._monotonic = (clock or SystemClock()).monotonic
+        self._looked_at = float("-inf")
         self._inbox = signals.SignalInbox(HEEDED, on_arrival=self._on_arrival)
         self._is_booting = True
         self._is_running = False
@@ -74,11 +82,13 @@ class Attention:
         self.is_stopping = False
         self.is_quiet = False
         self.is_out_of_time = False
+        self.was_interrupted = False
 
     def open(self) -> None:
         """Install the handlers."""
-        signals.ignore(IGNORED)
+        signals.ignore({signal.SIGPIPE})  # subprocess gives that one back
         self._inbox.open()
+        signals.keep_from_children()
 
     def booted(self) -> None:
         """From now on a stop is an orderly one."""
@@ -120,10 +130,12 @@ class Attention:
         self._must_interrupt = self.is_stopping
         if self._is_running:
             self._is_running = False
+            self.was_interrupted = True
             raise JobInterrupted
 
     def _run_out_of_time(self) -> None:
-        # Should even this not end it (a C call that keeps the GIL), the kernel will.
+        # Should even this not end it, the kernel will. A C call that keeps the GIL is only ended by
+        # the master's KILL: no handler of ours runs in it.
         self.is_stopping = self.is_out_of_time = True
         signals.reset_to_default({signal.SIGALRM})
         signals.alarm(_LAST_GRACE_S)
@@ -135,6 +147,7 @@ class Attention:
         Raises:
             JobInterrupted: also if the interruption came just before or just after ``run``.
         """
+        self.was_interrupted = self._must_interrupt
         if self._must_interrupt:
             raise JobInterrupted
         try:
@@ -143,8 +156,19 @@ class Attention:
         finally:
             self._is_running = False
 
+    def reclaim(self) -> None:
+        """After a job: take the signals back, if it has left handlers of its own."""
+        if self._inbox.reclaim():
+            log.event("the job changed signal handlers; they are as before again", level="warning")
+
+    def glance(self) -> None:
+        """Look if a signal came, or if it is a while ago: a look costs some system calls."""
+        if self._inbox.has_news or self._monotonic() - self._looked_at > _LOOK_EVERY_S:
+            self.look()
+
     def look(self) -> None:
         """Take note of what has arrived."""
+        self._looked_at = self._monotonic()
         if signal.SIGUSR1 in self._inbox.take():
             log.reopen()
         if not self.is_stopping and self._master.is_cut():

@@ -4,8 +4,10 @@ The steps of a job's life and nothing else: how it is fetched, executed and judg
 this file. Source: Sidekiq's lib/sidekiq/processor.rb.
 """
 
+import contextlib
 import os
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -109,10 +111,13 @@ class Processor:
             # The signal came while the claim was on its way.
             self._settle(partial(self._fetcher.give_back, unit))
             return True
+        # Before it is parsed: should that kill the worker, the job is charged with it.
+        self._slot.start(unit.queue.encode(), b"", NO_JID.encode(), self._clock.now_ms() / 1000)
         try:
             payload = decode(unit.raw)
         except MalformedPayload as error:
             self._bury_as_it_is(unit, error)
+            self._slot.give_up()
             return True
         self._run(unit, payload)
         return True
@@ -141,18 +146,23 @@ class Processor:
         if os.getpid() != self._pid:
             # The job forked and its child came back to here: the job is not its to settle.
             os._exit(_FORK_RETURNED)
+        self._attention.reclaim()
+        for stream in (sys.stdout, sys.stderr):
+            # What the job wrote without a line break is its own, and not the next one's.
+            with contextlib.suppress(ValueError, OSError, AttributeError):
+                stream.flush()
         elapsed_s = self._clock.monotonic() - began
         faults.point("performed")
         match outcome:
             case Done():
                 self._fetcher.acknowledge(unit)
-                # Without a jid two jobs may be the same bytes: this one's end says nothing then.
-                self._slot.finish(None if jid == NO_JID else unit.raw, failed=False)
+                self._slot.finish(_in_ring(unit, jid), failed=False)
                 log.job_line("done", elapsed_s)
             case Failed(error):
-                _tell_failure(error, elapsed_s)
-                self._fail(unit, error)
-                self._slot.finish(None, failed=True)
+                self._has_failed(unit, error, jid, elapsed_s)
+            case Interrupted(reason) if not self._attention.was_interrupted:
+                # The job raised it itself: given back, it would do so again and again.
+                self._has_failed(unit, reason, jid, elapsed_s)
             case Interrupted():
                 log.job_line("interrupted", elapsed_s)
                 self._settle(partial(self._fetcher.give_back, unit))
@@ -169,7 +179,15 @@ class Processor:
 
     # Failure
 
-    def _fail(self, unit: UnitOfWork, error: BaseException, *, may_retry: bool = True) -> None:
+    def _has_failed(
+        self, unit: UnitOfWork, error: BaseException, jid: str, elapsed_s: float
+    ) -> None:
+        _tell_failure(error, elapsed_s)
+        is_discarded = self._fail(unit, error)
+        self._slot.finish(_in_ring(unit, jid) if is_discarded else None, failed=True)
+
+    def _fail(self, unit: UnitOfWork, error: BaseException, *, may_retry: bool = True) -> bool:
+        """Settle a failure; True if nothing is kept, and the next claim acknowledges it."""
         # From the bytes again: what middleware did to the payload is not kept.
         payload = decode(unit.raw)
         kind = self._app.registry.find(payload["class"])
@@ -179,15 +197,18 @@ class Processor:
         failed = record_failure(payload, error, queue=unit.queue, now_ms=now_ms, wire=wire)
         again = encode(failed)  # before the app's hooks see it: what they do to it is not kept
         decision = Bury() if not may_retry else self._decide(kind, failed, error, now_ms)
+        is_discarded = False
         match decision:
             case Again(delay_s):
                 at_s = self._clock.server_s(now_ms) + delay_s
                 self._settle(partial(self._fetcher.retry, unit, again, at_s))
             case Bury():
-                self._bury(unit, kind, failed, error, now_ms)
+                is_discarded = not self._bury(unit, kind, failed, error, now_ms)
             case Discard():
+                is_discarded = True
                 self._discard(unit, failed, error, now_ms)
         self._app.hooks.report_error(error, {"context": "job raised", "job": decode(unit.raw)})
+        return is_discarded
 
     def _decide(
         self, kind: type[Job] | None, failed: dict[str, Any], error: BaseException, now_ms: int
@@ -212,7 +233,8 @@ class Processor:
         failed: dict[str, Any],
         error: BaseException,
         now_ms: int,
-    ) -> None:
+    ) -> bool:
+        """Bury it, unless it or its hook wants to be discarded instead; False then."""
         hooks = self._app.hooks
         # A hook that took a worker down with it is not called a second time.
         may_ask = recoveries(failed) <= MOST_RECOVERIES
@@ -223,10 +245,11 @@ class Processor:
             verdict = hooks.call(_exhausted_of(kind), dict(failed), error)
         if failed.get("dead") is False or verdict == "discard":
             self._discard(unit, failed, error, now_ms)
-            return
+            return False
         log.event("the job is dead", level="error", reason=failed["error_message"])
         self._settle(partial(self._fetcher.bury, unit, grave))
         hooks.report_death(failed, error)
+        return True
 
     def _discard(
         self, unit: UnitOfWork, failed: dict[str, Any], error: BaseException, now_ms: int
@@ -268,6 +291,11 @@ class Processor:
             else:
                 self._backoff.reset()
                 return
+
+
+def _in_ring(unit: UnitOfWork, jid: str) -> bytes | None:
+    # Without a jid two jobs may be the same bytes: the end of one says nothing of the other.
+    return None if jid == NO_JID else unit.raw
 
 
 def _exhausted_of(kind: type[Job]) -> Callable[..., object]:

@@ -25,6 +25,10 @@ _BLOCK_S: Final = 5.0
 """Always less than a heartbeat's life, so that no waiter outlives its owner on the server."""
 _LOOK_S: Final = 1.0
 _MOST_WAITERS: Final = 4
+_CLAIM_EVERY_S: Final = 60.0
+"""What a request that the network held back for minutes left in our list is found then."""
+_STALE_S: Final = 30.0
+"""Half of a heartbeat's life."""
 _UNBLOCK_EVERY_S: Final = 0.05
 _UNBLOCK_TRIES: Final = 40
 
@@ -67,13 +71,15 @@ class ReliableFetch:
         self._must_claim = True  # a wait alone would miss something
         self._doubtful_until = float("-inf")  # what a lost request still does, we would not hear of
         self._is_refused = False  # the server is full and will not block
+        self._refusal: str = ""  # of a queue; what the log knows already
+        self._claim_by = 0.0
 
     def retrieve(self) -> UnitOfWork | None:
         """Claim; if there is nothing, wait up to five seconds for the first job of any queue."""
         if self._spare:
             return self._unit(self._spare.popleft())
         paused: frozenset[int] = frozenset()
-        if self._must_claim or self._done:
+        if self._must_claim or self._done or self._clock.monotonic() > self._claim_by:
             paused = self._claim(limit=1)
             if self._spare:
                 return self._unit(self._spare.popleft())
@@ -87,6 +93,8 @@ class ReliableFetch:
         return None if held is None else self._unit(held)
 
     def _claim(self, limit: int) -> frozenset[int]:
+        began = self._clock.monotonic()
+        self._claim_by = began + _CLAIM_EVERY_S
         try:
             claimed = self._store.claim(
                 self._holder, done=self._done, order=self._order() if limit else (), limit=limit
@@ -99,11 +107,17 @@ class ReliableFetch:
         if claimed.lost and not self._is_uncertain:
             # After a lost reply it only means that the first claim acknowledged them already.
             log.event("ownership lost: finished jobs run again", level="warning", jobs=claimed.lost)
+        if claimed.refused and claimed.refused != self._refusal:
+            log.event("a queue refused", level="error", reason=claimed.refused)
+        self._refusal = claimed.refused
         self._is_uncertain = False
         self._done.clear()
         self._on_acknowledged()
         self._spare = deque(claimed.jobs)  # all that is held, so what was known is in it
         self._must_claim = bool(claimed.jobs)
+        if claimed.jobs and self._clock.monotonic() - began > _STALE_S:
+            # We were suspended: what we hold may have been recovered meanwhile. Ask again.
+            return self._claim(limit)
         return claimed.paused
 
     def _doubt(self) -> None:
@@ -189,15 +203,15 @@ class ReliableFetch:
         return got
 
     def _keep_first(self, got: list[Held]) -> Held | None:
-        """Keep the job that came first, give the others back at once, and look at ``paused``."""
+        """Keep the job that came first, if it may run; give the others back at once."""
         if not got:
             return None
         self._must_claim = True  # until the server confirmed: an error here leaves jobs held
         first, *others = got
         for held in others:
             self._give_back(held)
-        if not self._store.confirm(self._holder, first.queue):
-            self._give_back(first)
+        if not self._store.confirm(self._holder, first):
+            self._give_back(first)  # finds nothing, if somebody has recovered it
             return None
         return first
 

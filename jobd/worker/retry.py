@@ -89,7 +89,7 @@ def record_failure(
     failed["error_class"] = name_of(type(error))
     count = payload.get("retry_count")
     if isinstance(count, int):
-        failed["retry_count"] = count + 1
+        failed["retry_count"] = max(count, -1) + 1  # Ruby's manual retry leaves a -1
         failed["retried_at"] = timestamp(now_ms, wire)
     else:
         failed["retry_count"] = 0
@@ -144,7 +144,10 @@ def _is_exhausted(failed: dict[str, Any], count: int, limit: int, now_ms: int) -
     first_ms = to_ms(failed.get("failed_at"))
     if not isinstance(window_s, int | float) or window_s <= 0 or first_ms is None:
         return count >= limit
-    return count > 0 and first_ms + window_s * 1000 < now_ms
+    try:
+        return count > 0 and first_ms + window_s * 1000 < now_ms
+    except OverflowError:  # an integer of hundreds of digits
+        return True
 
 
 def has_killed_enough(payload: dict[str, Any]) -> bool:

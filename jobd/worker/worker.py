@@ -101,7 +101,7 @@ class Worker:
         self._leave()
 
     def _step(self, *, is_resting: bool) -> None:
-        self._attention.look()
+        self._attention.glance()
         self._watch.step()
         if is_resting:
             self._fetcher.flush()

@@ -1,16 +1,20 @@
 """Which Redis a server and a client use, and what is shown of its URL."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from jobd import places
 from jobd.config import (
+    Flags,
     RedisSettings,
     client_redis,
+    load,
     mask_url,
 )
 from jobd.errors import ConfigError
-from jobd.places import embedded_url, state_directory
+from jobd.places import embedded_url, socket_path, state_directory
 from tests.config.settled import URL, Load, Problems
 
 # Redis
@@ -65,6 +69,7 @@ def test_urls_of_redis_are_taken_as_they_are(settle: Load, url: str) -> None:
         ("redis://:hunter2@localhost/jobs", "what follows the host is no database number"),
         ("redis://:hunt/er2@localhost/0", "its host or port cannot be read"),
         ("redis://hunt/er2@localhost/0", "what follows the host is no database number"),
+        ("redis://:12#hunter2@localhost/0", "what follows the # would be left out"),
         ("unix://", "it names no socket"),
     ],
 )
@@ -105,6 +110,13 @@ def test_passwords_are_masked_even_in_broken_urls(url: str, masked: str) -> None
     assert RedisSettings(url=url).masked_url == masked
 
 
+def test_settings_show_no_password_in_a_traceback() -> None:
+    settings = RedisSettings(url="redis://u:secret@host/0", size=2)
+    assert repr(settings) == (
+        "RedisSettings(url='redis://u:***@host/0', size=2, network_timeout=5.0, embedded=False)"
+    )
+
+
 # Clients
 
 
@@ -137,3 +149,23 @@ def test_a_client_is_told_what_is_wrong_with_the_file(tmp_path: Path) -> None:
     (tmp_path / "jobd.yml").write_text("redis: {sise: 3}")
     with pytest.raises(ConfigError, match='did you mean "size"'):
         client_redis({}, tmp_path)
+
+
+@pytest.mark.parametrize("squat", [lambda path: path.symlink_to("/tmp"), lambda path: path.mkdir()])
+def test_nobody_trusts_a_directory_below_tmp_that_others_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squat: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(places, "_FALLBACK", tmp_path / "tmp")
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    state_directory(deep).mkdir(parents=True)
+    assert client_redis({}, deep).embedded, "no store has run yet"
+    parent = socket_path(deep).parent
+    parent.parent.mkdir()
+    squat(parent)
+    with pytest.raises(ConfigError, match="is not a directory of this user alone"):
+        client_redis({}, deep)
+    with pytest.raises(ConfigError, match="is not a directory of this user alone"):
+        load(Flags(), {}, deep)
+    if not parent.is_symlink():
+        parent.chmod(0o700)
+        assert client_redis({}, deep).embedded

@@ -42,7 +42,7 @@ def test_a_claim_acknowledges_by_value_what_is_done(store: Store, store_raw: Raw
 
     claimed = claim(store, holder, *held)
 
-    assert claimed == (0, (), frozenset())
+    assert claimed == (0, (), frozenset(), "")
     assert not store_raw.exists(*holder.privates)
 
 
@@ -103,7 +103,7 @@ def test_a_claim_counts_the_finished_jobs_that_somebody_took(store: Store, store
 
 
 def test_nothing_in_any_queue_is_an_empty_claim(store: Store):
-    assert claim(store, a_holder("high", "low")) == (0, (), frozenset())
+    assert claim(store, a_holder("high", "low")) == (0, (), frozenset(), "")
 
 
 def test_the_order_given_is_the_order_of_the_queues(store: Store):
@@ -134,7 +134,7 @@ def test_a_paused_queue_is_passed_over_and_reported(store: Store, store_raw: Raw
     store.push({"a": [b"1"], "b": [b"2"]})
     store_raw.sadd("paused", "a", "elsewhere")
 
-    assert claim(store, holder) == (0, (Held(1, b"2"),), frozenset({0}))
+    assert claim(store, holder) == (0, (Held(1, b"2"),), frozenset({0}), "")
     assert store.paused_queues() == {"a", "elsewhere"}
     assert store_raw.lrange("queue:a", 0, -1) == [b"1"]
 
@@ -181,14 +181,15 @@ def test_odd_payloads_are_acknowledged_as_they_are(store: Store, store_raw: Raw,
 
     claimed = claim(store, holder, *claim(store, holder).jobs)
 
-    assert claimed == (0, (), frozenset())
+    assert claimed == (0, (), frozenset(), "")
     assert not store_raw.exists(holder.privates[0])
 
 
-def test_a_confirmed_private_list_is_noted(store: Store):
+def test_a_confirmed_private_list_is_noted(store: Store, store_raw: Raw):
     holder = a_holder("a", "b")
+    store_raw.lpush(holder.privates[1], b"job")
 
-    assert store.confirm(holder, 1)
+    assert store.confirm(holder, Held(1, b"job"))
     assert store.private_lists() == [holder.privates[1]]
 
 
@@ -196,9 +197,31 @@ def test_a_confirmation_tells_of_a_pause(store: Store, store_raw: Raw):
     store_raw.sadd("paused", "b")
     holder = a_holder("a", "b")
 
-    assert store.confirm(holder, 0)
-    assert not store.confirm(holder, 1)
+    for private in holder.privates:
+        store_raw.lpush(private, b"job")
+
+    assert store.confirm(holder, Held(0, b"job"))
+    assert not store.confirm(holder, Held(1, b"job"))
     assert set(store.private_lists()) == set(holder.privates)
+
+
+def test_a_job_that_somebody_recovered_is_not_confirmed(store: Store, store_raw: Raw):
+    holder = a_holder("a")
+    store_raw.lpush(holder.privates[0], b"another")
+
+    assert not store.confirm(holder, Held(0, b"job"))
+
+
+def test_a_queue_that_is_no_list_is_passed_over_and_told(store: Store, store_raw: Raw):
+    holder = a_holder("a", "b")
+    store_raw.set("queue:a", "not a list")
+    store.push({"b": [b"job"]})
+
+    claimed = claim(store, holder)
+
+    assert raws_of(claimed) == [b"job"]
+    assert claimed.paused == {0}
+    assert "WRONGTYPE" in claimed.refused
 
 
 def test_a_blocking_claim_takes_the_job_that_runs_next(store: Store, store_raw: Raw):

@@ -27,17 +27,17 @@ from jobd.config import RedisSettings
 from jobd.connection import Pool
 
 pool = Pool(RedisSettings(url=sys.argv[1]))
-pool.execute("LPUSH", "ids", b"parent:%d" % pool.execute("CLIENT", "ID"))
+pool.call("LPUSH", "ids", b"parent:%d" % pool.call("CLIENT", "ID"))
 child = os.fork()
 if child == 0:
     for _ in range(100):
-        pool.execute("LPUSH", "from the child", "x")
-    pool.execute("LPUSH", "ids", b"child:%d" % pool.execute("CLIENT", "ID"))
+        pool.call("LPUSH", "from the child", "x")
+    pool.call("LPUSH", "ids", b"child:%d" % pool.call("CLIENT", "ID"))
     os._exit(0)
 for _ in range(100):
-    pool.execute("LPUSH", "from the parent", "x")
+    pool.call("LPUSH", "from the parent", "x")
 _, status = os.waitpid(child, 0)
-pool.execute("LPUSH", "ids", b"parent:%d" % pool.execute("CLIENT", "ID"))
+pool.call("LPUSH", "ids", b"parent:%d" % pool.call("CLIENT", "ID"))
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
@@ -83,7 +83,7 @@ def test_a_pool_whose_connections_are_all_busy_says_so(settings: RedisSettings):
         pool._borrowed(),
         pytest.raises(RedisUnavailable, match=r"all 1 connections .* were busy .* redis.size"),
     ):
-        pool.execute("PING")
+        pool.call("PING")
 
     pool.close()
 
@@ -130,7 +130,7 @@ def test_replies_are_bytes_whatever_the_url_asks_for(store_url: str):
     settings = RedisSettings(url=url)
     pool, connection = Pool(settings), Connection(settings)
 
-    assert pool.execute("ECHO", b"\xff") == connection.call("ECHO", b"\xff") == b"\xff"
+    assert pool.call("ECHO", b"\xff") == connection.call("ECHO", b"\xff") == b"\xff"
     assert connection.call("BLPOP", "nothing", 0.1) is None
     pool.close()
     connection.close()

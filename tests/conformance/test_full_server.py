@@ -7,7 +7,7 @@ import pytest
 from jobd.config import RedisSettings
 from jobd.connection import Pool
 from jobd.errors import RedisFull
-from jobd.store import Promotion, Pulse, Store
+from jobd.store import Held, Promotion, Pulse, Store
 from tests.conformance.parts import (
     IDENTITY,
     KEYS,
@@ -64,7 +64,7 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
         lambda store: store.give_back(PRIVATE, "default", [(a_payload(0), b"one, recovered")]),
         1,
     ),
-    "confirm": (lambda store: store.confirm(HOLDER, 0), True),
+    "confirm": (lambda store: store.confirm(HOLDER, Held(0, a_payload(0))), True),
     "forget": (lambda store: store.forget("jobd:private:h:1:x:1.0.1:q"), False),
     "beat": (lambda store: store.beat(IDENTITY, PULSE).known, False),
     "renew": (lambda store: store.renew(IDENTITY), None),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobd.store import Promotion, Pulse, Store
+from jobd.store import Held, Promotion, Pulse, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
 from tests.support.servers import Raw
 
@@ -18,7 +18,7 @@ RUN: dict[str, Callable[[Store], object]] = {
     "bury": lambda store: store.bury("p", b"", b"", now_s=1.0, max_jobs=1, timeout_s=1.0),
     "bury_due": lambda store: store.bury_due(KEYS.retry, b"", 1.0),
     "claim": lambda store: claim(store, HOLDER),
-    "confirm": lambda store: store.confirm(HOLDER, 0),
+    "confirm": lambda store: store.confirm(HOLDER, Held(0, b"job")),
     "due": lambda store: store.due(KEYS.retry, limit=1),
     "forget": lambda store: store.forget("p"),
     "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),

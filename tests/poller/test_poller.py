@@ -271,6 +271,20 @@ def test_it_leaves_after_its_workers_and_returns_what_they_held(station: Station
     assert station.raw.exists(IDENTITY)  # left to run out, as Sidekiq's
 
 
+def test_a_term_to_the_whole_group_finds_it_the_last_to_leave(station: Station) -> None:
+    station.seat(1, 1)
+    turn(station)
+    station.poller._is_told = True
+    turn(station)
+    assert not station.poller._must_stop, "nothing stops, whoever sent that"
+    station.board.set_instance_state(InstanceState.STOPPING)
+    turn(station)
+    assert not station.poller._must_stop, "a worker drains, and needs the heartbeat"
+    station.vacate(1, 1)
+    turn(station)
+    assert station.poller._must_stop
+
+
 def test_a_stray_term_does_not_make_it_rob_living_workers(station: Station) -> None:
     station.seat(1, 1)
     station.hold(a_payload("Echo"), owner=OURS)
@@ -308,6 +322,7 @@ def test_term_ends_the_loop_and_the_registration(
     if pid == 0:
         try:
             station.poller.open()
+            station.board.set_instance_state(InstanceState.STOPPING)
             for number in (signal.SIGTSTP, signal.SIGUSR2, signal.SIGINT, signal.SIGTERM):
                 os.kill(os.getpid(), number)
             station.poller.run()

@@ -205,3 +205,22 @@ def test_job_that_kills_its_worker_three_times_is_dead_and_other_workers_live(
     raw.delete("dead")
     assert jobd.stop() == 0
     assert is_empty(raw)
+
+
+def test_term_to_every_process_of_the_instance_takes_no_job_away(raw: Raw, start_jobd: StartJobd):
+    """As ``pkill jobd`` and ``KillMode=control-group`` do: the poller hears it too."""
+    jobd = start_jobd(args=["-t", "60"])
+    jid = wire.push(raw, "Hold", "a")
+    eventually(lambda: jobd.ran("start"), message=jobd.log)
+    family = [jobd.poller(), jobd.worker(1)]
+
+    jobd.signal(signal.SIGTERM)
+    for process in family:
+        os.kill(process.pid, signal.SIGTERM)
+
+    jobd.wait_for_log("stopping timeout|msg=stopping", timeout=20)
+    jobd.release("a")
+    assert jobd.wait() == 0
+    assert [run["jid"] for run in jobd.ran()] == [jid]
+    assert wire.privates(raw) == []
+    assert "leaving, though workers live" not in jobd.log()

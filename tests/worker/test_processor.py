@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
@@ -499,8 +500,21 @@ def test_what_is_no_job_is_buried_as_it_is(bench: Bench, text: bytes) -> None:
 # Interrupted
 
 
-def test_an_interrupted_job_goes_back_unchanged_to_run_next(bench: Bench) -> None:
+def test_an_interruption_that_the_job_made_up_is_a_failure(bench: Bench) -> None:
     BenchFail.error = JobInterrupted
+    bench.knows(BenchFail).push("BenchFail")
+    bench.step()
+    (job,) = bench.entries("retry")
+    assert job["error_class"] == "jobd.errors.JobInterrupted"
+    assert bench.counts() == {"processed": 1, "failed": 1}
+
+
+def test_an_interrupted_job_goes_back_unchanged_to_run_next(bench: Bench) -> None:
+    def interrupted() -> BaseException:
+        bench.attention._on_arrival(signal.SIGUSR2)
+        raise AssertionError("it should have raised")
+
+    BenchFail.error = interrupted
     payload = bench.knows(BenchFail).push("BenchFail")
     bench.push("BenchEcho")
     bench.step()
@@ -571,7 +585,7 @@ def test_a_job_that_somebody_else_recovered_is_not_settled_again(
 
 def test_a_fetch_that_fails_is_the_callers_to_handle(make_bench: MakeBench) -> None:
     bench = make_bench()
-    bench.raw.set("queue:default", "not a list")
+    bench.raw.set("jobd:privates", "not a set")
     with pytest.raises(RedisRejected):
         bench.step()
     assert bench.slot.state is not State.RUNNING

@@ -112,11 +112,11 @@ def test_a_quiet_worker_rests_until_it_is_resumed(bench: Bench) -> None:
 def test_what_redis_refuses_is_told_once_and_tried_with_growing_pauses(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    bench.raw.set("queue:default", "not a list")
+    bench.raw.set("jobd:privates", "not a set")
     stop_at(bench, 1, [])
 
     def heal() -> None:
-        bench.raw.delete("queue:default")
+        bench.raw.delete("jobd:privates")
         bench.push("LoopJob", 1)
 
     waits = script_waits(bench, lambda: None, lambda: None, heal)

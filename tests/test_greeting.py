@@ -1,0 +1,77 @@
+"""The hint of a developer's server, which must never be what keeps a worker from its work."""
+
+import dataclasses
+from typing import Annotated
+
+import pytest
+
+from jobd.config import Capsule, Config, QueueWeight, RedisSettings
+from jobd.greeting import Hint
+
+
+@pytest.fixture
+def hint() -> Hint:
+    settings = Config(
+        environment="development",
+        concurrency=1,
+        timeout=1.0,
+        capsules=(Capsule(name="default", concurrency=1, queues=(QueueWeight(name="default"),)),),
+        redis=RedisSettings(),
+        tag="",
+    )
+    return Hint(settings)
+
+
+def greet(name: str, times: Annotated[int, {"ge": 1}], ratio: float, loud: bool = False) -> None:
+    """A job's perform, with an annotation that has no hash."""
+
+
+def size(name: "str", ratio: float, loud: bool = False) -> None:
+    """A job whose arguments can all be guessed; one annotation is a string."""
+
+
+class LateAnnotations:
+    """Evaluates its annotations when it is asked for them, as functions of Python 3.14 do."""
+
+    def __call__(self) -> None:
+        pass
+
+    @property
+    def __signature__(self) -> None:
+        raise NameError("Mood")
+
+
+def test_the_hint_has_an_example_for_each_argument_that_is_required(
+    hint: Hint, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hint.leave({"Größe": size, "Greet": greet})
+    hint.show()
+    assert capfd.readouterr().out.endswith("""push 'Größe' '["hello", 1.5]'\n""")
+
+
+def test_a_pipe_full_of_hints_stops_no_worker(
+    hint: Hint, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(5000):
+        hint.leave({"Size": size})
+    hint.show()
+    assert capfd.readouterr().out.count("\n") == 1
+
+
+def test_a_job_whose_annotations_cannot_be_evaluated_is_not_hinted_at(
+    hint: Hint, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hint.leave({"Late": LateAnnotations()})
+    hint.show()
+    assert capfd.readouterr().out == ""
+
+
+def test_the_hint_names_a_queue_that_is_served(
+    hint: Hint, capfd: pytest.CaptureFixture[str]
+) -> None:
+    queues = (QueueWeight(name="high"), QueueWeight(name="low"))
+    capsules = (Capsule(name="default", concurrency=1, queues=queues),)
+    elsewhere = Hint(dataclasses.replace(hint._config, capsules=capsules))
+    elsewhere.leave({"Size": size})
+    elsewhere.show()
+    assert capfd.readouterr().out.endswith("--queue high\n")
