@@ -22,6 +22,13 @@ from jobd.errors import (
     UnknownJob,
 )
 from jobd.jobs import Job, job, push, push_bulk
+from jobd.jobs.callbacks import (
+    after_enqueue,
+    after_perform,
+    around_perform,
+    before_perform,
+    on_failure,
+)
 from jobd.payload import Payload
 
 __all__ = [
@@ -43,9 +50,14 @@ __all__ = [
     "Stop",
     "UnknownJob",
     "__version__",
+    "after_enqueue",
+    "after_perform",
+    "around_perform",
+    "before_perform",
     "configure_client",
     "configure_server",
     "job",
+    "on_failure",
     "push",
     "push_bulk",
 ]

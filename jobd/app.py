@@ -9,14 +9,14 @@ Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
 import difflib
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from jobd.client import Client, Writer
 from jobd.errors import ConfigError
 from jobd.hooks import DeathHandler, ErrorHandler, Event, Hooks
 from jobd.keys import Keys
 from jobd.middleware import Chain, ClientChain, ServerChain
-from jobd.payload import Strict, Wire, check_options
+from jobd.payload import Payload, Strict, When, Wire, check_options
 
 if TYPE_CHECKING:
     # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
@@ -44,6 +44,38 @@ def open_store(redis: "RedisSettings") -> Writer:
     return Store(Pool(redis), Keys())
 
 
+class StandIn(Protocol):
+    """What a test puts in the place of Redis and of the server; see jobd.testing.
+
+    A ``job`` is a job class, a function that is a job, or an instance; each raises if jobs go to
+    Redis at present.
+    """
+
+    def writer(self) -> Writer | None:
+        """Where pushes go instead of to Redis, here and now; None if they do go there."""
+        ...
+
+    def server_middleware(self) -> ServerChain:
+        """What runs around a job in this process."""
+        ...
+
+    def jobs(self, job: object) -> list[Payload]:
+        """The payloads that are kept."""
+        ...
+
+    def drain(self, job: object, until: When | None) -> int:
+        """Run what is kept, and what that pushes."""
+        ...
+
+    def perform_one(self, job: object) -> None:
+        """Run the first that is kept."""
+        ...
+
+    def clear(self, job: object) -> None:
+        """Forget what is kept."""
+        ...
+
+
 class App:
     """What jobs are pushed with, and what a server runs around them.
 
@@ -55,6 +87,9 @@ class App:
         strict: what happens to arguments that JSON would change.
         default_job_options: for every job that does not set them; change it in place.
         open_store: how a client gets its store.
+        client_class: what pushes; one that waits for a transaction, where a framework has them.
+        stand_in: a test's, once jobd.testing is used.
+        server_setup: what configure_server was given where it did not run.
     """
 
     def __init__(self, *, is_server: bool = False, open_store: OpenStore = open_store) -> None:
@@ -67,7 +102,10 @@ class App:
         self.hooks = Hooks()
         self.default_job_options: dict[str, Any] = {}
         self.open_store = open_store
-        self._client: tuple[tuple[Wire, Strict], Client] | None = None
+        self.client_class: type[Client] = Client
+        self.stand_in: StandIn | None = None
+        self.server_setup: list[Callable[[Configuration], object]] = []
+        self._client: tuple[tuple[Wire, Strict, type[Client]], Client] | None = None
         self._store: tuple[tuple[RedisSettings | None, OpenStore], Writer] | None = None
         self._lock = threading.Lock()
 
@@ -83,10 +121,10 @@ class App:
     @property
     def client(self) -> Client:
         """The client of these settings; it connects at its first push."""
-        key = (self.wire, self.strict)
+        key = (self.wire, self.strict, self.client_class)
         made = self._client
         if made is None or made[0] != key:
-            client = Client(
+            client = self.client_class(
                 self._open,
                 middleware=self.client_middleware,
                 wire=self.wire,
@@ -96,7 +134,17 @@ class App:
             made = self._client = (key, client)
         return made[1]
 
+    @property
+    def job_middleware(self) -> ServerChain:
+        """The chain around a job that this process runs: in a test, the one of the server."""
+        stand_in = self.stand_in
+        return self.server_middleware if stand_in is None else stand_in.server_middleware()
+
     def _open(self) -> Writer:
+        writer = None if self.stand_in is None else self.stand_in.writer()
+        return self._store_of_redis() if writer is None else writer
+
+    def _store_of_redis(self) -> Writer:
         key = (self.redis, self.open_store)
         opened = self._store
         if opened is None or opened[0] != key:
@@ -214,9 +262,14 @@ def configure_client(function: ConfigureT) -> ConfigureT:
 
 
 def configure_server(function: ConfigureT) -> ConfigureT:
-    """Run the function with the configuration, at once, if this is a server."""
+    """Run the function with the configuration, at once, if this is a server.
+
+    Elsewhere only jobd.testing runs it, to learn of its middleware.
+    """
     if _default.is_server:
         function(Configuration(_default))
+    else:
+        _default.server_setup.append(function)
     return function
 
 

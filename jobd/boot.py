@@ -45,7 +45,7 @@ from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Fetcher, queue_order
 from jobd.worker.processor import Application, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch
-from jobd.worker.worker import PollerWatch, Worker
+from jobd.worker.worker import PollerWatch, Pulse, Worker
 
 _BLOCKED_S: Final = 6.0
 """The longest that a blocking command waits on the server, and a second."""
@@ -164,6 +164,7 @@ class Server:
         slot.open(os.getpid(), child.incarnation)
         try:
             _load(config, app)
+            app.hooks.fire("fork")  # not before: the application is what registers its functions
             app.hooks.fire("startup")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
             return _refuse_to_boot(child, error)
@@ -217,7 +218,10 @@ class Server:
             fetcher=fetcher,
             attention=attention,
             slot=slot,
-            watch=PollerWatch(store, child.identity, self._scoreboard, self._clock),
+            chores=(
+                Pulse(app.hooks, self._clock),
+                PollerWatch(store, child.identity, self._scoreboard, self._clock),
+            ),
             hooks=app.hooks,
             backoff=Backoff(rng),
         )

@@ -90,12 +90,15 @@ class Client:
         self._clock = clock or SystemClock()
         self._rng = random.Random()  # noqa: S311 - spreads jobs over time, keeps no secret
 
-    def push(self, item: Mapping[str, Any]) -> str | None:
+    def push(
+        self, item: Mapping[str, Any], *, on_pushed: Callable[[Prepared], object] | None = None
+    ) -> str | None:
         """Push one job by name.
 
         Args:
             item: ``class`` and ``args``, and any of ``queue``, ``retry``, ``at`` and the other
                 fields of a payload; further keys are carried.
+            on_pushed: called with what was written.
 
         Returns:
             The jid, or None if a middleware stopped the push.
@@ -114,6 +117,8 @@ class Client:
         except RedisUnavailable as error:
             error.jid = jid
             raise
+        if on_pushed is not None:
+            on_pushed(ready)
         return jid
 
     def prepare(self, item: Mapping[str, Any]) -> Prepared | None:
@@ -134,6 +139,7 @@ class Client:
         batch_size: int | None = None,
         at: When | Sequence[When] | None = None,
         spread_interval: float | None = None,
+        on_pushed: Callable[[Prepared], object] | None = None,
     ) -> list[str | None]:
         """Push many jobs of one name, slice by slice; each slice is one round trip.
 
@@ -143,6 +149,7 @@ class Client:
             batch_size: jobs in a slice; 1,000, or 100 if they are scheduled.
             at: one time for all, or a list with one for each.
             spread_interval: seconds, at least 5, over which the jobs are spread at random.
+            on_pushed: called for each job after its slice was written.
 
         Returns:
             A jid for each argument list; None where a middleware stopped the push.
@@ -161,7 +168,7 @@ class Client:
         moments = self._moments(given["at"], given["spread_interval"], argument_lists, now_ms)
         jids = itertools.repeat(item["jid"]) if "jid" in item else iter(new_jid, "")
         parts = zip(_checked(argument_lists), moments, jids, strict=False)
-        return self._write_slices(self._admitted(template, parts), size)
+        return self._write_slices(self._admitted(template, parts), size, on_pushed)
 
     def _admitted(
         self, template: Payload, parts: Iterable[tuple[list[Any], float | None, str]]
@@ -231,7 +238,12 @@ class Client:
             payload["args"] = loosen(payload["args"])
             check_values(payload)
 
-    def _write_slices(self, jobs: Iterator[Prepared | None], size: int) -> list[str | None]:
+    def _write_slices(
+        self,
+        jobs: Iterator[Prepared | None],
+        size: int,
+        on_pushed: Callable[[Prepared], object] | None,
+    ) -> list[str | None]:
         jids: list[str | None] = []
         pushed = 0
         while batch := list(itertools.islice(jobs, size)):
@@ -242,6 +254,9 @@ class Client:
                 error.add_note(f"{pushed} jobs of this bulk were pushed before")
                 raise
             pushed += len(ready)
+            if on_pushed is not None:
+                for job in ready:
+                    on_pushed(job)
             jids += [job and job.payload["jid"] for job in batch]
         return jids
 

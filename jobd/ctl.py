@@ -1,10 +1,11 @@
-"""The ``jobctl`` command: what an operator asks of the queues, and pushes by hand.
+"""The ``jobctl`` command: what an operator asks of the queues, and pushes by hand; new jobs.
 
 It imports no application: a job is pushed by its name, with the options given here. What it reads
 and clears goes through ``api``; what it pushes goes through ``client``, as everybody's does.
 
 Exit status: 0 done, 1 not done (refused by Redis, answered with no, not found), 64 the command
-line is wrong, 69 Redis cannot be reached, 78 the configuration is wrong.
+line is wrong, 69 Redis cannot be reached, 73 a file exists already or cannot be made, 78 the
+configuration is wrong.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import click
 
+from jobd import generator
 from jobd._version import __version__
 from jobd.api import (
     SET_NAMES,
@@ -39,6 +41,7 @@ from jobd.store import Store
 EX_FAILED = 1
 EX_USAGE = 64
 EX_UNAVAILABLE = 69
+EX_CANTCREAT = 73
 EX_CONFIG = 78
 
 _LONGEST_CELL = 60
@@ -208,6 +211,38 @@ def redis(operator: Operator, *, command: tuple[str, ...]) -> None:
     reply = operator.redis.call(*command)
     is_terminal = sys.stdout.isatty()
     operator.show(_plain(reply), _as_redis_cli(reply) if is_terminal else _raw(reply))
+
+
+@jobctl.command()
+@_everywhere
+@click.argument("kind", metavar="job", type=click.Choice(["job"]))
+@click.argument("name")
+@click.option("--function", "is_function", is_flag=True, help="A function, not a class.")
+@click.option("--async", "is_async", is_flag=True, help="Not yet.")
+@click.option("--queue", metavar="QUEUE", help="Where it waits (default).")
+@click.option("--dir", "job_dir", metavar="DIR", help="Where its file goes.")
+@click.option("--test-dir", metavar="DIR", help="Where the file of its test goes.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@click.pass_obj
+def new(
+    operator: Operator, /, *, kind: str, name: str, is_async: bool, dry_run: bool, **wish: Any
+) -> None:
+    """Write the files of a new job and of its test: new job mood_sender."""
+    if is_async:
+        raise click.UsageError(f"--async: no async {kind} can be run yet; leave it out")
+    plan = generator.plan(generator.Wish(name=name, **wish), Path.cwd())
+    if dry_run:
+        plan.check()
+    else:
+        plan.write()
+    job, test = (str(path) for path, _ in plan.files)
+    said = "would create" if dry_run else "created"
+    way = f", or import it in {plan.importer}" if plan.importer else ""
+    text = (
+        f"{said} {job}\n{said} {test}\n\n"
+        f"test it: python -m pytest {test}\nlet jobd find it: require: [{plan.require}]{way}"
+    )
+    operator.show({"job": job, "test": test, "require": plan.require}, text)
 
 
 # What people type
@@ -410,6 +445,8 @@ def main() -> int:
         _end(EX_CONFIG, *error.problems)
     except RedisUnavailable as error:
         _end(EX_UNAVAILABLE, _remedy(operator) or str(error))
+    except generator.CannotWrite as error:
+        _end(EX_CANTCREAT, str(error))
     except RedisError as error:
         _end(EX_FAILED, str(error))
     except click.Abort:

@@ -12,6 +12,9 @@ JobdError
 ├── WorkerKilled           a job took its worker down too often to be started again
 ├── EmbeddedStoreError     in jobd.embedded: the private store could not be started
 ├── CannotLock             in jobd.supervisor.pidfile: another instance runs
+├── CannotWrite            in jobd.generator: a file of the new job is there already
+├── NotTesting             in jobd.jobs.in_tests: kept jobs asked for where no test mode keeps them
+├── EmptyQueueError        in jobd.testing: perform_one found no job
 └── RedisError             the server did not do what was asked
     ├── RedisUnavailable   it could not be reached, or the reply was lost
     ├── RedisFull          it is at maxmemory and refuses writes that need room
@@ -23,7 +26,12 @@ Stop                       BaseException: ends a running job, not a failure of i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, cast
+
+# The interpreter's own fields: a class may put properties of that name over them, which may raise.
+_CAUSE: Final = BaseException.__dict__["__cause__"]
+_CONTEXT: Final = BaseException.__dict__["__context__"]
+_MEMBERS: Final = BaseExceptionGroup.__dict__["exceptions"]
 
 
 class JobdError(Exception):
@@ -102,6 +110,24 @@ class Stop(BaseException):
 
     Derives from ``BaseException`` so that ``except Exception`` in a job does not swallow it.
     """
+
+    @staticmethod
+    def behind(error: BaseException) -> "Stop | None":
+        """The interruption that an error is, holds, or was raised from or after."""
+        seen: set[int] = set()
+        links: list[BaseException | None] = [error]
+        while links:
+            link = links.pop()
+            if link is None or id(link) in seen:
+                continue
+            kind = type(link)  # not isinstance(), which asks the object for its __class__
+            if issubclass(kind, Stop):
+                return cast("Stop", link)
+            seen.add(id(link))
+            links += (_CAUSE.__get__(link), _CONTEXT.__get__(link))
+            if issubclass(kind, BaseExceptionGroup):
+                links += _MEMBERS.__get__(link)
+        return None
 
 
 class JobInterrupted(Stop):

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
 
-from jobd.errors import ConfigError
+from jobd.errors import ConfigError, Stop
 
 Event: TypeAlias = Literal["startup", "quiet", "shutdown", "exit", "beat", "fork"]
 ErrorHandler: TypeAlias = Callable[[BaseException, dict[str, Any]], object]
@@ -87,14 +87,23 @@ class Hooks:
             self.call(handler, payload, error)
 
     @overload
-    def call(self, function: Callable[..., T], *args: Any) -> T | None: ...
+    @staticmethod
+    def call(function: Callable[..., T], *args: Any) -> T | None: ...
     @overload
-    def call(self, function: Callable[..., T], *args: Any, default: D) -> T | D: ...
-    def call(self, function: Callable[..., Any], *args: Any, default: Any = None) -> Any:
-        """Call the application's code; if it raises, log that and return ``default``."""
+    @staticmethod
+    def call(function: Callable[..., T], *args: Any, default: D) -> T | D: ...
+    @staticmethod
+    def call(function: Callable[..., Any], *args: Any, default: Any = None) -> Any:
+        """Call the application's code; if it raises, log that and return ``default``.
+
+        Raises:
+            Stop: the function was a running job's, and was interrupted.
+        """
         try:
             return function(*args)
-        except (Exception, SystemExit, KeyboardInterrupt):
+        except Stop:
+            raise
+        except BaseException:  # asyncio.CancelledError, for one, is no Exception
             name = getattr(function, "__qualname__", type(function).__qualname__)
             _logger.exception("%s raised, and was ignored", name)
             return default

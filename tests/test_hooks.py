@@ -1,5 +1,6 @@
 """The application's code at events, errors and deaths."""
 
+from asyncio import CancelledError
 from typing import Any, NoReturn
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_callable_without_a_name_is_named_by_its_type(caplog: pytest.LogCaptur
     assert "Handler raised" in caplog.text
 
 
-@pytest.mark.parametrize("leaving", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("leaving", [SystemExit(3), KeyboardInterrupt(), CancelledError()])
 def test_a_function_that_wants_to_leave_does_not_end_the_server(
     leaving: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:

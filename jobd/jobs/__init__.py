@@ -9,8 +9,6 @@ Source: Sidekiq's lib/sidekiq/job.rb.
 import functools
 import inspect
 import logging
-import os
-import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -30,7 +28,11 @@ from typing import (
 )
 
 from jobd.app import current_app  # noqa: TID251 - jobs are the place that looks it up
+from jobd.client import Prepared
 from jobd.errors import InvalidJob
+from jobd.jobs import in_tests
+from jobd.jobs.callbacks import Callbacks
+from jobd.jobs.names import Names, place
 from jobd.jobs.parameters import Parameters
 from jobd.payload import Payload, When, check_fields, check_options, decode, encode
 
@@ -54,14 +56,8 @@ class HasPerform(Protocol[P]):
         ...
 
 
-class Registry:
-    """The jobs that this process knows, by their names on the wire.
-
-    A name from Redis is looked up here and nowhere else: nothing is ever imported for it.
-    """
-
-    def __init__(self) -> None:
-        self._jobs: dict[str, type[Job]] = {}
+class Registry(Names["Job"]):
+    """The jobs that this process knows, by their names on the wire."""
 
     def add(self, job_class: "type[Job]") -> None:
         """Register a job. The same definition again, as after a reload, replaces the old one.
@@ -69,45 +65,10 @@ class Registry:
         Raises:
             InvalidJob: the name belongs to another job.
         """
-        name = job_class.wire_name
-        other = self._jobs.get(name)
-        if other is not None and not _is_redefinition(other, job_class):
-            raise InvalidJob(
-                f'two jobs are called "{name}": {_place(other)} and {_place(job_class)}; '
-                f'give one of them another name on the wire, name = "..."'
-            )
-        self._jobs[name] = job_class
-
-    def find(self, name: str) -> "type[Job] | None":
-        """The job of that name, or None."""
-        return self._jobs.get(name)
-
-    def names(self) -> tuple[str, ...]:
-        """All names, sorted."""
-        return tuple(sorted(self._jobs))
-
-    def forget(self, name: str) -> None:
-        """Take a job out, if it is there."""
-        self._jobs.pop(name, None)
+        self.add_as(job_class.wire_name, job_class)
 
 
 registry: Final = Registry()
-
-
-def _is_redefinition(old: "type[Job]", new: "type[Job]") -> bool:
-    """Whether both come from one definition, be its module reloaded or run as ``__main__``."""
-    if old.__qualname__ != new.__qualname__:
-        return False
-    return old.__module__ == new.__module__ or (_file(old) or "old") == (_file(new) or "new")
-
-
-def _file(job_class: type) -> str | None:
-    path = getattr(sys.modules.get(job_class.__module__), "__file__", None)
-    return path and os.path.realpath(path)
-
-
-def _place(job_class: type) -> str:
-    return f"{job_class.__module__}.{job_class.__qualname__}"
 
 
 class Setter(Generic[P]):
@@ -131,17 +92,17 @@ class Setter(Generic[P]):
         if self._options.get("sync"):
             self.perform_inline(*args, **kwargs)
             return None
-        return current_app().client.push(self._item(args, kwargs))
+        return self._push(self._item(args, kwargs))
 
     perform_later = perform_async
 
     def perform_in(self, delay: Delay, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Push the job for later; see ``Job.perform_in``."""
-        return current_app().client.push({**self._item(args, kwargs), "at": delay})
+        return self._push({**self._item(args, kwargs), "at": delay})
 
     def perform_at(self, moment: Moment, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Push the job for a moment; see ``Job.perform_at``."""
-        return current_app().client.push({**self._item(args, kwargs), "at": moment})
+        return self._push({**self._item(args, kwargs), "at": moment})
 
     def perform_bulk(
         self,
@@ -155,7 +116,11 @@ class Setter(Generic[P]):
         item = self._fields()
         item["args"] = map(self._bound, argument_lists)
         return current_app().client.push_bulk(
-            item, batch_size=batch_size, at=at, spread_interval=spread_interval
+            item,
+            batch_size=batch_size,
+            at=at,
+            spread_interval=spread_interval,
+            on_pushed=self._on_pushed,
         )
 
     def perform_inline(self, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -166,9 +131,17 @@ class Setter(Generic[P]):
             return
         received = decode(encode(ready.payload))
         job_instance = self._job_class.from_payload(received)
-        app.server_middleware.fold(perform)(job_instance, received)
+        app.job_middleware.fold(perform)(job_instance, received)
 
     perform_now = perform_inline
+
+    def _push(self, item: Payload) -> str | None:
+        return current_app().client.push(item, on_pushed=self._on_pushed)
+
+    @property
+    def _on_pushed(self) -> Callable[[Prepared], object] | None:
+        callbacks = self._job_class.__callbacks__
+        return None if callbacks is None else callbacks.pushed
 
     def _item(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Payload:
         return {**self._fields(), "args": self._job_class.bind_arguments(args, kwargs)}
@@ -189,9 +162,13 @@ class Setter(Generic[P]):
         return item
 
 
-def perform(job_instance: "Job", payload: Payload) -> None:
+def perform(job_instance: Any, payload: Payload) -> None:
     """Call ``perform`` with the arguments of a payload: the innermost of the server's chain."""
-    cast("Any", job_instance).perform(*payload["args"])
+    callbacks: Callbacks | None = job_instance.__callbacks__
+    if callbacks is None:
+        job_instance.perform(*payload["args"])
+    else:
+        callbacks.run(job_instance, payload["args"])
 
 
 class Job:
@@ -230,6 +207,7 @@ class Job:
 
     _extra: ClassVar[Mapping[str, Any]] = {}
     _parameters: ClassVar[Parameters | None] = None
+    __callbacks__: ClassVar[Callbacks | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__()
@@ -240,6 +218,7 @@ class Job:
         cls.wire_name = vars(cls).get("name", cls.__name__)
         _check_definition(cls)
         cls._parameters = Parameters.of(cls)
+        cls.__callbacks__ = Callbacks.of(cls, cls._parameters)
         if cls._parameters is not None:
             registry.add(cls)
 
@@ -362,6 +341,23 @@ class Job:
 
     perform_now = perform_inline
 
+    jobs = in_tests.Jobs()
+
+    @classmethod
+    def drain(cls, *, until: When | None = None) -> int:
+        """In a test, run the kept jobs of this class; see `jobd.jobs.in_tests.drain`."""
+        return in_tests.drain(cls, until=until)
+
+    @classmethod
+    def perform_one(cls) -> None:
+        """In a test, run the first of them; see `jobd.jobs.in_tests.perform_one`."""
+        in_tests.perform_one(cls)
+
+    @classmethod
+    def clear(cls) -> None:
+        """In a test, forget them; see `jobd.jobs.in_tests.clear`."""
+        in_tests.clear(cls)
+
     @classmethod
     def retry_in(cls, count: int, error: BaseException, payload: Payload) -> RetryIn:
         """Decide how a failure is retried; override it.
@@ -401,10 +397,10 @@ def _check_definition(job_class: type[Job]) -> None:
         check_options(options)
         check_fields({"class": job_class.wire_name})
     except InvalidJob as error:
-        raise InvalidJob(f"{_place(job_class)}: {error}") from None
+        raise InvalidJob(f"{place(job_class)}: {error}") from None
     for hook in ("retry_in", "retries_exhausted"):
         if inspect.isfunction(vars(job_class).get(hook)):
-            raise InvalidJob(f"{_place(job_class)}: {hook} must be a @classmethod")
+            raise InvalidJob(f"{place(job_class)}: {hook} must be a @classmethod")
 
 
 class FunctionJob(Setter[P], Generic[P, R]):
@@ -426,6 +422,11 @@ class FunctionJob(Setter[P], Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself: no payload, no middleware."""
         return self._function(*args, **kwargs)
+
+    jobs = in_tests.Jobs()
+    drain = in_tests.drain
+    perform_one = in_tests.perform_one
+    clear = in_tests.clear
 
     def __repr__(self) -> str:
         return f"<job {self.job_class.wire_name}>"

@@ -64,6 +64,14 @@ class Parameters:
             ) from None
         return cls(label, bound)
 
+    @property
+    def span(self) -> tuple[int, float]:
+        """The fewest and the most arguments that it takes; infinity for ``*args``."""
+        return self._required, self._most
+
+    def __str__(self) -> str:
+        return self._text
+
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The positions that a call with these arguments fills; a default only before a given one.
 

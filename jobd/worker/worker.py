@@ -1,6 +1,7 @@
 """One worker process from READY to its end: heed, work, rest, leave."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from jobd import log
 from jobd.clock import Clock
@@ -17,7 +18,43 @@ from jobd.worker.processor import Processor
 _POLLER_SLOT: Final = 0
 _POLLER_SILENT_S: Final = 20.0
 _WATCH_EVERY_S: Final = 5.0
+_PULSE_EVERY_S: Final = 10.0
 _REST_S: Final = 1.0
+
+
+class Chore(Protocol):
+    """What a worker sees to between two jobs, and while it has none."""
+
+    def step(self) -> None:
+        """Do it if it is due; costs next to nothing in between.
+
+        Raises:
+            RedisError: it will be tried again.
+        """
+        ...
+
+
+class Pulse:
+    """The event ``beat`` of the application: at once, then every ten seconds.
+
+    From the worker's loop and never from a thread, so a job that takes longer delays it.
+
+    Args:
+        hooks: the app's.
+        clock: for the ten seconds.
+    """
+
+    def __init__(self, hooks: Hooks, clock: Clock) -> None:
+        self._hooks = hooks
+        self._clock = clock
+        self._fired = float("-inf")
+
+    def step(self) -> None:
+        """Fire it if it is time."""
+        now = self._clock.monotonic()
+        if now - self._fired >= _PULSE_EVERY_S:
+            self._fired = now
+            self._hooks.fire("beat")
 
 
 class PollerWatch:
@@ -60,7 +97,7 @@ class Worker:
         fetcher: the processor's.
         attention: what has been asked of this process.
         slot: where it shows what it does.
-        watch: of the poller.
+        chores: in their order, those that need Redis last.
         hooks: the app's.
         backoff: between tries while Redis is away.
     """
@@ -72,7 +109,7 @@ class Worker:
         fetcher: Fetcher,
         attention: Attention,
         slot: SlotWriter,
-        watch: PollerWatch,
+        chores: Sequence[Chore],
         hooks: Hooks,
         backoff: Backoff,
     ) -> None:
@@ -80,7 +117,7 @@ class Worker:
         self._fetcher = fetcher
         self._attention = attention
         self._slot = slot
-        self._watch = watch
+        self._chores = chores
         self._hooks = hooks
         self._backoff = backoff
         self._trouble: str | None = None
@@ -102,7 +139,8 @@ class Worker:
 
     def _step(self, *, is_resting: bool) -> None:
         self._attention.glance()
-        self._watch.step()
+        for chore in self._chores:
+            chore.step()
         if is_resting:
             self._fetcher.flush()
             self._slot.beat()

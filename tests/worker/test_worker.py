@@ -1,6 +1,8 @@
 """The loop around a processor: work, rest, outlive Redis, leave."""
 
+import asyncio
 import random
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,7 +14,7 @@ from jobd.jobs import Job
 from jobd.keys import Keys
 from jobd.scoreboard import State
 from jobd.store import Store
-from jobd.worker.worker import PollerWatch, Worker
+from jobd.worker.worker import PollerWatch, Pulse, Worker
 from tests.worker.conftest import IDENTITY, Bench, MakeBench
 
 
@@ -42,7 +44,7 @@ def run(bench: Bench) -> None:
         fetcher=bench.fetcher,
         attention=bench.attention,
         slot=bench.writer,
-        watch=watch(bench),
+        chores=(Pulse(bench.hooks, bench.clock), watch(bench)),
         hooks=bench.hooks,
         backoff=Backoff(random.Random(1)),
     ).run()
@@ -139,6 +141,67 @@ def test_what_cannot_be_given_back_at_the_end_is_left_to_the_poller(
     run(bench)
     assert bench.held() == 1
     assert "could not give back" in capfd.readouterr().out
+
+
+# The event beat
+
+
+def test_beat_comes_at_once_and_then_every_ten_seconds(bench: Bench) -> None:
+    ran: list[float] = []
+    bench.hooks.on("beat", lambda: ran.append(bench.clock.monotonic()))
+    pulse, began = Pulse(bench.hooks, bench.clock), bench.clock.monotonic()
+    for _ in range(26):
+        pulse.step()
+        bench.clock.advance(1)
+    assert [at - began for at in ran] == [0, 10, 20]
+
+
+def test_beat_comes_between_jobs_while_quiet_and_while_redis_is_away(bench: Bench) -> None:
+    ran: list[tuple[str, State]] = []
+    doing = "waiting for a job"
+
+    def act(argument: Any) -> None:
+        nonlocal doing
+        doing = "had a job"
+        bench.clock.advance(10)
+        bench.attention.is_quiet = True
+
+    def rest() -> None:
+        nonlocal doing
+        bench.clock.advance(10)
+        doing, bench.attention.is_quiet = "away", False
+        bench.raw.set("queue:default", "not a list")
+
+    def stop() -> None:
+        bench.clock.advance(10)
+        bench.attention.is_stopping = True
+
+    LoopJob.act = act
+    bench.hooks.on("beat", lambda: ran.append((doing, bench.slot.state)))
+    script_waits(bench, rest, lambda: bench.clock.advance(10), stop)
+    bench.push("LoopJob")
+    run(bench)
+    assert ran == [
+        ("waiting for a job", State.IDLE),
+        ("had a job", State.QUIET),
+        ("away", State.IDLE),
+        ("away", State.IDLE),
+    ]
+
+
+def test_a_beat_that_raises_or_wants_to_leave_ends_nothing(bench: Bench) -> None:
+    seen: list[Any] = []
+
+    def raising() -> None:
+        seen.append("beat")
+        raise asyncio.CancelledError
+
+    bench.hooks.on("beat", raising)
+    bench.hooks.on("beat", lambda: sys.exit(3))
+    stop_at(bench, 1, seen)
+    bench.push("LoopJob", 1)
+    run(bench)
+    assert seen == ["beat", 1]
 
 
 # In the poller's place

@@ -1,0 +1,1 @@
+"""jobd inside of other people's frameworks; nothing else of jobd imports what is here."""

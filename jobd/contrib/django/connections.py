@@ -1,0 +1,48 @@
+"""Database connections of a worker: none that is stale, none that another process holds too.
+
+Around each job happens what Django does around each request. A job that forks (multiprocessing
+does) leaves its child none of its connections.
+"""
+
+import os
+from typing import Any, Final
+
+from django.db import close_old_connections, connections, reset_queries
+
+from jobd.app import App
+from jobd.jobs import Job
+from jobd.middleware import ServerCall
+from jobd.payload import Payload
+
+_inherited: Final[list[object]] = []  # only ever filled in a child that was just forked
+
+
+def guard(app: App) -> None:
+    """Keep the connections of this server process clean: around jobs and after forks."""
+    app.server_middleware.prepend(with_usable_connections)
+    os.register_at_fork(after_in_child=forget_inherited)
+
+
+def with_usable_connections(job: Job, payload: Payload, proceed: ServerCall) -> None:
+    """The middleware: no connection is older than ``CONN_MAX_AGE`` or was left broken."""
+    reset_queries()  # under DEBUG they would pile up
+    close_old_connections()
+    try:
+        proceed(job, payload)
+    finally:
+        close_old_connections()
+
+
+def forget_inherited() -> None:
+    """In a child: let go of the parent's connections, so that it opens its own.
+
+    They are kept and never closed: a goodbye on the shared socket ends the parent's session, and
+    SQLite forbids even the closing of what another process opened.
+    """
+    for wrapper in connections.all(initialized_only=True):
+        pools: Any = getattr(wrapper, "_connection_pools", None)  # PostgreSQL's, since Django 5.1
+        if wrapper.connection is not None or pools:
+            _inherited.append((wrapper, dict(pools or {})))
+            if pools:
+                pools.clear()
+            del connections[wrapper.alias]

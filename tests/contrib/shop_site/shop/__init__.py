@@ -1,0 +1,1 @@
+"""An app with a model, jobs, tasks and receivers of the signals of tasks."""

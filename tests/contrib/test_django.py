@@ -1,0 +1,426 @@
+"""jobd as a Django app: settings, transactions, connections, ``manage.py jobd``."""
+
+import contextlib
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from django.test import TestCase, override_settings
+
+import jobd
+from jobd.app import App
+from jobd.config import RedisSettings
+from jobd.contrib.django import preferences
+from jobd.errors import InvalidJob, RedisUnavailable
+from jobd.jobs import registry
+from tests.contrib.conftest import MANAGE, SITE, StartSite
+from tests.support.eventually import eventually
+from tests.support.jobd_process import COMMAND, StartJobd
+from tests.support.recording_store import RecordingStore
+from tests.support.servers import Raw
+
+Apply: TypeAlias = Callable[[Mapping[str, Any]], App]
+
+
+@contextlib.contextmanager
+def rolled_back() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def apply(app: App) -> Iterator[Apply]:
+    """Apply a setting ``JOBD`` to an app of its own."""
+
+    def run(given: Mapping[str, Any], *, is_server: bool = False) -> App:
+        fresh = App(is_server=is_server)
+        with override_settings(JOBD=given):
+            preferences.apply(fresh)
+        return fresh
+
+    return run
+
+
+def push_greeting(**options: Any) -> str | None:
+    return jobd.push({"class": "greet", "args": ["Ada"], **options})
+
+
+# Settings
+
+
+def test_settings_are_those_of_configure_client(apply: Apply) -> None:
+    redis = {"url": "redis://db/3", "size": 9, "network_timeout": 2.5}
+    options = {"retry": 3}
+    app = apply({"REDIS": redis, "WIRE": 7, "STRICT": "warn", "DEFAULT_JOB_OPTIONS": options})
+    assert app.redis is not None
+    assert (app.redis.url, app.redis.size, app.redis.network_timeout) == ("redis://db/3", 9, 2.5)
+    assert (app.wire, app.strict, app.default_job_options) == (7, "warn", options)
+
+
+def test_redis_may_be_a_url_alone(apply: Apply) -> None:
+    app = apply({"REDIS": "redis://db/4"})
+    assert app.redis is not None
+    assert app.redis.url == "redis://db/4"
+
+
+def test_redis_without_a_url_is_that_of_the_environment(
+    apply: Apply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://env/5")
+    app = apply({"REDIS": {"size": 2}})
+    assert app.redis is not None
+    assert (app.redis.url, app.redis.size) == ("redis://env/5", 2)
+
+
+def test_without_the_setting_everything_is_as_elsewhere(apply: Apply) -> None:
+    assert (apply({}).redis, apply({}).wire) == (None, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"REDIS_URL": "x"}, 'no setting "REDIS_URL": there are REDIS, WIRE'),
+        ({"Redis": "x"}, 'did you mean "REDIS"?'),
+        ({"REDIS": {"urll": "redis://x"}}, 'did you mean "url"?'),
+        ({"REDIS": {"url": "redis://x", "size": 0}}, "redis.size: a number of connections, not 0"),
+        ({"WIRE": 6}, 'JOBD["WIRE"]: wire: 7 or 8, not 6'),
+        ({"STRICT": True}, 'JOBD["STRICT"]: strict: "raise"'),
+        ({"DEFAULT_JOB_OPTIONS": {"retry": "x"}}, 'JOBD["DEFAULT_JOB_OPTIONS"]: retry'),
+        ({"ENQUEUE_ON_COMMIT": "nowhere"}, "True, False or an alias of DATABASES, not 'nowhere'"),
+        ("redis://x", "a dict such as"),
+    ],
+)
+def test_a_wrong_setting_is_refused_at_the_start(
+    apply: Apply, given: Mapping[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        apply(given)
+    assert complaint in str(refused.value)
+
+
+def test_all_wrong_settings_are_told_at_once(apply: Apply) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        apply({"WIRE": 6, "STRICT": 1, "PORT": 1})
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_jobs_of_installed_apps_are_found(app: App) -> None:
+    assert {"Confirm", "greet"} <= set(registry.names())
+
+
+# After commit
+
+
+def test_outside_of_a_transaction_a_push_is_written_at_once(store: RecordingStore) -> None:
+    jid = push_greeting()
+    assert [job["jid"] for job in store.pushed] == [jid]
+
+
+def test_in_a_transaction_a_push_waits_for_the_commit_and_has_its_jid(
+    store: RecordingStore,
+) -> None:
+    with transaction.atomic():
+        jid = push_greeting()
+        assert jid is not None
+        assert store.pushed == []
+    assert [job["jid"] for job in store.pushed] == [jid]
+
+
+def test_a_rollback_drops_the_push(store: RecordingStore) -> None:
+    with rolled_back():
+        assert push_greeting()
+    assert store.writes == []
+
+
+def test_a_rollback_of_a_savepoint_drops_what_was_pushed_in_it(store: RecordingStore) -> None:
+    with transaction.atomic():
+        kept = push_greeting()
+        with rolled_back():
+            push_greeting()
+    assert [job["jid"] for job in store.pushed] == [kept]
+
+
+def test_scheduled_jobs_wait_too(store: RecordingStore) -> None:
+    with transaction.atomic():
+        jid = push_greeting(at=60)
+        assert store.scheduled == []
+    ((_, payload),) = store.scheduled
+    assert payload["jid"] == jid
+
+
+def test_bulk_waits_too_and_has_its_jids(store: RecordingStore) -> None:
+    with transaction.atomic():
+        jids = jobd.push_bulk({"class": "greet", "args": [["a"], ["b"]]}, batch_size=1)
+        assert len(set(jids)) == 2
+        assert store.pushed == []
+    assert [job["jid"] for job in store.pushed] == jids
+
+
+def test_job_classes_and_functions_wait_too(shop: Any, store: RecordingStore) -> None:
+    with transaction.atomic():
+        jids = [shop.jobs.Confirm.perform_async(1), shop.jobs.greet.perform_async("Ada")]
+        assert store.pushed == []
+    assert [job["jid"] for job in store.pushed] == jids
+
+
+@pytest.mark.parametrize("jobs", ["one", "bulk"])
+def test_a_push_may_choose_not_to_wait(shop: Any, store: RecordingStore, jobs: str) -> None:
+    eager = shop.jobs.greet.set(enqueue_on_commit=False)
+    with transaction.atomic():
+        _ = eager.perform_async("Ada") if jobs == "one" else eager.perform_bulk([["Ada"]])
+        assert len(store.pushed) == 1
+
+
+def test_a_job_class_may_choose_not_to_wait(shop: Any, store: RecordingStore) -> None:
+    with transaction.atomic():
+        shop.jobs.Careless.perform_async()
+        assert len(store.pushed) == 1
+
+
+def test_the_choice_is_never_written(shop: Any, store: RecordingStore, app: App) -> None:
+    app.default_job_options["enqueue_on_commit"] = True
+    shop.jobs.Careless.perform_async()
+    with transaction.atomic():
+        shop.jobs.greet.set(enqueue_on_commit=True).perform_bulk([["Ada"]])
+    push_greeting(enqueue_on_commit="other", at=60)
+    push_greeting()
+    payloads = [*store.pushed, *(payload for _, payload in store.scheduled)]
+    assert len(payloads) == 4
+    assert not [payload for payload in payloads if "enqueue_on_commit" in payload]
+
+
+def test_a_job_that_runs_inline_does_not_see_the_choice(shop: Any, app: App) -> None:
+    seen: list[dict[str, Any]] = []
+    app.server_middleware.add(look := lambda _job, payload, _proceed: seen.append(payload))
+    try:
+        shop.jobs.Careless.perform_inline()
+    finally:
+        app.server_middleware.remove(look)
+    assert "enqueue_on_commit" not in seen[0]
+
+
+def test_the_default_of_the_setting_can_be_turned_off(store: RecordingStore) -> None:
+    with override_settings(JOBD={"ENQUEUE_ON_COMMIT": False}), transaction.atomic():
+        push_greeting()
+        assert len(store.pushed) == 1
+
+
+def test_a_push_waits_for_the_database_it_names(store: RecordingStore) -> None:
+    with transaction.atomic(using="other"):
+        push_greeting(enqueue_on_commit="other")
+        push_greeting()  # of "default" no transaction is open
+        assert len(store.pushed) == 1
+    assert len(store.pushed) == 2
+
+
+def test_the_setting_may_name_a_database(store: RecordingStore) -> None:
+    with override_settings(JOBD={"ENQUEUE_ON_COMMIT": "other"}):
+        with transaction.atomic(using="other"):
+            push_greeting()
+            assert store.pushed == []
+        assert len(store.pushed) == 1
+
+
+@pytest.mark.parametrize("choice", ["nowhere", 3, ["default"]])
+def test_a_choice_that_cannot_be_is_refused(store: RecordingStore, choice: object) -> None:
+    with pytest.raises(InvalidJob, match="True, False or an alias of DATABASES"):
+        push_greeting(enqueue_on_commit=choice)
+    assert store.writes == []
+
+
+def test_wrong_arguments_are_told_before_the_commit(store: RecordingStore) -> None:
+    with transaction.atomic(), pytest.raises(InvalidJob):
+        jobd.push({"class": "greet", "args": [object()]})
+
+
+def test_time_in_the_queue_is_counted_from_the_commit(store: RecordingStore) -> None:
+    with transaction.atomic():
+        push_greeting(created_at=1)
+    (payload,) = store.pushed
+    assert payload["enqueued_at"] > 1_700_000_000_000
+    assert payload["created_at"] == 1
+
+
+def test_after_the_commit_a_redis_that_is_away_is_told_with_the_jid(store: RecordingStore) -> None:
+    store.fails_after = 0
+    jid = ""
+    with pytest.raises(RedisUnavailable) as away, transaction.atomic():
+        jid = push_greeting()
+    assert away.value.jid == jid
+    assert "the transaction is committed" in away.value.__notes__[0]
+
+
+def test_who_listens_to_pushes_hears_of_them_after_the_commit(
+    app: App, store: RecordingStore
+) -> None:
+    heard: list[str] = []
+    with transaction.atomic():
+        item = {"class": "greet", "args": ["Ada"]}
+        jid = app.client.push(item, on_pushed=lambda job: heard.append(job.payload["jid"]))
+        assert heard == []
+    assert heard == [jid]
+
+
+def test_djangos_test_cases_run_what_waits_when_told(store: RecordingStore) -> None:
+    with rolled_back():  # as around each test
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            push_greeting()
+        assert len(store.pushed) == 1
+
+
+# In the server
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_a_job_pushed_in_a_transaction_finds_its_row(shop: Any, start_site: StartSite) -> None:
+    site = start_site()
+    with transaction.atomic():
+        order = shop.models.Order.objects.create(name="tea")
+        jid = shop.jobs.Confirm.perform_async(order.pk)
+    (confirmed,) = eventually(lambda: site.ran("confirmed"), message=site.log)
+    assert (confirmed["name"], confirmed["jid"]) == ("tea", jid)
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_each_job_starts_with_usable_connections(shop: Any, start_site: StartSite) -> None:
+    site = start_site()
+    for how in ("plain", "manual", "broken", "plain"):
+        shop.jobs.Connections.perform_async(how)
+    found = eventually(
+        lambda: (ran := site.ran("connection"))[3:] and [job["found"] for job in ran],
+        message=site.log,
+    )
+    # CONN_MAX_AGE is 0: none is kept, whatever the job before has made of it.
+    assert found == [False] * 4
+    assert len({job["pid"] for job in site.ran("connection")}) == 1
+    assert " fail" not in site.log()
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_the_child_of_a_job_that_forks_opens_a_connection_of_its_own(
+    shop: Any,
+    start_site: StartSite,
+) -> None:
+    site = start_site()
+    shop.jobs.Forking.perform_async()
+    (parent,) = eventually(lambda: site.ran("parent"), message=site.log)
+    (child,) = site.ran("child")
+    assert (child["had"], child["same"], child["orders"]) == (False, False, 1)
+    assert (parent["same"], parent["orders"]) == (True, 1)
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_a_plain_jobd_serves_a_project_that_it_is_told_to_require(
+    shop: Any, start_jobd: StartJobd, app: App, site: Path, redis_url: str
+) -> None:
+    app.redis = RedisSettings(url=redis_url)
+    env = {"SHOP_DIRECTORY": str(site), "DJANGO_SETTINGS_MODULE": "shop_settings"}
+    config = {"require": ["jobd.contrib.django.server"]}
+    process = start_jobd(command=COMMAND, config=config, env={**env, "PYTHONPATH": path()})
+    shop.jobs.greet.perform_async("Ada")
+    eventually(lambda: process.ran("greeted"), message=process.log)
+
+
+def path() -> str:
+    return f"{SITE}:{Path(__file__).parents[2]}"
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_manage_py_serves_the_redis_of_the_settings(
+    shop: Any, start_site: StartSite, redis_url: str, raw: Raw
+) -> None:
+    settings = json.dumps({"REDIS": {"url": redis_url}})
+    site = start_site(env={"SHOP_JOBD": settings}, redis_url=None)
+    shop.jobs.greet.perform_async("Ada")
+    eventually(lambda: site.ran("greeted"), message=site.log)
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_manage_py_requires_what_the_file_does_too(start_site: StartSite, redis_url: str) -> None:
+    site = start_site(jobs="import jobd\n\n\n@jobd.job\ndef extra():\n    open('extra', 'w')\n",
+                      config={"require": ["app_jobs"]})  # fmt: skip
+    jobd.push({"class": "extra", "args": []})
+    eventually((site.directory / "extra").exists, message=site.log)
+
+
+def manage(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2]), **variables}
+    return subprocess.run(
+        [*MANAGE, *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_manage_py_has_the_flags_of_jobd(site: Path, tmp_path: Path) -> None:
+    shown = manage("jobd", "--help", cwd=tmp_path, SHOP_DIRECTORY=str(site))
+    assert shown.returncode == 0
+    assert "-c, --concurrency N" in shown.stdout
+    version = manage("jobd", "-V", cwd=tmp_path, SHOP_DIRECTORY=str(site))
+    assert version.stdout.strip() == f"jobd {jobd.__version__}"
+    wrong = manage("jobd", "--workers", "3", cwd=tmp_path, SHOP_DIRECTORY=str(site))
+    assert wrong.returncode == 64
+    helped = manage("help", "jobd", cwd=tmp_path, SHOP_DIRECTORY=str(site))
+    assert helped.stdout == shown.stdout
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_manage_py_checks_with_djangos_flags_among_its_own(
+    site: Path, tmp_path: Path, redis_url: str
+) -> None:
+    words = ["jobd", "--settings", "shop_settings", "--pythonpath=lib", "-q", "low", "--check"]
+    done = manage(*words, cwd=tmp_path, SHOP_DIRECTORY=str(site), REDIS_URL=redis_url)
+    assert done.returncode == 0, done.stderr
+    assert "the application loads" in done.stdout
+    assert "DjangoTask" in done.stdout
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"DJANGO_SETTINGS_MODULE": ""}, "DJANGO_SETTINGS_MODULE"),
+        ({"DJANGO_SETTINGS_MODULE": "django.conf.global_settings"}, "SECRET_KEY|INSTALLED_APPS"),
+        (
+            {"DJANGO_SETTINGS_MODULE": "shop_settings", "SHOP_JOBD": '{"WIRE": 7}'},
+            r'JOBD\["WIRE"\]: 7, but the server writes 8',
+        ),
+        (
+            {
+                "DJANGO_SETTINGS_MODULE": "shop_settings",
+                "SHOP_JOBD": '{"REDIS": "redis://elsewhere/1"}',
+                "REDIS_URL": "redis://here/1",
+            },
+            "wants Redis at redis://elsewhere/1, but the server works on redis://here/1",
+        ),
+    ],
+)
+def test_a_project_that_cannot_be_served_is_refused_at_boot(
+    site: Path, tmp_path: Path, variables: dict[str, str], complaint: str
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, "-r", "jobd.contrib.django.server", "--check"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path(), "SHOP_DIRECTORY": str(site)}
+        | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert re.search(complaint, done.stderr)

@@ -1,0 +1,68 @@
+"""The tests of this folder once more, on Django 6 and a newer Python, if they are at hand.
+
+Django 6 needs Python 3.12. It is looked for in ``.venv-django6`` of this checkout, and under what
+``JOBD_DJANGO6_PYTHON`` names; that Python needs jobd, pytest and its plugins too.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import django
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SUITE = (
+    "tests/contrib/test_django.py",
+    "tests/contrib/test_django_tasks.py",
+    "tests/contrib/test_django_page.py",
+)
+TELL = """
+import django, jobd, platform, pytest, pytest_timeout, xdist
+assert django.VERSION >= (6,), django.__version__
+print(f"Django {django.__version__} on Python {platform.python_version()}")
+"""
+
+
+def candidates() -> Iterator[str]:
+    named = os.environ.get("JOBD_DJANGO6_PYTHON")  # noqa: TID251 - of the tests, not of jobd
+    if named:
+        yield named
+    yield str(ROOT / ".venv-django6" / "bin" / "python")
+    yield from ("python3.14", "python3.13", "python3.12")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def version_of(python: str) -> str | None:
+    """What it has, or None if it is not there or has no Django 6."""
+    try:
+        done = run(python, "-c", TELL)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@pytest.mark.slow
+@pytest.mark.redis
+@pytest.mark.process
+@pytest.mark.timeout(300)
+def test_all_is_the_same_on_django_6(capfd: pytest.CaptureFixture[str]) -> None:
+    here = f"Django {django.__version__} on Python {sys.version.split()[0]}"
+    if django.VERSION >= (6,):
+        pytest.skip(f"jobd.contrib.django was tried on {here} only, which is the newer one")
+    found = ((python, version) for python in candidates() if (version := version_of(python)))
+    python, version = next(found, (None, None))
+    if python is None:
+        pytest.skip(f"jobd.contrib.django was tried on {here} only: no Python here has Django 6")
+    done = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITE)
+    summary = done.stdout.strip().splitlines()[-1:]
+    with capfd.disabled():
+        sys.stderr.write(f"\njobd.contrib.django: {here}, and {version}: {summary}\n")
+    assert done.returncode == 0, done.stdout
+    assert "passed" in summary[0]
+    assert "skipped" not in summary[0]

@@ -1,0 +1,158 @@
+"""When the events of a server's life happen, written down by real workers."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.support import wire
+from tests.support.eventually import eventually
+from tests.support.jobd_process import JobdProcess, StartJobd
+from tests.support.servers import Raw
+
+pytestmark = [pytest.mark.redis, pytest.mark.process]
+
+JOBS = """
+import jobd
+from tests.support.sample_jobs import Echo, Hold, record
+
+record("loaded", "", None, [])
+
+
+@jobd.configure_server
+def server(config):
+    for event in ("exit", "shutdown", "quiet", "beat", "startup", "fork"):
+        for n in (1, 2):
+            config.on(event)(lambda event=event, n=n: record(f"{event} {n}", "", None, []))
+"""
+RAISING = """
+import asyncio
+import jobd
+from tests.support.sample_jobs import Echo, record
+
+ERRORS = {
+    "fork": RuntimeError, "beat": SystemExit, "quiet": KeyboardInterrupt,
+    "shutdown": asyncio.CancelledError, "exit": RuntimeError,
+}
+
+
+@jobd.configure_server
+def server(config):
+    for event, error in ERRORS.items():
+        def fail(event=event, error=error):
+            record(event, "", None, [])
+            raise error(f"from {event}")
+        config.on(event)(fail)
+"""
+ABORTING = """
+import jobd
+from tests.support.sample_jobs import record
+
+
+@jobd.configure_server
+def server(config):
+    @config.on("startup")
+    def refuse():
+        record("startup", "", None, [])
+        raise ValueError("no licence")
+"""
+
+
+def told(jobd: JobdProcess, pid: int) -> list[str]:
+    """What a process wrote down, oldest first; a beat only where it is the first."""
+    lines = (jobd.directory / "ran.jsonl").read_text().splitlines()
+    events = [run["event"] for run in map(json.loads, lines) if run["pid"] == pid]
+    return list(dict.fromkeys(events))
+
+
+def test_each_worker_goes_through_its_events_in_order(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(config={"concurrency": 2}, jobs=JOBS)
+    workers = [jobd.worker(1).pid, jobd.worker(2).pid]
+    eventually(lambda: len(jobd.ran("beat 2")) == 2, message=jobd.log)
+    jid = wire.push(raw, "Echo")
+    (job,) = eventually(jobd.ran, message=jobd.log)
+    assert job["jid"] == jid
+
+    jobd.signal(signal.SIGTSTP)
+    eventually(lambda: len(jobd.ran("quiet 1")) == 2, timeout=20, message=jobd.log)
+    assert jobd.stop() == 0
+
+    for pid in workers:
+        assert [event for event in told(jobd, pid) if event != "done"] == [
+            "loaded",
+            *("fork 1", "fork 2", "startup 1", "startup 2", "beat 1", "beat 2"),
+            *("quiet 2", "quiet 1", "shutdown 2", "shutdown 1", "exit 2", "exit 1"),
+        ]
+    everybody = {run["pid"] for run in jobd.ran("loaded")}
+    assert everybody == set(workers)  # neither the master nor the poller
+
+
+def test_worker_that_takes_the_place_of_a_dead_one_has_its_own_fork_and_startup(
+    start_jobd: StartJobd,
+):
+    jobd = start_jobd(jobs=JOBS)
+    first = jobd.worker(1).pid
+
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: len(jobd.ran("beat 2")) == 2, timeout=20, message=jobd.log)
+
+    second = jobd.worker(1).pid
+    assert second != first
+    assert told(jobd, second)[:5] == ["loaded", "fork 1", "fork 2", "startup 1", "startup 2"]
+    assert "shutdown 1" not in told(jobd, first)
+
+
+def test_shutdown_waits_for_the_running_job(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(jobs=JOBS)
+    wire.push(raw, "Hold", "a")
+    eventually(lambda: jobd.ran("start"), message=jobd.log)
+
+    jobd.signal(signal.SIGTERM)
+    jobd.wait_for_log("stopping")
+    jobd.release("a")
+
+    assert jobd.wait() == 0
+    (job,) = jobd.ran()
+    assert told(jobd, job["pid"])[-5:] == [
+        *("done", "shutdown 2", "shutdown 1", "exit 2", "exit 1"),
+    ]
+
+
+@pytest.mark.slow
+def test_beat_comes_about_every_ten_seconds_idle_or_quiet(start_jobd: StartJobd):
+    jobd = start_jobd(jobs=JOBS)
+    eventually(lambda: len(jobd.ran("beat 1")) == 2, timeout=30, message=jobd.log)
+    jobd.signal(signal.SIGTSTP)
+    eventually(lambda: len(jobd.ran("beat 1")) == 3, timeout=30, message=jobd.log)
+
+    first, second, third = (run["at_ms"] for run in jobd.ran("beat 1"))
+    assert 9_900 <= second - first <= 17_000
+    assert 9_900 <= third - second <= 17_000
+
+
+def test_hooks_that_raise_stop_no_server(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(jobs=RAISING)
+    worker = jobd.worker(1).pid
+    eventually(lambda: jobd.ran("beat"), message=jobd.log)
+    jobd.signal(signal.SIGTSTP)
+    eventually(lambda: jobd.ran("quiet"), timeout=20, message=jobd.log)
+    jobd.signal(signal.SIGCONT)
+    wire.push(raw, "Echo")
+    (job,) = eventually(jobd.ran, timeout=20, message=jobd.log)
+
+    assert jobd.stop() == 0
+    assert job["pid"] == worker
+    events = ["fork", "beat", "quiet", "shutdown", "exit"]
+    assert [event for event in told(jobd, worker) if event != "done"] == events
+    for event in events:
+        assert f"from {event}" in jobd.log()
+    assert jobd.log().count("fail raised, and was ignored") >= len(events)
+
+
+def test_startup_that_raises_ends_the_boot(start_jobd: StartJobd):
+    jobd = start_jobd(jobs=ABORTING, ready=False)
+
+    assert jobd.wait(timeout=30) == os.EX_CONFIG
+    assert "no licence" in jobd.log()
+    assert jobd.ran("startup")

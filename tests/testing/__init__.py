@@ -1,0 +1,1 @@
+"""jobd.testing and the pytest plugin, as a user's tests meet them."""

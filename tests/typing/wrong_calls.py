@@ -1,0 +1,50 @@
+"""Calls that are wrong, as a user would write them; `test_typing` asserts that each is an error.
+
+A line that ends in "wrong" must be one for both checkers, and no other line may be.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from jobd import Job, job
+
+MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class GreetingJob(Job):
+    def perform(self, name: str, times: int = 1) -> None: ...
+
+
+@job
+def add(x: int, y: int = 2) -> int:
+    return x + y
+
+
+# Calls
+
+GreetingJob.perform_async("Ada", times=3)
+GreetingJob.perform_async()  # wrong
+GreetingJob.perform_async(3)  # wrong
+GreetingJob.perform_async("Ada", 3, 4)  # wrong
+GreetingJob.perform_async("Ada", time=3)  # wrong
+GreetingJob.perform_async("Ada", times="3")  # wrong
+GreetingJob.perform_later("Ada", "3")  # wrong
+GreetingJob.perform_in(timedelta(minutes=1), "Ada", 3)
+GreetingJob.perform_in("Ada", 3)  # wrong
+GreetingJob.perform_in(60)  # wrong
+GreetingJob.perform_in(MOMENT, "Ada")  # wrong
+GreetingJob.perform_at(MOMENT, "Ada")
+GreetingJob.perform_at("tomorrow", "Ada")  # wrong
+GreetingJob.perform_inline("Ada", times=3)
+GreetingJob.perform_inline(times=3)  # wrong
+GreetingJob.set(queue="low").perform_async("Ada", 3)
+GreetingJob.set(queue="low").perform_async(3)  # wrong
+GreetingJob.set(queue="low").perform_in(60, "Ada", "3")  # wrong
+GreetingJob.perform("Ada")  # wrong
+GreetingJob.perform_asink("Ada")  # wrong
+add.perform_async(1, y=3)
+add.perform_async("1")  # wrong
+add.perform_async()  # wrong
+add.perform_in(60, 1, 2, 3)  # wrong
+add.perform_inline(y=1)  # wrong
+add.set(retry=0).perform_async(1, z=2)  # wrong
+add("1", 2)  # wrong
