@@ -116,9 +116,7 @@ def _example_arguments(perform: Callable[..., object]) -> list[object]:
     return [
         _example(parameter.annotation)
         for parameter in _signature(perform).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.name != "self"
-        and parameter.kind is not parameter.VAR_POSITIONAL
+        if parameter.default is parameter.empty and parameter.name != "self"
     ]
 
 

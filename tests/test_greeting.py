@@ -66,6 +66,18 @@ def test_a_job_whose_annotations_cannot_be_evaluated_is_not_hinted_at(
     assert capfd.readouterr().out == ""
 
 
+def echo(*words: str) -> None:
+    """As the example's Echo."""
+
+
+def test_a_job_of_any_number_of_words_is_given_one(
+    hint: Hint, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hint.leave({"Echo": echo, "Size": size})
+    hint.show()
+    assert capfd.readouterr().out.endswith("""push Echo '["hello"]'\n""")
+
+
 def test_the_hint_names_a_queue_that_is_served(
     hint: Hint, capfd: pytest.CaptureFixture[str]
 ) -> None:
