@@ -116,7 +116,10 @@ def _example_arguments(perform: Callable[..., object]) -> list[object]:
     return [
         _example(parameter.annotation)
         for parameter in _signature(perform).parameters.values()
-        if parameter.default is parameter.empty and parameter.name != "self"
+        if parameter.default is parameter.empty
+        and parameter.name != "self"
+        # Any number of something unknown may be none of it.
+        and (parameter.kind is not parameter.VAR_POSITIONAL or _example(parameter.annotation))
     ]
 
 

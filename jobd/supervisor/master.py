@@ -338,12 +338,12 @@ class Master:
         # Before a new incarnation writes over it.
         left = self._slots.left_behind(handle)
         slot = self._slots[handle.slot]
+        slot.vacate(status, left, now)
         # Told before the seat is shown as empty, so that no sweep finds the lists before the blame.
         if handle.slot != POLLER and handle.ready_at is not None:
             died = self._deaths.add(handle, status, left)
             if self._slots.poller is not None and self._slots.is_poller_ready:
                 self._slots.poller.send(died)
-        slot.vacate(status, left, now)
         self._slots.assign(slot, State.WAITING if self._stop is None else State.EMPTY)
 
     # Deadlines
