@@ -659,6 +659,14 @@ def test_a_function_may_have_another_name_and_the_hooks_of_a_job() -> None:
     assert job_class.time_limit == 9
 
 
+def test_a_lambda_needs_a_name_or_another_one_would_replace_it() -> None:
+    with pytest.raises(InvalidJob, match="a lambda has no name"):
+        job(lambda: None)
+    first, second = job(name="first_lambda")(lambda: 1), job(name="second_lambda")(lambda: 2)
+    assert (first(), second()) == (1, 2)
+    assert {"first_lambda", "second_lambda"} <= set(registry.names())
+
+
 @pytest.mark.parametrize(
     ("decorated", "says"),
     [

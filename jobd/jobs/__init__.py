@@ -436,6 +436,8 @@ def _class_of(function: Callable[..., Any], options: Mapping[str, Any]) -> type[
     if inspect.isclass(function) or not callable(function):
         raise InvalidJob(f"@job decorates functions; {function!r} should derive from jobd.Job")
     name: str = function.__name__
+    if name == "<lambda>" and "name" not in options:  # all of them would be one and the same job
+        raise InvalidJob('a lambda has no name of its own: give it one, @job(name="...")')
     namespace = {
         "perform": staticmethod(function),
         "__module__": function.__module__,

@@ -27,8 +27,8 @@ _SUSPECT_FOR_S: Final = 5.0
 _SWEEP_EVERY_S: Final = 8.0
 """With the life of a heartbeat and the time of suspicion: jobs are back within 75 s."""
 _LARGEST_PARSED_BYTES: Final = 16_000_000
-_DEAD_MAX_JOBS: Final = 10_000
-_DEAD_TIMEOUT_S: Final = 15_552_000
+_UNTRIMMED: Final = 1_000_000_000
+"""The limits of the dead set are the workers' to keep, at the next burial."""
 _JID_BYTES: Final = 64
 """So much of a jid has its place in the scoreboard."""
 
@@ -213,10 +213,8 @@ class Recovery:
             bytes=len(raw),
             reason=death.reason,
         )
-        now_s = self._clock.now_ms() / 1000
-        self._store.bury(
-            key, raw, raw, now_s=now_s, max_jobs=_DEAD_MAX_JOBS, timeout_s=_DEAD_TIMEOUT_S
-        )
+        now_s = self._clock.now_ms() / 1000 + self._scoreboard.clock_offset_s
+        self._store.bury(key, raw, raw, now_s=now_s, max_jobs=_UNTRIMMED, timeout_s=now_s)
         return True
 
     def _as_it_goes_back(self, raw: bytes, death: Death | None, held: int) -> bytes | None:

@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jobd.poller import proof
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.poller.recovery import Death
-from jobd.scoreboard import fingerprint
+from jobd.scoreboard import NO_JID, fingerprint
 from tests.poller.conftest import IDENTITY, OTHER, Station
 from tests.support.wire import a_payload, encode
 
@@ -366,3 +368,29 @@ def test_at_the_very_end_everything_of_ours_goes_back_uncharged(station: Station
     station.recovery.sweep_own()
     assert station.queue() == raws
     assert (station.held(), len(names(station))) == (1, 1)
+
+
+def test_a_job_that_may_have_killed_by_its_size_is_buried_unparsed_and_alone(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobd.poller.recovery._LARGEST_PARSED_BYTES", 100)
+    graves = {f"grave {n}": n + 1 for n in range(10_050)}
+    station.raw.zadd("dead", graves)
+    (raw,) = station.hold(b"[" * 200)
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", NO_JID))
+    assert station.raw.zscore("dead", raw) is not None
+    assert station.raw.zcard("dead") == 10_051, "how many are kept is for the configuration to say"
+    assert (station.held(), station.queue()) == (0, [])
+
+
+def test_a_process_that_cannot_be_seen_is_not_proved_dead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ticks = start_ticks(os.getpid())
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    # As under hidepid: nothing of other users stands in /proc.
+    monkeypatch.setattr(proof, "Path", lambda path: tmp_path / str(path).lstrip("/"))
+    assert proof._is_alive(os.getpid(), ticks)
+    assert not proof._is_alive(dead.pid, 1)
+    assert proof._is_alive(None, None), "nothing is known of it"
