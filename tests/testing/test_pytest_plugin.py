@@ -146,6 +146,7 @@ def test_what_is_imported():
     assert not {"redis", "yaml", "click", "psutil", "msgspec"} & set(sys.modules)
 """
 
+
 @pytest.fixture
 def run_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
     """Runs pytest on a test file beside `SHOP`, and gives what it says."""
