@@ -3,6 +3,7 @@
 import abc
 import ast
 import functools
+import importlib
 import importlib.util
 import logging
 import subprocess
@@ -224,6 +225,44 @@ def test_the_same_definition_again_replaces() -> None:
     first, second = define(), define()
     assert first is not second
     assert registry.find("Again") is second
+
+
+def test_a_factory_of_jobs_must_give_each_a_name(store: RecordingStore) -> None:
+    def function(number: int) -> Any:
+        @job
+        def twin() -> int:
+            return number
+
+        return twin
+
+    def subclass(number: int) -> Any:
+        class TwinJob(Job):
+            tags = (str(number),)
+
+            def perform(self) -> None: ...
+
+        return TwinJob
+
+    for factory, name in ((function, "twin"), (subclass, "TwinJob")):
+        first, second = factory(1), factory(2)
+        assert second.perform_async()
+        for push in (first.perform_async, first.set(retry=0).perform_async, first.perform_inline):
+            with pytest.raises(InvalidJob, match=f'twice as "{name}".*give each a name of its own'):
+                push()
+        with pytest.raises(InvalidJob, match="would run the later one"):
+            first.perform_bulk([[]])
+
+
+def test_an_old_class_stands_for_the_one_that_a_reload_made(
+    store: RecordingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import jobd\ndef f():\n @jobd.job\n def reloaded(): ...\n return reloaded\nkept = f()\n"
+    (tmp_path / "reloaded_jobs.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("reloaded_jobs")
+    old = module.kept
+    assert importlib.reload(module).kept is not old
+    assert old.perform_async()
 
 
 def test_a_module_loaded_under_two_names_defines_its_jobs_once(tmp_path: Path) -> None:

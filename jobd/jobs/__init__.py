@@ -32,7 +32,7 @@ from jobd.client import Prepared
 from jobd.errors import InvalidJob
 from jobd.jobs import in_tests
 from jobd.jobs.callbacks import Callbacks
-from jobd.jobs.names import Names, place
+from jobd.jobs.names import Names, are_twins, place
 from jobd.jobs.parameters import Parameters
 from jobd.payload import Payload, When, check_fields, check_options, decode, encode
 
@@ -66,6 +66,19 @@ class Registry(Names["Job"]):
             InvalidJob: the name belongs to another job.
         """
         self.add_as(job_class.wire_name, job_class)
+
+    def check(self, job_class: "type[Job]") -> None:
+        """See that a worker would run this job, and not its twin.
+
+        Raises:
+            InvalidJob: the function that defined it has defined another one of that name since.
+        """
+        current = self.find(job_class.wire_name)
+        if current is not None and current is not job_class and are_twins(job_class, current):
+            raise InvalidJob(
+                f'{place(job_class)} was defined twice as "{job_class.wire_name}", and a worker '
+                "would run the later one: give each a name of its own, @job(name=...)"
+            )
 
 
 registry: Final = Registry()
@@ -151,6 +164,7 @@ class Setter(Generic[P]):
         return self._job_class.bind_arguments(args, {}) if type(args) in {list, tuple} else args
 
     def _fields(self) -> Payload:
+        registry.check(self._job_class)
         item: Payload = {**self._job_class.wire_options(), **self._options}
         item["class"] = self._job_class.wire_name
         item.pop("sync", None)
