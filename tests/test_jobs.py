@@ -367,6 +367,24 @@ def test_a_decorated_perform_keeps_its_signature(store: RecordingStore) -> None:
         Decorated.perform_async(1)
 
 
+def test_hooks_that_do_not_take_what_they_are_given_are_refused_at_the_definition() -> None:
+    with pytest.raises(InvalidJob, match=r"Hasty.retry_in\(count: Any\): .*\(count, error, payload\)"):
+
+        class Hasty(Job):  # pyright: ignore[reportUnusedClass]
+            @classmethod
+            def retry_in(cls, count: Any) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(InvalidJob, match=r"lone.*: it is called with \(payload, error\)"):
+        job(retries_exhausted=lambda payload: None)(lone)
+    with pytest.raises(InvalidJob, match=r"lone.retry_in is async"):
+        job(retry_in=asynchronous)(lone)
+    job(retry_in=lambda *_: 60, retries_exhausted=lambda payload, error, more=0: None)(lone)
+    registry.forget("lone")
+
+
+def lone() -> None: ...
+
+
 def test_an_init_with_arguments_is_refused_at_the_definition() -> None:
     with pytest.raises(InvalidJob, match=r"makes instances without arguments, missing.*'mailer'"):
 

@@ -32,9 +32,10 @@ from jobd.client import Prepared
 from jobd.errors import InvalidJob
 from jobd.jobs import in_tests
 from jobd.jobs.callbacks import Callbacks
+from jobd.jobs.definition import HOOKS, check_definition
 from jobd.jobs.names import Names, are_twins, place
 from jobd.jobs.parameters import Parameters
-from jobd.payload import Payload, When, check_fields, check_options, decode, encode
+from jobd.payload import Payload, When, check_options, decode, encode
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -230,7 +231,7 @@ class Job:
                 setattr(cls, key, options.pop(key))
         cls._extra = {**cls._extra, **options}
         cls.wire_name = vars(cls).get("name", cls.__name__)
-        _check_definition(cls)
+        check_definition(cls)
         cls._parameters = Parameters.of(cls)
         cls.__callbacks__ = Callbacks.of(cls, cls._parameters)
         if cls._parameters is not None:
@@ -405,18 +406,6 @@ class Job:
         return f"<{self.wire_name} jid={self.jid or '-'} queue={queue}>"
 
 
-def _check_definition(job_class: type[Job]) -> None:
-    options = {**job_class.wire_options(), "time_limit": job_class.time_limit}
-    try:
-        check_options(options)
-        check_fields({"class": job_class.wire_name})
-    except InvalidJob as error:
-        raise InvalidJob(f"{place(job_class)}: {error}") from None
-    for hook in ("retry_in", "retries_exhausted"):
-        if inspect.isfunction(vars(job_class).get(hook)):
-            raise InvalidJob(f"{place(job_class)}: {hook} must be a @classmethod")
-
-
 class FunctionJob(Setter[P], Generic[P, R]):
     """A function that is also a job; still called like the function. Made by ``@job``.
 
@@ -460,7 +449,7 @@ def _class_of(function: Callable[..., Any], options: Mapping[str, Any]) -> type[
         "__label__": name,
     }
     keywords = dict(options)
-    for hook in ("retry_in", "retries_exhausted"):
+    for hook in HOOKS:
         if hook in keywords:
             namespace[hook] = staticmethod(keywords.pop(hook))
     return types.new_class(name, (Job,), keywords, lambda body: body.update(namespace))
