@@ -284,9 +284,10 @@ def _load(config: Config, app: App) -> None:
     """
     app.is_server = True
     app.wire = config.wire
+    app.redis = config.redis  # what it pushes while it is imported belongs there too
     application.load(config.require, Path.cwd())
     wanted = app.redis
-    if wanted is not None and wanted.url != config.redis.url:
+    if wanted.url != config.redis.url:
         raise ConfigError(
             [
                 (

@@ -109,25 +109,17 @@ def load(
 def client_redis(
     environ: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> RedisSettings:
-    """The Redis of a client that was not told one: the same that a server started here would use.
+    """The Redis of a client that was not told one: that of a ``jobd`` started in ``directory``.
 
-    Where a server would refuse to start for want of one, or there is neither a file nor an
-    embedded store in ``directory``, it is Sidekiq's default, redis://localhost:6379/0.
+    No other is ever guessed at. A push to a server that jobd does not serve would look fine, and
+    its job would never run.
 
     Raises:
-        ConfigError: the file has problems.
+        ConfigError: the file has problems, or names no server where jobd would not start without.
     """
-    directory = directory or Path.cwd()
-    found = _Sources(Flags(), _environ(environ), directory)
-    _raise_all(found.problems)
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
     redis = found.redis()
-    is_guess = redis.embedded and not found.says_redis
-    is_local = found.environment in _LOCAL
-    has_store = found.source is not None or state_directory(directory).is_dir()
-    if is_guess and not (is_local and has_store):
-        return RedisSettings(size=redis.size, network_timeout=redis.network_timeout)
-    if redis.embedded:
-        _raise_all(_strangers(directory))
+    _raise_all(found.problems)
     return redis
 
 
@@ -187,14 +179,13 @@ class _Sources:
         """The value of the source that comes first, else the default."""
         return cast("T", self._values.get(setting.key, setting.default))
 
-    @property
-    def says_redis(self) -> bool:
-        """Whether any source names a Redis."""
-        return declared.REDIS_URL.key in self._values
-
     def redis(self) -> RedisSettings:
+        """The server to work with, and what is wrong with that among the problems."""
+        self._check_redis()
         url = self.pick(declared.REDIS_URL)
         is_embedded = url == EMBEDDED
+        if is_embedded:
+            self.problems += _strangers(self._directory)
         return RedisSettings(
             url=embedded_url(self._directory) if is_embedded else url,
             size=self.pick(declared.REDIS_SIZE),
@@ -203,16 +194,12 @@ class _Sources:
         )
 
     def config(self) -> Config:
-        self._check_redis()
-        redis = self.redis()
-        if redis.embedded:
-            self.problems += _strangers(self._directory)
         return Config(
             environment=self.environment,
             concurrency=self.pick(declared.CONCURRENCY),
             timeout=self.pick(declared.TIMEOUT),
             capsules=self._capsules(),
-            redis=redis,
+            redis=self.redis(),
             tag=self.pick(declared.TAG) or _default_tag(self._directory),
             fetch=self.pick(declared.FETCH),
             wire=self.pick(declared.WIRE),
@@ -266,9 +253,9 @@ class _Sources:
             return
         remedy = (
             f"set REDIS_URL, or redis: {{url: redis://...}} in {self._shown} "
-            "(use -e development to try jobd with a private store)"
+            "(JOBD_ENV=development has a private store, to try jobd with)"
         )
-        if not self.says_redis:
+        if key not in self._values:
             self.problems.append(
                 f"redis: no server is named for the environment {self.environment}; {remedy}"
             )

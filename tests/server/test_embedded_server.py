@@ -28,6 +28,10 @@ for fd in (0, 1, 2):
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 CTRL_C = b"\x03"
+NOTHING_SET = [
+    *("env", "-u", "REDIS_URL", "-u", "REDIS_PROVIDER", "-u", "JOBD_ENV", "-u", "APP_ENV"),
+    f"PYTHONPATH={REPOSITORY}",
+]
 
 
 class Terminal:
@@ -126,10 +130,9 @@ def test_second_server_of_a_directory_leaves_the_first_one_in_peace(
 ):
     jobd = start_embedded(start_jobd, terminal)
     (store,) = jobd.children("store")
-    clean = ["env", "-u", "REDIS_URL", "-u", "JOBD_ENV", "-u", "APP_ENV"]
 
     second = subprocess.run(
-        [*clean, f"PYTHONPATH={REPOSITORY}", *COMMAND],
+        [*NOTHING_SET, *COMMAND],
         cwd=jobd.directory,
         capture_output=True,
         text=True,
@@ -141,6 +144,20 @@ def test_second_server_of_a_directory_leaves_the_first_one_in_peace(
     assert "another jobd already uses the private store" in second.stdout
     assert jobd.children("store") == [store]
     assert jobd.stop() == 0
+
+
+def test_a_program_in_the_same_directory_pushes_to_it_with_nothing_set(
+    start_jobd: StartJobd, terminal: Terminal
+):
+    jobd = start_embedded(start_jobd, terminal)
+    program = "import jobd; print(jobd.push({'class': 'Echo', 'args': ['hello']}))"
+
+    jid = subprocess.check_output(
+        [*NOTHING_SET, sys.executable, "-c", program], cwd=jobd.directory, text=True, timeout=60
+    ).strip()
+
+    (job,) = eventually(jobd.ran, timeout=20, message=terminal.text)
+    assert job["jid"] == jid
 
 
 def test_boot_lines_tell_what_runs_and_end_with_a_job_to_try(
