@@ -307,6 +307,47 @@ def test_each_job_starts_with_usable_connections(shop: Any, start_site: StartSit
 
 @pytest.mark.redis
 @pytest.mark.process
+def test_a_transaction_that_a_job_leaves_open_is_not_left_to_the_next(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site("-c", "1")
+    shop.jobs.LeavesOpen.perform_async()
+    shop.jobs.Loops.perform_async()
+    (looped,) = eventually(lambda: site.ran("looped"), message=site.log)
+    assert looped["orders"] == shop.models.Order.objects.count() == 4
+    assert not shop.models.Order.objects.filter(name="in limbo").exists()
+    assert re.search(r"the job left a transaction open.*database=default", site.log())
+    assert site.ran("greeted") == []
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_a_connection_is_kept_for_conn_max_age_unless_the_server_dropped_it(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site("-c", "1")
+    for how in ("kept", "dropped", "kept", "kept"):
+        shop.jobs.Ages.perform_async(how)
+    eventually(lambda: site.ran("used")[3:], message=site.log)
+    one, two, three, four = (job["connection"] for job in site.ran("used"))
+    assert one == two != three == four
+    assert " fail" not in site.log()
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_a_job_that_runs_inline_is_on_the_connection_of_the_job_around_it(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site("-c", "1")
+    shop.jobs.Loops.perform_async()
+    (looped,) = eventually(lambda: site.ran("looped"), message=site.log)
+    assert looped["orders"] == 4
+    assert [job["name"] for job in site.ran("confirmed")] == ["a", "b", "c"]
+
+
+@pytest.mark.redis
+@pytest.mark.process
 def test_the_child_of_a_job_that_forks_opens_a_connection_of_its_own(
     shop: Any,
     start_site: StartSite,

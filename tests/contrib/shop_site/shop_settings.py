@@ -19,6 +19,11 @@ DATABASES = {
     alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DIRECTORY / f"{alias}.sqlite3")}
     for alias in ("default", "other")
 }
+DATABASES["other"] |= {
+    "ENGINE": "droppable",
+    "CONN_MAX_AGE": None,
+    "CONN_HEALTH_CHECKS": True,
+}
 TASKS = {
     "default": {"BACKEND": BACKEND, "QUEUES": ["default", "low"]},
     "once": {"BACKEND": BACKEND, "OPTIONS": {"retry": 0}},
