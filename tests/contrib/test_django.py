@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import subprocess
+import unittest
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from jobd.config import RedisSettings
 from jobd.contrib.django import preferences
 from jobd.errors import InvalidJob, RedisUnavailable
 from jobd.jobs import registry
+from jobd.testing import assert_enqueued
 from tests.contrib.conftest import MANAGE, SITE, StartSite
 from tests.support.eventually import eventually
 from tests.support.jobd_process import COMMAND, StartJobd
@@ -273,6 +275,114 @@ def test_djangos_test_cases_run_what_waits_when_told(store: RecordingStore) -> N
         with TestCase.captureOnCommitCallbacks(execute=True):
             push_greeting()
         assert len(store.pushed) == 1
+
+
+# In tests of a project: Django's TestCase never commits
+
+
+def in_a_test_case(test: Callable[[Any], object]) -> None:
+    """Run it as the one test of a TestCase."""
+    case = type("Case", (TestCase,), {"test": test, "databases": {"default", "other"}})("test")
+    result = unittest.TestResult()
+    unittest.TestSuite([case]).run(result)
+    assert result.testsRun == 1
+    assert result.errors + result.failures == []
+
+
+def kept() -> list[str]:
+    return [payload["args"][0] for payload in jobd.Job.jobs]
+
+
+def test_fake_mode_keeps_at_once_what_is_pushed_outside_of_the_tests_own_transactions(
+    shop: Any, jobd_fake: object
+) -> None:
+    def test(case: TestCase) -> None:
+        shop.jobs.greet.perform_async("Ada")
+        shop.jobs.greet.perform_in(60, "Bob")
+        assert kept() == ["Ada", "Bob"]
+        assert_enqueued(shop.jobs.greet, args=["Ada"])
+
+    in_a_test_case(test)
+
+
+def test_fake_mode_keeps_what_was_pushed_in_a_transaction_when_that_is_over(
+    shop: Any, jobd_fake: object
+) -> None:
+    def test(case: TestCase) -> None:
+        with transaction.atomic():
+            with transaction.atomic():
+                shop.jobs.greet.perform_async("Ada")
+            shop.jobs.greet.perform_bulk([["Bob"]])
+            assert kept() == []
+        shop.jobs.greet.perform_async("Cid")
+        assert kept() == ["Ada", "Bob", "Cid"]
+        assert kept() == ["Ada", "Bob", "Cid"]
+        assert jobd.Job.drain() == 3
+
+    in_a_test_case(test)
+
+
+def test_fake_mode_keeps_nothing_of_what_is_rolled_back(shop: Any, jobd_fake: object) -> None:
+    def test(case: TestCase) -> None:
+        with rolled_back():
+            shop.jobs.greet.perform_async("Ada")
+        with transaction.atomic():
+            with rolled_back():
+                shop.jobs.greet.perform_async("Bob")
+            shop.jobs.greet.perform_async("Cid")
+        assert kept() == ["Cid"]
+
+    in_a_test_case(test)
+    assert kept() == ["Cid"]
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_captured_callbacks_push_nothing_twice(shop: Any, jobd_fake: object, looks: bool) -> None:
+    def test(case: TestCase) -> None:
+        with case.captureOnCommitCallbacks(execute=True) as callbacks:
+            with transaction.atomic():
+                shop.jobs.greet.perform_async("Ada")
+            assert not looks or kept() == ["Ada"]
+        assert len(callbacks) == 1
+        assert kept() == ["Ada"]
+
+    in_a_test_case(test)
+
+
+def test_each_database_has_transactions_of_its_own_in_tests_too(
+    shop: Any, jobd_fake: object
+) -> None:
+    def test(case: TestCase) -> None:
+        with transaction.atomic(using="other"):
+            shop.jobs.greet.perform_async("Ada")
+            shop.jobs.greet.set(enqueue_on_commit="other").perform_async("Bob")
+            assert kept() == ["Ada"]
+        assert kept() == ["Ada", "Bob"]
+
+    in_a_test_case(test)
+
+
+def test_inline_mode_runs_at_once_what_is_pushed_outside_of_the_tests_own_transactions(
+    shop: Any, jobd_inline: object, tmp_path: Path
+) -> None:
+    def test(case: TestCase) -> None:
+        shop.jobs.greet.perform_async("Ada")
+        with transaction.atomic():
+            shop.jobs.greet.perform_async("Bob")
+        with case.captureOnCommitCallbacks(execute=True), transaction.atomic():
+            shop.jobs.greet.perform_async("Cid")
+
+    in_a_test_case(test)
+    ran = [json.loads(line)["name"] for line in Path("ran.jsonl").read_text().splitlines()]
+    assert ran == ["Ada", "Cid"]
+
+
+def test_without_a_test_mode_a_test_case_pushes_nothing(shop: Any, store: RecordingStore) -> None:
+    def test(case: TestCase) -> None:
+        assert shop.jobs.greet.perform_async("Ada")
+
+    in_a_test_case(test)
+    assert store.writes == []
 
 
 # In the server

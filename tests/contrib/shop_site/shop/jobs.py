@@ -6,7 +6,6 @@ from jobd import Job, job
 from shop.models import Order
 from shop.record import record
 
-
 _kept = []
 
 
