@@ -208,6 +208,28 @@ def test_samples_of_the_readme_push_what_they_say(run_samples: Run, raw: Raw) ->
     assert raw.zcard("schedule") == 1
 
 
+PROMISES = (
+    "a push returns",
+    "a job is delivered",
+    "its worker is killed",
+    "it raises",
+    "it takes long",
+    "the same job is pushed twice",
+    "it returns something",
+)
+
+
+def test_migration_pages_compare_the_same_promises_and_say_the_same_of_jobd() -> None:
+    ours: set[tuple[str, ...]] = set()
+    for page in (DOCS / "migration").glob("*.md"):
+        (header,) = re.findall(r"^\| \| [\w ]+ \| jobd \|$", page.read_text(), re.MULTILINE)
+        table = rows(page, header)
+        assert tuple(name for name, _, _ in table) == PROMISES
+        assert all(theirs for _, theirs, _ in table)
+        ours.add(tuple(jobd for _, _, jobd in table))
+    assert len(ours) == 1
+
+
 # Commands
 
 
