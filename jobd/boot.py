@@ -104,7 +104,7 @@ def check(config: Config) -> int:
     except RedisError as error:
         log.event(str(error), level="error")
         return EX_TEMPFAIL
-    log.event("all is well")
+    log.event("all is well" if jobs else "all else is well")
     return EX_OK
 
 

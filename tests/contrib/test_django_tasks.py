@@ -506,6 +506,19 @@ def test_a_server_runs_tasks_and_tells_their_signals(shop: Any, start_site: Star
 
 @pytest.mark.redis
 @pytest.mark.process
+def test_lines_come_once_each_with_djangos_own_logging_too(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site(env={"SHOP_DEBUG": "1"})
+    result = shop.tasks.add.enqueue(40)
+    eventually(lambda: site.ran("finished"), message=site.log)
+    site.wait_for_log(rf"done .*{result.id}")
+    for state in ("RUNNING", "SUCCESSFUL"):
+        assert site.log().count(f"Task id={result.id} path=shop.tasks.add state={state}") == 1
+
+
+@pytest.mark.redis
+@pytest.mark.process
 def test_failures_are_finished_with_their_error_and_the_worker_lives(
     shop: Any, start_site: StartSite, raw: Raw
 ) -> None:

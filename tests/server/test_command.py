@@ -108,6 +108,7 @@ def test_server_that_knows_no_job_says_so_once_and_what_to_do(
     checked = start_jobd(jobs="", config=config, ready=False, args=["--check"])
 
     assert checked.wait() == 0
+    assert "all else is well" in checked.log()
     for jobd in (started, checked):
         (line,) = re.findall(r".*no job is known here.*", jobd.log())
         assert found in line

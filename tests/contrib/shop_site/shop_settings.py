@@ -30,4 +30,6 @@ TASKS = {
     "any": {"BACKEND": BACKEND, "QUEUES": []},
 }
 JOBD = json.loads(os.environ.get("SHOP_JOBD", "{}"))
-LOGGING_CONFIG = None
+DEBUG = "SHOP_DEBUG" in os.environ
+if not DEBUG:
+    LOGGING_CONFIG = None
