@@ -141,7 +141,7 @@ def is_command(text: str) -> bool:
 def flags_of(command: click.Command) -> set[str]:
     return {
         flag
-        for parameter in command.get_params(click.Context(command))
+        for parameter in command.get_params(click.Context(command, **command.context_settings))
         for flag in parameter.opts
         if flag.startswith("-")
     }
