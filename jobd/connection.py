@@ -285,6 +285,12 @@ def _translate(error: redis.RedisError, settings: RedisSettings) -> RedisError:
             f"{masked_url} is at its maxmemory and refuses this write ({text}); "
             "raise maxmemory, or let the workers drain the queues"
         )
+    if isinstance(error, exceptions.AuthenticationError):
+        return RedisUnavailable(
+            f"cannot use Redis at {masked_url}: it does not let us in ({text}); set user and "
+            "password in the URL, redis://:PASSWORD@HOST:PORT/0 or redis://USER:PASSWORD@HOST:PORT"
+            "/0 (redis.url or REDIS_URL)"
+        )
     is_passing = isinstance(error, _PASSING) or text.startswith(_PASSING_CODES)
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) or is_passing:
         remedy = _START_JOBD if settings.embedded else _SEE_THE_SERVER

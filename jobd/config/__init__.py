@@ -60,6 +60,7 @@ FILES: Final = ("etc/jobd.yml", "config/jobd.yml", "jobd.yml")
 
 # Where a private store may be started without being asked for.
 _LOCAL: Final = frozenset({"development", "test"})
+_DEFAULT_ENVIRONMENT: Final = "development"
 # The scoreboard has 1,024 slots, and a roll needs a second one for each worker it replaces.
 _MOST_WORKERS: Final = 1000
 
@@ -282,13 +283,14 @@ def _environment(flags: Flags, environ: Mapping[str, str], problems: list[str]) 
         if name is None:
             continue
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-            problems.append(f'{where}: environment "{name}": it may hold letters, digits and _ . -')
+            problem = "it may hold letters, digits and _ . -"
         elif name in TOP_KEYS:
-            problems.append(
-                f'{where}: environment "{name}": a setting is called so; choose another'
-            )
-        return name
-    return "development"
+            problem = "a setting is called so; choose another"
+        else:
+            return name
+        problems.append(f'{where}: environment "{name}": {problem}')
+        return _DEFAULT_ENVIRONMENT  # what it lacks would only be a second complaint
+    return _DEFAULT_ENVIRONMENT
 
 
 def _find(named: str | Path | None, directory: Path) -> tuple[Path | None, str]:

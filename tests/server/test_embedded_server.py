@@ -170,5 +170,5 @@ def test_boot_lines_tell_what_runs_and_end_with_a_job_to_try(
     text = terminal.text()
     assert "background jobs" in text
     assert "private, started and stopped with this jobd" in text
-    assert "1 processes" in text
+    assert "1 process" in text
     assert "push Echo" in text.splitlines()[-1]
