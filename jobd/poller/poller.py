@@ -26,7 +26,7 @@ _BEAT_EVERY_S: Final = 10.0
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CLOCKS_APART_S: Final = 1.0
-_LAST_TRIES: Final = 3
+_LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
 
 HEEDED: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1})
@@ -312,6 +312,7 @@ class Poller:
             # Somebody else's TERM, or a worker that cannot be killed: what they hold is theirs.
             log.event("leaving, though workers live", level="warning")
             return
+        self._backoff.reset()  # the waits of a long outage are longer than the master waits for us
         for tries_left in reversed(range(_LAST_TRIES)):
             try:
                 self._read_messages()
