@@ -10,14 +10,17 @@ rounds large integers.
 """
 
 import hashlib
+import itertools
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Final, NamedTuple, Protocol
 
 from jobd.connection import Argument, Command, Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
+from jobd.metrics import Counts, Wire, additions
 from jobd.scoreboard import SlotState
 
 HEARTBEAT_LIFE_S: Final = 60
@@ -119,23 +122,49 @@ class Promotion(NamedTuple):
 
 
 class Beat(NamedTuple):
-    """The server's answer to a heartbeat."""
+    """The server's answer to a heartbeat.
+
+    Attributes:
+        refused: why something could not be counted (a key of the wrong type), or an empty string.
+    """
 
     known: bool
     command: str | None
     now_s: float
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What an instance counted since its last heartbeat.
+
+    Attributes:
+        tallies: by the name of the class.
+        wire: 8 or 7, how the keys of metrics are called.
+    """
+
+    processed: int = 0
+    failed: int = 0
+    tallies: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
+    wire: Wire = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
-    """What a heartbeat tells: the fields of three hashes, and what was counted since the last."""
+    """What a heartbeat tells: the fields of three hashes, and what was counted since the last.
+
+    Attributes:
+        number: tells this heartbeat from all others of the instance. Sent again with the same one,
+            it counts nothing twice.
+        at_s: epoch seconds; what was counted is added to this minute and this UTC day.
+    """
 
     work: Mapping[str, bytes]
     process: Mapping[str, str | bytes | int | float]
     instance: Mapping[str, str | bytes | int | float]
-    processed: int
-    failed: int
-    day: str
+    counted: Counted
+    number: str
+    at_s: float
 
 
 class Store:
@@ -347,7 +376,10 @@ class Store:
         }
 
     def beat(self, identity: str, pulse: Pulse) -> Beat:
-        """Say that the instance lives, and what it does; take one remote command."""
+        """Say that the instance lives, and what it does; take one remote command.
+
+        May be sent again after an error, with the same number and the same counts.
+        """
         keys = self.keys
         names = (
             keys.work(identity),
@@ -355,20 +387,33 @@ class Store:
             keys.instance(identity),
             keys.processes,
             keys.signals(identity),
-            *(
-                keys.stat(name, day)
-                for name in ("processed", "failed")
-                for day in (None, pulse.day)
-            ),
         )
-        work, process, instance = map(_flatten, (pulse.work, pulse.process, pulse.instance))
-        counts = (pulse.processed, pulse.failed, _DAY_COUNTER_LIFE_S)
-        sizes = (len(work), len(process))
-        head = (identity, HEARTBEAT_LIFE_S, *counts, *sizes)
-        reply = self._run(_BEAT, len(names), *names, *head, *work, *process, *instance)
-        known, command, (seconds, micros) = reply
-        now_s = int(seconds) + int(micros) / 1e6
-        return Beat(bool(known), _text(command) if command else None, now_s)
+        counting = self._counting(pulse.counted, pulse.at_s)
+        counted = dict.fromkeys(str(command[1]) for command in counting)
+        hashes = [_flatten(fields) for fields in (pulse.work, pulse.process, pulse.instance)]
+        sizes = [len(fields) for fields in hashes]
+        head: Command = (identity, HEARTBEAT_LIFE_S, pulse.number, *sizes)
+        tail: Command = [part for command in counting for part in (len(command), *command)]
+        arguments = (*head, *itertools.chain(*hashes), *tail)
+        reply = self._run(_BEAT, len(names) + len(counted), *names, *counted, *arguments)
+        known, command, (seconds, micros), refused = reply
+        return Beat(
+            bool(known),
+            _text(command) if command else None,
+            int(seconds) + int(micros) / 1e6,
+            _text(refused) if refused else "",
+        )
+
+    def _counting(self, counted: Counted, at_s: float) -> list[Command]:
+        keys, day = self.keys, time.strftime("%Y-%m-%d", time.gmtime(at_s))
+        commands: list[Command] = []
+        for name, number in (("processed", counted.processed), ("failed", counted.failed)):
+            if number:
+                commands += [
+                    ("INCRBY", key, number) for key in (keys.stat(name), keys.stat(name, day))
+                ]
+                commands.append(("EXPIRE", keys.stat(name, day), _DAY_COUNTER_LIFE_S))
+        return commands + list(additions(keys, counted.tallies, at_s, counted.wire))
 
     def renew(self, identity: str) -> None:
         """Keep the heartbeat of an instance from running out, for a poller that does not beat."""

@@ -7,7 +7,8 @@ import pytest
 from jobd.config import RedisSettings
 from jobd.connection import Pool
 from jobd.errors import RedisFull
-from jobd.store import Held, Promotion, Pulse, Store
+from jobd.metrics import Counts
+from jobd.store import Counted, Held, Promotion, Pulse, Store
 from tests.conformance.parts import (
     IDENTITY,
     KEYS,
@@ -33,9 +34,9 @@ PULSE = Pulse(
     work={"1.0.1": b"{}"},
     process={"info": "{}"},
     instance={"state": "running"},
-    processed=1,
-    failed=1,
-    day="2026-11-21",
+    counted=Counted(processed=1, failed=1, tallies={"Echo": Counts(executions=1, failures=1)}),
+    number="1",
+    at_s=1_795_293_395.0,
 )
 HOLDER = a_holder()
 PRIVATE = HOLDER.privates[0]
