@@ -109,7 +109,21 @@ class Keys:
         """String that lets a label be marked once a minute; 60 s."""
         return f"{self.prefix}deploylock-{label}"
 
+    def iteration(self, jid: str) -> str:
+        """Hash with how far an iterable job has come (ex, c, rt, cancelled); 30 days."""
+        return f"{self.prefix}it-{jid}"
+
+    @property
+    def leader(self) -> str:
+        """String with the identity of the elected instance; only Sidekiq Enterprise writes it."""
+        return f"{self.prefix}dear-leader"
+
     # jobd's own
+
+    @property
+    def audit(self) -> str:
+        """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
+        return f"{self.prefix}jobd:audit"
 
     @property
     def privates(self) -> str:

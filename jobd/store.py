@@ -11,20 +11,18 @@ rounds large integers.
 
 import hashlib
 import itertools
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Final, NamedTuple, Protocol
 
 from jobd.connection import Argument, Command, Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
-from jobd.metrics import Counts, Wire, additions
+from jobd.pulse import Beat, Pulse
 from jobd.scoreboard import SlotState
 
 HEARTBEAT_LIFE_S: Final = 60
-_DAY_COUNTER_LIFE_S: Final = 157_680_000  # five years, as Sidekiq
 
 
 class Redis(Protocol):
@@ -46,6 +44,13 @@ class Script:
         self.name = name
         self.text = resources.files("jobd").joinpath("lua", f"{name}.lua").read_bytes()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+
+    def run(self, redis: Redis, *arguments: Argument) -> Reply:
+        """Run it with the number of keys, the keys and the arguments; the server learns it once."""
+        try:
+            return redis.call("EVALSHA", self.sha, *arguments)
+        except ScriptMissing:
+            return redis.call("EVAL", self.text, *arguments)
 
 
 _CLAIM = Script("claim")
@@ -121,52 +126,6 @@ class Promotion(NamedTuple):
     raw: bytes
 
 
-class Beat(NamedTuple):
-    """The server's answer to a heartbeat.
-
-    Attributes:
-        refused: why something could not be counted (a key of the wrong type), or an empty string.
-    """
-
-    known: bool
-    command: str | None
-    now_s: float
-    refused: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """What an instance counted since its last heartbeat.
-
-    Attributes:
-        tallies: by the name of the class.
-        wire: 8 or 7, how the keys of metrics are called.
-    """
-
-    processed: int = 0
-    failed: int = 0
-    tallies: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
-    wire: Wire = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """What a heartbeat tells: the fields of three hashes, and what was counted since the last.
-
-    Attributes:
-        number: tells this heartbeat from all others of the instance. Sent again with the same one,
-            it counts nothing twice.
-        at_s: epoch seconds; what was counted is added to this minute and this UTC day.
-    """
-
-    work: Mapping[str, bytes]
-    process: Mapping[str, str | bytes | int | float]
-    instance: Mapping[str, str | bytes | int | float]
-    counted: Counted
-    number: str
-    at_s: float
-
-
 class Store:
     """The states of jobs, and the moves between them.
 
@@ -181,6 +140,11 @@ class Store:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self.keys = keys
+
+    @property
+    def redis(self) -> Redis:
+        """What it was given; for those who only read."""
+        return self._redis
 
     # Of clients
 
@@ -388,7 +352,7 @@ class Store:
             keys.processes,
             keys.signals(identity),
         )
-        counting = self._counting(pulse.counted, pulse.at_s)
+        counting = pulse.counting(keys)
         counted = dict.fromkeys(str(command[1]) for command in counting)
         hashes = [_flatten(fields) for fields in (pulse.work, pulse.process, pulse.instance)]
         sizes = [len(fields) for fields in hashes]
@@ -403,17 +367,6 @@ class Store:
             int(seconds) + int(micros) / 1e6,
             _text(refused) if refused else "",
         )
-
-    def _counting(self, counted: Counted, at_s: float) -> list[Command]:
-        keys, day = self.keys, time.strftime("%Y-%m-%d", time.gmtime(at_s))
-        commands: list[Command] = []
-        for name, number in (("processed", counted.processed), ("failed", counted.failed)):
-            if number:
-                commands += [
-                    ("INCRBY", key, number) for key in (keys.stat(name), keys.stat(name, day))
-                ]
-                commands.append(("EXPIRE", keys.stat(name, day), _DAY_COUNTER_LIFE_S))
-        return commands + list(additions(keys, counted.tallies, at_s, counted.wire))
 
     def renew(self, identity: str) -> None:
         """Keep the heartbeat of an instance from running out, for a poller that does not beat."""
@@ -459,10 +412,7 @@ class Store:
         return self.keys.private("nobody", "0.0.0", "none")
 
     def _run(self, script: Script, *arguments: Argument) -> Reply:
-        try:
-            return self._redis.call("EVALSHA", script.sha, *arguments)
-        except ScriptMissing:
-            return self._redis.call("EVAL", script.text, *arguments)
+        return script.run(self._redis, *arguments)
 
 
 def _score(seconds: float) -> str:

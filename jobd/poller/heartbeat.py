@@ -20,8 +20,9 @@ from jobd.clock import Clock
 from jobd.config import Config
 from jobd.metrics import Wire
 from jobd.poller.proof import proof_of_this_host, start_ticks
+from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
-from jobd.store import Beat, Counted, Pulse, Store
+from jobd.store import Store
 from jobd.tallies import Tallies
 
 _POLLER_SLOT: Final = 0

@@ -10,6 +10,7 @@ from jobd.config import (
     Flags,
     RedisSettings,
     client_redis,
+    client_wire,
     load,
     mask_url,
 )
@@ -122,6 +123,17 @@ def test_settings_show_no_password_in_a_traceback() -> None:
 
 def test_a_client_without_anything_uses_sidekiq_s_default(tmp_path: Path) -> None:
     assert client_redis({}, tmp_path) == RedisSettings(url="redis://localhost:6379/0")
+
+
+def test_a_client_writes_times_as_the_server_beside_it(settle: Load, tmp_path: Path) -> None:
+    assert client_wire({}, tmp_path) == 8
+    assert settle("wire: 7\nproduction: {wire: 8}").wire == 7
+    assert client_wire({}, tmp_path) == 7
+    assert client_wire({"JOBD_ENV": "production"}, tmp_path) == 8
+    with pytest.raises(ConfigError, match="wire"):
+        settle("wire: 9")
+    with pytest.raises(ConfigError, match="wire"):
+        client_wire({}, tmp_path)
 
 
 def test_a_client_uses_what_the_server_beside_it_would(settle: Load, tmp_path: Path) -> None:

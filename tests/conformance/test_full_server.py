@@ -8,7 +8,8 @@ from jobd.config import RedisSettings
 from jobd.connection import Pool
 from jobd.errors import RedisFull
 from jobd.metrics import Counts
-from jobd.store import Counted, Held, Promotion, Pulse, Store
+from jobd.pulse import Counted, Pulse
+from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import (
     IDENTITY,
     KEYS,

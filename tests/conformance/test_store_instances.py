@@ -6,8 +6,9 @@ from typing import Literal
 import pytest
 
 from jobd.metrics import Counts
+from jobd.pulse import Counted, Pulse
 from jobd.scoreboard import SlotState, State
-from jobd.store import HEARTBEAT_LIFE_S, Counted, Pulse, Store
+from jobd.store import HEARTBEAT_LIFE_S, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, a_payload, claim, payloads, raws_of
 from tests.support.servers import Raw
 

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from jobd.store import Counted, Held, Promotion, Pulse, Store
+from jobd.api.access import Access
+from jobd.api.moves import Moves
+from jobd.pulse import Counted, Pulse
+from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
 from tests.support.servers import Raw
 
@@ -20,6 +23,11 @@ PULSE = Pulse(
     at_s=1_795_293_395.0,
 )
 
+
+def moves(store: Store) -> Moves:
+    return Moves(Access(redis=store.redis, keys=KEYS))
+
+
 RUN: dict[str, Callable[[Store], object]] = {
     "beat": lambda store: store.beat(IDENTITY, PULSE),
     "bury": lambda store: store.bury("p", b"", b"", now_s=1.0, max_jobs=1, timeout_s=1.0),
@@ -30,8 +38,12 @@ RUN: dict[str, Callable[[Store], object]] = {
     "forget": lambda store: store.forget("p"),
     "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),
     "promote": lambda store: store.promote(KEYS.retry, [Promotion(b"", "default", b"")]),
+    "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
+    "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
     "renew": lambda store: store.renew(IDENTITY),
+    "reschedule": lambda store: moves(store).reschedule("retry", [b"job"], 5),
     "retry": lambda store: store.retry("p", b"", b"", 1.0),
+    "strike": lambda store: moves(store).strike("default", 0, 1, [b"job"]),
 }
 
 
