@@ -77,6 +77,10 @@ class Keys:
         """Hash of running jobs by thread id; 60 s."""
         return f"{self.prefix}{identity}:work"
 
+    def workers(self, identity: str) -> str:
+        """The same hash as ``work`` where Sidekiq before 7 looks for it; 60 s, with ``wire: 7``."""
+        return f"{self.prefix}{identity}:workers"
+
     def signals(self, identity: str) -> str:
         """List of remote commands to an instance; 60 s."""
         return f"{self.prefix}{identity}-signals"

@@ -59,8 +59,26 @@ class Pulse:
     number: str
     at_s: float
 
-    def counting(self, keys: Keys) -> Sequence[tuple[str | int, ...]]:
-        """The commands that add what was counted; each names its key first."""
+    def further(
+        self, keys: Keys, identity: str, life_s: int
+    ) -> Sequence[tuple[str | bytes | int, ...]]:
+        """What else belongs to this beat and is done once; each command names its key first.
+
+        Args:
+            keys: the names of the keys.
+            identity: of the instance.
+            life_s: of its heartbeat.
+        """
+        return [*self._counting(keys), *self._work_of_sidekiq_6(keys.workers(identity), life_s)]
+
+    def _work_of_sidekiq_6(self, key: str, life_s: int) -> Sequence[tuple[str | bytes | int, ...]]:
+        if self.counted.wire == 8:
+            return []
+        fields = [part for pair in self.work.items() for part in pair]
+        fill = [("HSET", key, *fields), ("EXPIRE", key, life_s)] if fields else []
+        return [("DEL", key), *fill]
+
+    def _counting(self, keys: Keys) -> Sequence[tuple[str | int, ...]]:
         counted, day = self.counted, time.strftime("%Y-%m-%d", time.gmtime(self.at_s))
         commands: list[tuple[str | int, ...]] = []
         for name, number in (("processed", counted.processed), ("failed", counted.failed)):

@@ -352,14 +352,14 @@ class Store:
             keys.processes,
             keys.signals(identity),
         )
-        counting = pulse.counting(keys)
-        counted = dict.fromkeys(str(command[1]) for command in counting)
+        further = pulse.further(keys, identity, HEARTBEAT_LIFE_S)
+        others = dict.fromkeys(str(command[1]) for command in further)
         hashes = [_flatten(fields) for fields in (pulse.work, pulse.process, pulse.instance)]
         sizes = [len(fields) for fields in hashes]
         head: Command = (identity, HEARTBEAT_LIFE_S, pulse.number, *sizes)
-        tail: Command = [part for command in counting for part in (len(command), *command)]
+        tail: Command = [part for command in further for part in (len(command), *command)]
         arguments = (*head, *itertools.chain(*hashes), *tail)
-        reply = self._run(_BEAT, len(names) + len(counted), *names, *counted, *arguments)
+        reply = self._run(_BEAT, len(names) + len(others), *names, *others, *arguments)
         known, command, (seconds, micros), refused = reply
         return Beat(
             bool(known),
@@ -378,8 +378,8 @@ class Store:
         self._redis.pipeline(
             [
                 ("SREM", self.keys.processes, identity),
-                ("DEL", self.keys.work(identity), self.keys.instance(identity)),
-                ("DEL", self.keys.signals(identity)),
+                ("DEL", self.keys.work(identity), self.keys.workers(identity)),
+                ("DEL", self.keys.instance(identity), self.keys.signals(identity)),
             ]
         )
 

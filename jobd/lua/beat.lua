@@ -2,12 +2,12 @@
 -- lost reply, with the same number, it counts nothing twice and tells the same remote command.
 --
 -- KEYS  1 IDENTITY:work, 2 IDENTITY, 3 jobd:instance:IDENTITY, 4 processes, 5 IDENTITY-signals,
---       then the keys of the commands that count
+--       then the keys of the further commands
 -- ARGV  1 identity, 2 life of the heartbeat in seconds, 3 number of the beat, 4 w, 5 p and 6 i: how
 --       many arguments the work, the process and the instance hash take, then these as field, value,
---       ..., then the commands that count, each after its length
+--       ..., then further commands (counts, mostly), each after its length
 -- Returns {1 if the heartbeat was still there, else 0; a remote command or false; {s, µs} now; the
---         error of a command that could not count, or false}
+--         error of a further command, or false}
 
 redis.call('DEL', KEYS[1])
 local w, p, i = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])

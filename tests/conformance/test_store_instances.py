@@ -137,6 +137,16 @@ def test_with_wire_7_the_metrics_are_those_of_sidekiq_7(store: Store, store_raw:
     assert 28_790 < store_raw.ttl("j|20261121|20:36") <= 28_800
 
 
+def test_with_wire_7_running_jobs_are_also_where_sidekiq_6_looks(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a", "2.0.1": b"b"}, wire=7))
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"c"}, wire=7))
+
+    assert store_raw.hgetall(f"{IDENTITY}:workers") == {b"1.0.1": b"c"}
+    assert 0 < store_raw.ttl(f"{IDENTITY}:workers") <= 60
+    store.beat(IDENTITY, a_pulse(wire=7))
+    assert not store_raw.exists(f"{IDENTITY}:workers")
+
+
 def test_metrics_add_up_and_histograms_stop_at_16_bits(store: Store, store_raw: Raw):
     many = Counts(40_000, 0, 40_000, (40_000, *[0] * 25))
     for _ in range(2):
@@ -219,7 +229,7 @@ def test_a_heartbeat_that_ran_out_can_be_renewed(store: Store, store_raw: Raw):
 
 
 def test_an_instance_that_leaves_is_no_longer_registered(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a"}))
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a"}, wire=7))
     store_raw.lpush(SIGNALS, "TERM")
 
     store.leave(IDENTITY)
