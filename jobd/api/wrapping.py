@@ -61,7 +61,8 @@ def unpack_backtrace(value: object) -> list[str]:
 
 def _inflated(text: str) -> bytes | None:
     try:
-        packed = base64.b64decode(text, validate=True)
+        # Sidekiq before 7 breaks it into lines.
+        packed = base64.b64decode(text.replace("\n", ""), validate=True)
         # A few bytes may hold gigabytes.
         found = zlib.decompressobj()
         frames = found.decompress(packed, _MOST_BACKTRACE_BYTES)

@@ -116,7 +116,11 @@ class RubyWorker:
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
         self._process.terminate()
-        return self._process.wait(timeout=15)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has left; returns the exit status."""
+        return self._process.wait(timeout=20)
 
     def log(self) -> str:
         """Return what it has printed."""
