@@ -6,6 +6,7 @@ else is handed an ``App``. Nothing here connects before the first push.
 Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
 """
 
+import dataclasses
 import difflib
 import threading
 from collections.abc import Callable, Mapping
@@ -187,7 +188,8 @@ class Configuration:
         """What was set: read as settings; write those, a URL, or a dict.
 
         The dict may hold ``url``, ``size`` (the most connections that a client opens) and
-        ``network_timeout`` (seconds). What it leaves out has its default.
+        ``network_timeout`` (seconds). Without ``url`` the server stays the one that it is; with
+        it, what is left out has its default.
 
         Raises:
             ConfigError: an unknown key, or a value that cannot be.
@@ -196,7 +198,7 @@ class Configuration:
 
     @redis.setter
     def redis(self, given: "RedisSettings | str | Mapping[str, Any]") -> None:
-        self._app.redis = _redis_settings(given)
+        self._app.redis = _redis_settings(given, self._app)
 
     @property
     def client_middleware(self) -> ClientChain:
@@ -299,7 +301,7 @@ def current_app() -> App:
 _default: Final = App()
 
 
-def _redis_settings(given: object) -> "RedisSettings":
+def _redis_settings(given: object, app: App) -> "RedisSettings":
     from jobd.config import RedisSettings  # noqa: PLC0415 - slow to import
 
     if isinstance(given, RedisSettings):
@@ -314,7 +316,9 @@ def _redis_settings(given: object) -> "RedisSettings":
     problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
     if problems:
         raise ConfigError(problems)
-    return RedisSettings(**chosen)
+    if "url" in chosen:
+        return RedisSettings(**chosen)
+    return dataclasses.replace(app.redis_settings, **chosen)
 
 
 def _problem(key: str, value: object) -> str | None:

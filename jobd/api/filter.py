@@ -9,9 +9,10 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, cast
 
 from jobd.api.records import JobRecord
+from jobd.api.replies import string
 
 # What every JSON encoder writes as it is: what lies between may stand there escaped.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:@-]+")
@@ -27,6 +28,7 @@ class Filter:
     Attributes:
         class_name: of the job, also inside ActiveJob; ``*`` and ``?`` stand for any letters, for
             any one.
+        jid: its jid, or `JobRecord.key`.
         queue: that holds it, or that it will go to.
         tag: one of its tags.
         error: the class of its last error, or a part of ``CLASS: MESSAGE``.
@@ -57,7 +59,7 @@ class Filter:
         """Whether a job is meant."""
         return (
             self._is_of_class(record)
-            and self.jid in {None, record.jid}
+            and self.jid in {None, record.key}
             and self.queue in {None, record.queue}
             and (self.tag is None or self.tag in record.tags)
             and (
@@ -70,7 +72,9 @@ class Filter:
     @property
     def pattern(self) -> str | None:
         """A glob that the JSON of every matching job has, however it was encoded; None for all."""
-        wanted = (self.class_name, self.jid, self.tag, self.error, self.text)
+        # A digest of the bytes is not in them.
+        jid = None if self.jid and self.jid.startswith("sha1:") else self.jid
+        wanted = (self.class_name, jid, self.tag, self.error, self.text)
         runs = [run for each in wanted if each for run in _PLAIN.findall(each.replace(": ", " "))]
         words = [run for run in runs if _WORD.search(run) or run == self.jid]
         return f"*{max(words, key=len)}*" if words else None
@@ -79,17 +83,18 @@ class Filter:
         wanted = self.class_name
         if wanted is None:
             return True
-        names = {record.class_name, record.display_class, record.get("wrapped")}
+        names = [record.class_name, record.display_class, string(record["wrapped"])]
         if not _WILD.search(wanted):
             return wanted in names
         # Without fnmatch's brackets, which class names do not have and error texts might.
         glob = wanted.replace("[", "[[]")
-        return any(fnmatch.fnmatchcase(name, glob) for name in names if isinstance(name, str))
+        return any(fnmatch.fnmatchcase(name, glob) for name in names)
 
     def _has_text(self, record: JobRecord, wanted: str) -> bool:
         if wanted in record.text or wanted in f"{record.error_class}: {record.error_message}":
             return True
-        return wanted in json.dumps(record.args, ensure_ascii=False)
+        args = record.args
+        return wanted in json.dumps(args, ensure_ascii=False) or _is_in_a_string(wanted, args)
 
     def _is_in_time(self, record: JobRecord) -> bool:
         if self.before is None and self.after is None:
@@ -100,6 +105,22 @@ class Filter:
         return (self.before is None or at < self.before) and (
             self.after is None or at >= self.after
         )
+
+
+def _is_in_a_string(wanted: str, args: list[Any]) -> bool:
+    """Whether it stands in an argument that JSON writes with escapes."""
+    level = args
+    while level:
+        if any(isinstance(each, str) and wanted in each for each in level):
+            return True
+        level = [child for each in level for child in _children(each)]
+    return False
+
+
+def _children(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 EVERYTHING: Final = Filter()
