@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import psutil
 
+from jobd import log
 from jobd._version import __version__
 from jobd.clock import Clock
 from jobd.config import Config
@@ -26,6 +27,8 @@ from jobd.store import Store
 from jobd.tallies import Tallies
 
 _POLLER_SLOT: Final = 0
+_SLOW_US: Final = 50_000
+_SLOW_PINGS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Heartbeat:
         self._wire: Wire = config.wire
         self._series = secrets.token_hex(4)  # another poller of this instance numbers its own
         self._beats = 0
+        self._slow_pings = 0
         self._unsent: Counted | None = None
         self.is_behind = False
         self._workers = config.worker_count
@@ -157,6 +161,7 @@ class Heartbeat:
         began = self._clock.monotonic()
         self._store.ping()
         rtt_us = int((self._clock.monotonic() - began) * 1e6)
+        self._watch_round_trips(rtt_us)
         pids = [self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)]
         return {
             "info": self._info,
@@ -167,6 +172,16 @@ class Heartbeat:
             "quiet": "false" if self._state is InstanceState.RUNNING else "true",
             "rss": sum(map(_rss_kb, pids)),
         }
+
+    def _watch_round_trips(self, rtt_us: int) -> None:
+        self._slow_pings = self._slow_pings + 1 if rtt_us > _SLOW_US else 0
+        if self._slow_pings == _SLOW_PINGS:
+            self._slow_pings = 0
+            log.event(
+                "Redis answers slowly: look at the network, and at what keeps its process busy",
+                level="warning",
+                round_trip=f"{rtt_us / 1000:.0f} ms",
+            )
 
     @property
     def _state(self) -> InstanceState:

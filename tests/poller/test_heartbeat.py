@@ -84,6 +84,26 @@ def test_a_quiet_or_stopping_instance_says_so(station: Station) -> None:
         assert beat(station)[b"quiet"] == b"true"
 
 
+def test_five_slow_answers_in_a_row_are_told(
+    station: Station, capfd: pytest.CaptureFixture[str]
+) -> None:
+    heartbeat = station.make_heartbeat(station.slot)
+    slow = [True] * 4 + [False] + [True] * 5
+    answers = iter(slow)
+    ping = station.store.ping
+
+    def slow_ping() -> None:
+        ping()
+        station.clock.advance(0.06 if next(answers) else 0.01)
+
+    station.store.ping = slow_ping
+    told = []
+    for _ in slow:
+        heartbeat.beat()
+        told.append("Redis answers slowly" in capfd.readouterr().out)
+    assert told == [False] * 9 + [True]
+
+
 # Running jobs
 
 
