@@ -17,7 +17,8 @@ execution before its duration, and gets that with the next heartbeat.
 
 import mmap
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from operator import add
 from typing import Final
 
 from jobd.metrics import BUCKETS, Counts, bucket
@@ -48,8 +49,9 @@ class TallyWriter:
         if at is not None:
             words = self._words
             words[at] += 1
-            words[at + 2] += elapsed_ms
-            words[at + 3 + bucket(elapsed_ms)] += 1
+            if elapsed_ms:  # most jobs are over within a millisecond
+                words[at + 2] += elapsed_ms
+            words[at + 3 + (bucket(elapsed_ms) if elapsed_ms else 0)] += 1
 
     def count_failure(self, name: str) -> None:
         """A job of this class failed. How long it took says nothing, so it is not kept."""
@@ -109,14 +111,14 @@ class Tallies:
 
     def added(self) -> dict[str, Counts]:
         """What the workers counted and nobody has published; O(workers x classes)."""
-        total: dict[str, Counts] = {}
+        total: dict[str, list[int]] = {}
         for slot in range(1, self._workers + 1):
-            for name, counts in self.read(slot).items():
-                total[name] = total[name] + counts if name in total else counts
+            for name, numbers in self._rows(slot):
+                total[name] = list(map(add, total[name], numbers)) if name in total else numbers
         known, writer = self.read(_POLLER_SLOT), self.writer(_POLLER_SLOT)
         return {
             name: counts - known.get(name, Counts())
-            for name, counts in total.items()
+            for name, counts in zip(total, map(Counts.of, total.values()), strict=True)
             # What cannot be noted as published would be published again and again.
             if counts != known.get(name) and writer.has_room_for(name)
         }
@@ -129,13 +131,14 @@ class Tallies:
 
     def read(self, slot: int) -> dict[str, Counts]:
         """The rows of one slot."""
+        return {name: Counts.of(numbers) for name, numbers in self._rows(slot)}
+
+    def _rows(self, slot: int) -> Iterator[tuple[str, list[int]]]:
         page = self._of(slot)
         words = page.cast("Q")
-        return {
-            _name(page, row): Counts.of(words[at : at + _COUNTERS].tolist())
-            for row in range(1, words[0] + 1)
-            for at in (row * _WORDS_A_ROW,)
-        }
+        for row in range(1, words[0] + 1):
+            at = row * _WORDS_A_ROW
+            yield _name(page, row), words[at : at + _COUNTERS].tolist()
 
     def _of(self, slot: int) -> memoryview:
         return self._map[slot * _SLOT : (slot + 1) * _SLOT]

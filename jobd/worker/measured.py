@@ -37,21 +37,23 @@ class Measured:
         self._tally = tally
         self._attention = attention
         self._monotonic = clock.monotonic
-        self._pid = os.getpid()
+        self._is_ours = True
+        os.register_at_fork(after_in_child=self._disown)
 
     def __call__(self, job: Job, payload: dict[str, Any]) -> None:
         """Run the job."""
-        name = str(payload.get("wrapped") or payload["class"])
+        name = payload.get("wrapped") or payload["class"]
         began = self._monotonic()
         try:
             self._call(job, payload)
         except BaseException as error:
-            if not (self._attention.was_interrupted and Stop.behind(error)):
-                self._count_failure(name)
+            is_interrupted = self._attention.was_interrupted and Stop.behind(error)
+            if self._is_ours and not is_interrupted:
+                self._tally.count_failure(str(name))
             raise
-        if os.getpid() == self._pid:  # else the job forked, and its child came back to here
-            self._tally.count(name, round((self._monotonic() - began) * 1000))
+        if self._is_ours:
+            self._tally.count(str(name), int((self._monotonic() - began) * 1000))
 
-    def _count_failure(self, name: str) -> None:
-        if os.getpid() == self._pid:
-            self._tally.count_failure(name)
+    def _disown(self) -> None:
+        # A job forked: should its child come back to here, the parent counts it.
+        self._is_ours = False
