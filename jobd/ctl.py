@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
@@ -23,13 +23,16 @@ from jobd import generator
 from jobd._version import __version__
 from jobd.api import (
     SET_NAMES,
-    JobEntry,
+    Access,
+    JobRecord,
     JobSet,
+    Process,
     ProcessSet,
-    ProcessSummary,
     Queue,
     QueueSummary,
+    SortedEntry,
     Stats,
+    set_of,
 )
 from jobd.client import Client
 from jobd.config import Config, Flags, load
@@ -69,11 +72,22 @@ class Operator:
         """The configured store; it connects at the first command."""
         return Pool(self.settings.redis)
 
+    @cached_property
+    def access(self) -> Access:
+        """The same, with the rules of the settings."""
+        settings = self.settings
+        return Access(
+            redis=self.redis,
+            keys=self.keys,
+            wire=settings.wire,
+            dead_limits=(settings.dead_max_jobs, settings.dead_timeout_s),
+        )
+
     def jobs(self, place: str) -> Queue | JobSet:
         """A set by its name, else the queue of that name."""
         if place in SET_NAMES:
-            return JobSet(self.redis, self.keys, place)
-        return Queue(self.redis, self.keys, place)
+            return set_of(place, access=self.access)
+        return Queue(place, access=self.access)
 
     def show(self, answer: object, text: str) -> None:
         """Print the answer for a program, or the text for a person."""
@@ -134,15 +148,15 @@ def push(
 @click.pass_obj
 def status(operator: Operator) -> None:
     """The server, the queues, and the processes that work on them."""
-    stats = Stats(operator.redis, operator.keys)
+    stats = Stats(access=operator.access)
     server, totals, queues = stats.server(), stats.totals(), stats.queues()
-    processes = ProcessSet(operator.redis, operator.keys).all()
+    processes = ProcessSet(access=operator.access).all()
     url = operator.settings.redis.masked_url
     answer = {
         "redis": {"url": url, **asdict(server)},
         "totals": asdict(totals),
         "queues": [asdict(queue) for queue in queues],
-        "processes": [asdict(process) for process in processes],
+        "processes": [process.as_dict() for process in processes],
     }
     counts = "  ".join(f"{name} {count:,}" for name, count in asdict(totals).items())
     text = (
@@ -157,7 +171,7 @@ def status(operator: Operator) -> None:
 @click.pass_obj
 def queues(operator: Operator) -> None:
     """Every queue with its size and the age of the job that runs next."""
-    found = Stats(operator.redis, operator.keys).queues()
+    found = Stats(access=operator.access).queues()
     operator.show([asdict(queue) for queue in found], _queue_table(found))
 
 
@@ -285,7 +299,7 @@ def _moment(text: str) -> datetime | float:
 
 
 def _all_places(operator: Operator) -> list[Queue | JobSet]:
-    found = Stats(operator.redis, operator.keys).queues()
+    found = Stats(access=operator.access).queues()
     return [operator.jobs(name) for name in (*(queue.name for queue in found), *SET_NAMES)]
 
 
@@ -332,7 +346,7 @@ def _queue_table(queues: Sequence[QueueSummary]) -> str:
     return _table(("queue", "size", "latency", ""), rows)
 
 
-def _process_table(processes: Sequence[ProcessSummary]) -> str:
+def _process_table(processes: Sequence[Process]) -> str:
     if not processes:
         return "no jobd is running here"
     rows = [
@@ -350,14 +364,14 @@ def _process_table(processes: Sequence[ProcessSummary]) -> str:
     return _table(("process", "tag", "busy", "memory", "beat", "queues", ""), rows)
 
 
-def _job_table(entries: Sequence[JobEntry]) -> str:
+def _job_table(entries: Sequence[JobRecord]) -> str:
     rows: list[Sequence[str]] = []
     for entry in entries:
         fields = entry.fields
-        when_ms = entry.created_ms if entry.at_s is None else round(entry.at_s * 1000)
+        when = entry.at if isinstance(entry, SortedEntry) else entry.created_at
         rows.append(
             (
-                _utc(when_ms),
+                _utc(when),
                 str(fields.get("jid", "")),
                 str(fields.get("class", "not a job")),
                 str(fields.get("queue", "")),
@@ -365,7 +379,7 @@ def _job_table(entries: Sequence[JobEntry]) -> str:
                 _error(fields),
             )
         )
-    head = "created" if entries[0].at_s is None else "at"
+    head = "at" if isinstance(entries[0], SortedEntry) else "created"
     return _table((head, "jid", "class", "queue", "arguments", "error"), rows)
 
 
@@ -375,15 +389,13 @@ def _error(fields: Mapping[str, Any]) -> str:
     )
 
 
-def _job_answer(entry: JobEntry) -> dict[str, Any]:
-    answer: dict[str, Any] = {} if entry.at_s is None else {"at": entry.at_s}
+def _job_answer(entry: JobRecord) -> dict[str, Any]:
+    answer: dict[str, Any] = {"at": entry.score} if isinstance(entry, SortedEntry) else {}
     return answer | ({"payload": entry.fields} if entry.fields else {"raw": _raw(entry.raw)})
 
 
-def _utc(ms: int | None) -> str:
-    if ms is None:
-        return ""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _utc(when: datetime | None) -> str:
+    return "" if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _duration(seconds: float) -> str:

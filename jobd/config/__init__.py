@@ -28,6 +28,7 @@ from jobd.config.model import (
     LogSettings,
     QueueWeight,
     RedisSettings,
+    Wire,
     WorkerSettings,
     mask_url,
 )
@@ -47,7 +48,9 @@ __all__ = [
     "RedisSettings",
     "Setting",
     "WorkerSettings",
+    "client_dead_limits",
     "client_redis",
+    "client_wire",
     "load",
     "mask_url",
     "url_fault",
@@ -122,6 +125,30 @@ def client_redis(
     redis = found.redis()
     _raise_all(found.problems)
     return redis
+
+
+def client_dead_limits(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> tuple[int, int]:
+    """How many jobs the dead set keeps, and for how many seconds, as a server here would have it.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.DEAD_MAX_JOBS), found.pick(declared.DEAD_TIMEOUT)
+
+
+def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
+    """How a client that was not told writes times: as a server started here would.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.WIRE)
 
 
 def _strangers(directory: Path) -> list[str]:
