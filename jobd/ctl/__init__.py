@@ -1,0 +1,72 @@
+"""The ``jobctl`` command: what an operator asks of the queues, and pushes by hand; new jobs.
+
+It imports no application: a job is pushed by its name, with the options given here. What it reads
+and clears goes through ``api``; what it pushes goes through ``client``, as everybody's does.
+
+Exit status: 0 done, 1 not done (refused by Redis, answered with no, not found), 64 the command
+line is wrong, 69 Redis cannot be reached, 73 a file exists already or cannot be made, 78 the
+configuration is wrong.
+"""
+
+from pathlib import Path
+
+import click
+
+from jobd import generator
+from jobd._version import __version__
+from jobd.ctl.acting import clear, push
+from jobd.ctl.operator import (
+    EX_CANTCREAT,
+    EX_CONFIG,
+    EX_FAILED,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    Operator,
+    end,
+    everywhere,
+)
+from jobd.ctl.reading import jobs, queues, status
+from jobd.ctl.tools import new, redis
+from jobd.errors import ConfigError, InvalidJob, RedisError, RedisUnavailable
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@everywhere
+@click.version_option(__version__, "-V", "--version", message="jobctl %(version)s")
+def jobctl() -> None:
+    """Look into the queues of jobd, and push jobs."""
+
+
+for _command in (status, queues, jobs, push, clear, redis, new):
+    jobctl.add_command(_command)
+
+
+def main() -> int:
+    """The console script."""
+    operator = Operator()
+    try:
+        answer: object = jobctl.main(prog_name="jobctl", standalone_mode=False, obj=operator)
+    except click.UsageError as error:
+        end(EX_USAGE, error.format_message(), "see jobctl --help")
+    except InvalidJob as error:
+        end(EX_USAGE, str(error))
+    except ConfigError as error:
+        end(EX_CONFIG, *error.problems)
+    except RedisUnavailable as error:
+        end(EX_UNAVAILABLE, _remedy(operator) or str(error))
+    except generator.CannotWrite as error:
+        end(EX_CANTCREAT, str(error))
+    except RedisError as error:
+        end(EX_FAILED, str(error))
+    except click.Abort:
+        end(130)
+    return answer if isinstance(answer, int) else 0
+
+
+def _remedy(operator: Operator) -> str:
+    if not operator.settings.redis.embedded:
+        return ""
+    return (
+        f"the private store of {Path.cwd()} does not run; it runs while jobd does: start "
+        "bin/jobd (or jobd) in this directory, or name another Redis with REDIS_URL"
+    )
