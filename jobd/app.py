@@ -135,16 +135,8 @@ class App:
         return made[1]
 
     @property
-    def job_middleware(self) -> ServerChain:
-        """The chain around a job that this process runs: in a test, the one of the server."""
-        stand_in = self.stand_in
-        return self.server_middleware if stand_in is None else stand_in.server_middleware()
-
-    def _open(self) -> Writer:
-        writer = None if self.stand_in is None else self.stand_in.writer()
-        return self._store_of_redis() if writer is None else writer
-
-    def _store_of_redis(self) -> Writer:
+    def store(self) -> Writer:
+        """What jobs are written to while no test keeps them; it connects at its first use."""
         key = (self.redis, self.open_store)
         opened = self._store
         if opened is None or opened[0] != key:
@@ -154,6 +146,16 @@ class App:
                 if opened is None or opened[0] != key:
                     opened = self._store = (key, self.open_store(self.redis_settings))
         return opened[1]
+
+    @property
+    def job_middleware(self) -> ServerChain:
+        """The chain around a job that this process runs: in a test, the one of the server."""
+        stand_in = self.stand_in
+        return self.server_middleware if stand_in is None else stand_in.server_middleware()
+
+    def _open(self) -> Writer:
+        writer = None if self.stand_in is None else self.stand_in.writer()
+        return self.store if writer is None else writer
 
 
 class Configuration:

@@ -90,7 +90,21 @@ class Keys:
         """Counter ``processed`` or ``failed``, in all or of one UTC day (YYYY-MM-DD, 5 years)."""
         return f"{self.prefix}stat:{name}:{day}" if day else f"{self.prefix}stat:{name}"
 
+    def iteration(self, jid: str) -> str:
+        """Hash with how far an iterable job has come (ex, c, rt, cancelled); 30 days."""
+        return f"{self.prefix}it-{jid}"
+
+    @property
+    def leader(self) -> str:
+        """String with the identity of the elected instance; only Sidekiq Enterprise writes it."""
+        return f"{self.prefix}dear-leader"
+
     # jobd's own
+
+    @property
+    def audit(self) -> str:
+        """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
+        return f"{self.prefix}jobd:audit"
 
     @property
     def privates(self) -> str:

@@ -44,6 +44,13 @@ class Script:
         self.text = resources.files("jobd").joinpath("lua", f"{name}.lua").read_bytes()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
+    def run(self, redis: Redis, *arguments: Argument) -> Reply:
+        """Run it with the number of keys, the keys and the arguments; the server learns it once."""
+        try:
+            return redis.call("EVALSHA", self.sha, *arguments)
+        except ScriptMissing:
+            return redis.call("EVAL", self.text, *arguments)
+
 
 _CLAIM = Script("claim")
 _CONFIRM = Script("confirm")
@@ -152,6 +159,11 @@ class Store:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self.keys = keys
+
+    @property
+    def redis(self) -> Redis:
+        """What it was given; for those who only read."""
+        return self._redis
 
     # Of clients
 
@@ -414,10 +426,7 @@ class Store:
         return self.keys.private("nobody", "0.0.0", "none")
 
     def _run(self, script: Script, *arguments: Argument) -> Reply:
-        try:
-            return self._redis.call("EVALSHA", script.sha, *arguments)
-        except ScriptMissing:
-            return self._redis.call("EVAL", script.text, *arguments)
+        return script.run(self._redis, *arguments)
 
 
 def _score(seconds: float) -> str:

@@ -47,6 +47,7 @@ __all__ = [
     "RedisSettings",
     "Setting",
     "WorkerSettings",
+    "client_dead_limits",
     "client_redis",
     "load",
     "mask_url",
@@ -129,6 +130,19 @@ def client_redis(
     if redis.embedded:
         _raise_all(_strangers(directory))
     return redis
+
+
+def client_dead_limits(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> tuple[int, int]:
+    """How many jobs the dead set keeps, and for how many seconds, as a server here would have it.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.DEAD_MAX_JOBS), found.pick(declared.DEAD_TIMEOUT)
 
 
 def _strangers(directory: Path) -> list[str]:

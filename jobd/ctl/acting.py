@@ -61,5 +61,5 @@ def clear(operator: Operator, *, place: str | None, everything: bool, yes: bool)
 
 
 def _all_places(operator: Operator) -> list[Queue | JobSet]:
-    found = Stats(operator.redis, operator.keys).queues()
+    found = Stats(access=operator.access).queues()
     return [operator.jobs(name) for name in (*(queue.name for queue in found), *SET_NAMES)]

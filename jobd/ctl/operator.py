@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from jobd.api import SET_NAMES, JobSet, Queue
+from jobd.api import SET_NAMES, Access, JobSet, Queue, set_of
 from jobd.config import Config, Flags, load
 from jobd.connection import Pool
 from jobd.keys import Keys
@@ -47,11 +47,23 @@ class Operator:
         """The configured store; it connects at the first command."""
         return Pool(self.settings.redis)
 
+    @cached_property
+    def access(self) -> Access:
+        """The same, with the rules of the settings."""
+        settings = self.settings
+        return Access(
+            redis=self.redis,
+            keys=self.keys,
+            wire=settings.wire,
+            dead_max_jobs=settings.dead_max_jobs,
+            dead_timeout_s=settings.dead_timeout_s,
+        )
+
     def jobs(self, place: str) -> Queue | JobSet:
         """A set by its name, else the queue of that name."""
         if place in SET_NAMES:
-            return JobSet(self.redis, self.keys, place)
-        return Queue(self.redis, self.keys, place)
+            return set_of(place, access=self.access)
+        return Queue(place, access=self.access)
 
     def show(self, answer: object, text: str) -> None:
         """Print the answer for a program, or the text for a person."""

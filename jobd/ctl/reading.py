@@ -14,15 +14,15 @@ from jobd.ctl.tables import job_answer, job_table, process_table, queue_table
 @click.pass_obj
 def status(operator: Operator) -> None:
     """The server, the queues, and the processes that work on them."""
-    stats = Stats(operator.redis, operator.keys)
+    stats = Stats(access=operator.access)
     server, totals, queues = stats.server(), stats.totals(), stats.queues()
-    processes = ProcessSet(operator.redis, operator.keys).all()
+    processes = ProcessSet(access=operator.access).all()
     url = operator.settings.redis.masked_url
     answer = {
         "redis": {"url": url, **asdict(server)},
         "totals": asdict(totals),
         "queues": [asdict(queue) for queue in queues],
-        "processes": [asdict(process) for process in processes],
+        "processes": [process.as_dict() for process in processes],
     }
     counts = "  ".join(f"{name} {count:,}" for name, count in asdict(totals).items())
     text = (
@@ -37,7 +37,7 @@ def status(operator: Operator) -> None:
 @click.pass_obj
 def queues(operator: Operator) -> None:
     """Every queue with its size and the age of the job that runs next."""
-    found = Stats(operator.redis, operator.keys).queues()
+    found = Stats(access=operator.access).queues()
     operator.show([asdict(queue) for queue in found], queue_table(found))
 
 

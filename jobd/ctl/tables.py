@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from jobd.api import JobEntry, ProcessSummary, QueueSummary
+from jobd.api import JobRecord, Process, QueueSummary, SortedEntry
 
 _LONGEST_CELL = 60
 
@@ -26,7 +26,7 @@ def queue_table(queues: Sequence[QueueSummary]) -> str:
     return _table(("queue", "size", "latency", ""), rows)
 
 
-def process_table(processes: Sequence[ProcessSummary]) -> str:
+def process_table(processes: Sequence[Process]) -> str:
     """Who works, one a line."""
     if not processes:
         return "no jobd is running here"
@@ -45,15 +45,15 @@ def process_table(processes: Sequence[ProcessSummary]) -> str:
     return _table(("process", "tag", "busy", "memory", "beat", "queues", ""), rows)
 
 
-def job_table(entries: Sequence[JobEntry]) -> str:
+def job_table(entries: Sequence[JobRecord]) -> str:
     """Jobs, one a line; at least one."""
     rows: list[Sequence[str]] = []
     for entry in entries:
         fields = entry.fields
-        when_ms = entry.created_ms if entry.at_s is None else round(entry.at_s * 1000)
+        when = entry.at if isinstance(entry, SortedEntry) else entry.created_at
         rows.append(
             (
-                _utc(when_ms),
+                _utc(when),
                 str(fields.get("jid", "")),
                 str(fields.get("class", "not a job")),
                 str(fields.get("queue", "")),
@@ -61,13 +61,13 @@ def job_table(entries: Sequence[JobEntry]) -> str:
                 _error(fields),
             )
         )
-    head = "created" if entries[0].at_s is None else "at"
+    head = "at" if isinstance(entries[0], SortedEntry) else "created"
     return _table((head, "jid", "class", "queue", "arguments", "error"), rows)
 
 
-def job_answer(entry: JobEntry) -> dict[str, Any]:
+def job_answer(entry: JobRecord) -> dict[str, Any]:
     """A job for a program."""
-    answer: dict[str, Any] = {} if entry.at_s is None else {"at": entry.at_s}
+    answer: dict[str, Any] = {"at": entry.score} if isinstance(entry, SortedEntry) else {}
     return answer | ({"payload": entry.fields} if entry.fields else {"raw": _raw(entry.raw)})
 
 
@@ -95,10 +95,8 @@ def _cell(text: str) -> str:
     )
 
 
-def _utc(ms: int | None) -> str:
-    if ms is None:
-        return ""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _utc(when: datetime | None) -> str:
+    return "" if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _duration(seconds: float) -> str:

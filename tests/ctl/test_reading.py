@@ -32,7 +32,7 @@ def test_status_tells_server_queues_and_processes(
     text = capsys.readouterr().out
     assert text.startswith(f"{redis_url}  (valkey 9.")
     assert "database 0)" in text
-    assert "processed 1,234  failed 0  scheduled 1" in text
+    assert "processed 1,234  failed 0  busy 2  enqueued 2  scheduled 1" in text
     words = [line.split() for line in text.splitlines()]
     assert ["app-1:71:abc", "shop", "2", "of", "5", "80", "MB"] in [line[:7] for line in words]
     assert ["default,", "low", "quiet"] in [line[-3:] for line in words]
