@@ -14,7 +14,7 @@ import click
 
 from jobd import generator
 from jobd._version import __version__
-from jobd.ctl.acting import clear, push
+from jobd.ctl.acting import delete, kill, reschedule, retry
 from jobd.ctl.operator import (
     EX_CANTCREAT,
     EX_CONFIG,
@@ -25,7 +25,10 @@ from jobd.ctl.operator import (
     end,
     everywhere,
 )
-from jobd.ctl.reading import jobs, queues, status
+from jobd.ctl.places import clear, pause, unpause
+from jobd.ctl.processes import dump, quiet, resume, stop
+from jobd.ctl.pushing import push
+from jobd.ctl.reading import jobs, queues, show, status
 from jobd.ctl.tools import new, redis
 from jobd.errors import ConfigError, InvalidJob, RedisError, RedisUnavailable
 
@@ -37,7 +40,15 @@ def jobctl() -> None:
     """Look into the queues of jobd, and push jobs."""
 
 
-for _command in (status, queues, jobs, push, clear, redis, new):
+_COMMANDS = (
+    *(status, queues, jobs, show),
+    *(push, retry, delete, kill, reschedule),
+    *(pause, unpause, clear),
+    *(quiet, resume, stop, dump),
+    *(redis, new),
+)
+
+for _command in _COMMANDS:
     jobctl.add_command(_command)
 
 

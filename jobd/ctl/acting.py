@@ -1,65 +1,202 @@
-"""The commands that change what is in Redis: push and clear."""
+"""The commands that act on jobs: on those with these jids, or on all that some filters mean.
 
-from collections.abc import Sequence
+A job that runs is left alone by all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import click
 
-from jobd.api import SET_NAMES, JobSet, Queue, Stats
-from jobd.client import Client
-from jobd.ctl.operator import EX_FAILED, Operator, ask, end, everywhere
-from jobd.ctl.typed import arguments, moment
-from jobd.store import Store
+from jobd.api import JobSet, Queue, Tally, Work
+from jobd.ctl.acts import DELETE, KILL, RETRY, Act, When, rescheduling
+from jobd.ctl.filters import filter_of, filter_words, filtered
+from jobd.ctl.finding import Found, Search
+from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, mind_terminal
+from jobd.ctl.progress import Progress
+from jobd.ctl.typed import moment
+from jobd.ctl.words import count_of, cut, safe
+from jobd.errors import CannotAct, RedisError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _chosen(places: str, default: str | None, command: Command) -> Command:
+    """The options that say which jobs: jids, or all of a place that the filters mean."""
+    preset = f" ({default})" if default else ""
+    for option in (
+        filtered,
+        click.option("--from", "place", metavar=places, help=f"With --all: where{preset}."),
+        click.option("--all", "everything", is_flag=True, help="All, or all that are filtered."),
+        click.argument("jids", metavar="[JID]...", nargs=-1),
+        everywhere,
+    ):
+        command = option(command)
+    return command
+
+
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.command()
-@everywhere
-@click.argument("name")
-@click.argument("args", metavar="[ARGS-JSON]", default="[]")
-@click.option("--queue", metavar="QUEUE", default="default", help="Where it waits (default).")
-@click.option("--in", "delay_s", metavar="SECONDS", type=click.FloatRange(min=0), help="Later.")
+@partial(_chosen, "schedule|retry|dead", "retry")
+@click.pass_obj
+def retry(operator: Operator, /, **chosen: Any) -> None:
+    """Have jobs run now: those of retry and dead once more, those of schedule before their time."""
+    _act(operator, RETRY, _Chosen(**chosen))
+
+
+@click.command()
+@partial(_chosen, "QUEUE|schedule|retry|dead", None)
+@_yes
+@click.pass_obj
+def delete(operator: Operator, /, **chosen: Any) -> None:
+    """Forget jobs that wait or are dead."""
+    _act(operator, DELETE, _Chosen(**chosen))
+
+
+@click.command()
+@partial(_chosen, "schedule|retry", "retry")
+@_yes
+@click.pass_obj
+def kill(operator: Operator, /, **chosen: Any) -> None:
+    """Move jobs to the dead set, without a further try."""
+    _act(operator, KILL, _Chosen(**chosen))
+
+
+@click.command()
+@partial(_chosen, "schedule|retry", "schedule")
+@click.option("--in", "delay_s", metavar="SECONDS", type=click.FloatRange(min=0), help="From now.")
 @click.option("--at", metavar="TIME", help="2026-12-24T18:00Z, or seconds since the epoch.")
 @click.pass_obj
-def push(
-    operator: Operator, *, name: str, args: str, queue: str, delay_s: float | None, at: str | None
+def reschedule(
+    operator: Operator, /, *, delay_s: float | None, at: str | None, **chosen: Any
 ) -> None:
-    """Push a job by its NAME, with arguments as a JSON array: push Echo '["hello", 1]'."""
-    if delay_s is not None and at is not None:
-        raise click.UsageError("--in and --at: give one of them")
-    item: dict[str, Any] = {"class": name, "args": arguments(args), "queue": queue}
-    if at is not None:
-        item["at"] = moment(at)
-    elif delay_s is not None:
-        item["at"] = timedelta(seconds=delay_s)
-    store = Store(operator.redis, operator.keys)
-    jid = Client(lambda: store, wire=operator.settings.wire).push(item)
-    operator.show({"jid": jid}, str(jid))
+    """Have jobs of schedule or retry due at another time."""
+    if (delay_s is None) == (at is None):
+        raise click.UsageError("give the new time, by --in or by --at")
+    when: When = timedelta(seconds=delay_s or 0) if at is None else moment(at, "--at")
+    _act(operator, rescheduling(when), _Chosen(**chosen))
 
 
-@click.command()
-@everywhere
-@click.argument("place", metavar="[QUEUE|schedule|retry|dead]", required=False)
-@click.option("--all", "everything", is_flag=True, help="All queues and all three sets.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def clear(operator: Operator, *, place: str | None, everything: bool, yes: bool) -> None:
-    """Delete all jobs of a queue or a set; running jobs are not touched."""
-    if everything == bool(place):
-        raise click.UsageError("name one queue or set to clear, or give --all")
-    places: Sequence[Queue | JobSet] = (
-        _all_places(operator) if everything else [operator.jobs(str(place))]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """Which jobs were meant on the command line."""
+
+    jids: Sequence[str]
+    everything: bool
+    place: str | None
+    yes: bool = False
+
+
+def _act(operator: Operator, act: Act, chosen: _Chosen) -> None:
+    if chosen.everything == bool(chosen.jids):
+        raise click.UsageError(f"name the jids of the jobs to {act.verb}, or give --all")
+    if not chosen.everything and (operator.wanted or chosen.place):
+        raise click.UsageError(f"--from{filter_words(operator)}: goes with --all, not with jids")
+    is_agreed = chosen.yes or not act.is_destructive
+    if chosen.everything:
+        place = chosen.place or act.place
+        if place is None:
+            raise click.UsageError(f"--from: name the queue or set of which to {act.verb} all")
+        _act_on_all(operator, act, operator.place(place), is_agreed=is_agreed)
+    else:
+        _act_on_each(operator, act, chosen.jids, is_agreed=is_agreed)
+
+
+# All
+
+
+def _act_on_all(operator: Operator, act: Act, place: JobSet | Queue, *, is_agreed: bool) -> None:
+    wanted, words = filter_of(operator), filter_words(operator)
+    size = place.size
+    name = safe(place.name)
+    if not is_agreed:
+        agree(f"{act.verb} all jobs of {name}{words}? It holds {count_of(size, 'job')}.")
+    with Progress(act.doing, act.done, size, is_silent=operator.as_json) as progress:
+        try:
+            tally = act.on_all(place, wanted, progress)
+        except CannotAct as error:
+            raise click.UsageError(f"--from {name}: {error}") from error
+        except (RedisError, KeyboardInterrupt):
+            done = count_of(progress.changed, "job")
+            click.echo(f"jobctl: {act.done} {done} until then; run it again to go on", err=True)
+            raise
+    operator.show(
+        {"act": act.verb, "place": place.name, **asdict(tally)}, _told(act, name, tally, words)
     )
-    for each in places:
-        if isinstance(each, Queue) and not everything and not each.is_known:
-            end(EX_FAILED, f"there is no queue {each.name}; jobctl queues lists them")
-    what = "everything" if everything else str(place)
-    if not yes:
-        ask(f"delete {sum(each.size for each in places):,} jobs of {what}?")
-    cleared = {each.name: each.clear() for each in places}
-    operator.show({"cleared": cleared}, f"{sum(cleared.values()):,} jobs deleted from {what}")
+    if tally.refused:
+        raise SystemExit(EX_FAILED)
 
 
-def _all_places(operator: Operator) -> list[Queue | JobSet]:
-    found = Stats(access=operator.access).queues()
-    return [operator.jobs(name) for name in (*(queue.name for queue in found), *SET_NAMES)]
+def _told(act: Act, place: str, tally: Tally, words: str) -> str:
+    if not tally.total:
+        return f"{place} is empty"
+    if not tally.matched:
+        return f"no job of {place}{words}: nothing {act.done}"
+    text = f"{act.done} {count_of(tally.done, 'job')} of {place}{words}"
+    if tally.refused:
+        text += f"\n{count_of(tally.refused, 'job')} could not be {act.done}: {safe(tally.reason)}"
+    return text
+
+
+# Each
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one job.
+
+    Attributes:
+        where: it lay; None if it was not found.
+    """
+
+    jid: str
+    where: str | None
+    done: bool
+    text: str
+
+
+def _act_on_each(operator: Operator, act: Act, jids: Sequence[str], *, is_agreed: bool) -> None:
+    question = f"{act.verb} {count_of(len(jids), 'job')}"
+    if not is_agreed:
+        mind_terminal(f"{question}?")
+    search = Search(operator.access, jids, is_silent=operator.as_json)
+    found = [each for jobs in search.found.values() for each in jobs]
+    if found and not is_agreed:
+        names = ", ".join(f"{each.record.display_class} of {each.place}" for each in found)
+        agree(f"{act.verb} {count_of(len(found), 'job')} ({cut(names, 200)})?")
+    outcomes: list[_Outcome] = []
+    for jid, jobs in search.found.items():
+        outcomes += [_outcome(act, jid, each) for each in jobs]
+        if not jobs:
+            outcomes.append(_Outcome(jid, None, done=False, text=f"not found: {search.looked}"))
+    _report(operator, outcomes)
+
+
+def _outcome(act: Act, jid: str, found: Found) -> _Outcome:
+    tell = partial(_Outcome, jid, found.where)
+    if isinstance(found.job, Work):
+        return tell(done=False, text=f"not {act.done}: it runs on {found.job.process}")
+    try:
+        done = act.on_one(found.job)
+    except CannotAct as error:
+        return tell(done=False, text=f"not {act.done}: {error}")
+    if not done:
+        return tell(done=False, text=f"not {act.done}: it left {found.place} meanwhile")
+    return tell(done=True, text=f"{act.done}, was in {found.place}")
+
+
+def _report(operator: Operator, outcomes: Sequence[_Outcome]) -> None:
+    failed = [each for each in outcomes if not each.done]
+    if operator.as_json:
+        operator.show([asdict(each) for each in outcomes], "")
+    else:
+        for each in outcomes:
+            if each.done:
+                click.echo(safe(f"{each.jid}: {each.text}"))
+    if failed:
+        end(EX_FAILED, *(safe(f"{each.jid}: {each.text}") for each in failed))

@@ -6,8 +6,8 @@ is destroyed, and the end with a status and a sentence.
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NoReturn, TypeVar
 
@@ -16,6 +16,7 @@ import click
 from jobd.api import SET_NAMES, Access, JobSet, Queue, set_of
 from jobd.config import Config, Flags, load
 from jobd.connection import Pool
+from jobd.ctl.words import did_you_mean, safe
 from jobd.keys import Keys
 
 EX_FAILED = 1
@@ -34,6 +35,7 @@ class Operator:
     config: str | None = None
     environment: str | None = None
     as_json: bool = False
+    wanted: dict[str, str] = field(default_factory=dict[str, str])
 
     keys = Keys()
 
@@ -49,7 +51,10 @@ class Operator:
 
     @cached_property
     def access(self) -> Access:
-        """The same, with the rules of the settings."""
+        """What the objects of `jobd.api` reach it with; the limits of the dead set are a server's.
+
+        Without hooks: whoever kills a job from here has no application whose handlers could hear.
+        """
         settings = self.settings
         return Access(
             redis=self.redis,
@@ -59,11 +64,28 @@ class Operator:
             dead_timeout_s=settings.dead_timeout_s,
         )
 
-    def jobs(self, place: str) -> Queue | JobSet:
-        """A set by its name, else the queue of that name."""
-        if place in SET_NAMES:
-            return set_of(place, access=self.access)
-        return Queue(place, access=self.access)
+    def place(self, name: str) -> Queue | JobSet:
+        """A set by its name, else the queue of that name, also where it is called ``queue:NAME``.
+
+        Ends the command if there is no such queue.
+        """
+        if name in SET_NAMES:
+            return set_of(name, access=self.access)
+        queue = Queue(name.removeprefix("queue:"), access=self.access)
+        if not queue.is_known:
+            end(EX_FAILED, self.no_queue(queue.name, SET_NAMES))
+        return queue
+
+    def no_queue(self, name: str, others: Sequence[str] = ()) -> str:
+        """The sentence for a queue that nobody knows.
+
+        Args:
+            name: as it was typed.
+            others: what else might have been meant.
+        """
+        known = [queue.name for queue in Queue.all(access=self.access)]
+        hint = did_you_mean(name, [*known, *others])
+        return f"there is no queue {safe(name)}{hint or '; jobctl queues lists them'}"
 
     def show(self, answer: object, text: str) -> None:
         """Print the answer for a program, or the text for a person."""
@@ -88,12 +110,25 @@ def everywhere(command: Command) -> Command:
     return command
 
 
-def ask(question: str) -> None:
-    """Go on only if a person at a terminal says yes."""
+def agree(question: str) -> None:
+    """Go on only if a person at a terminal says yes.
+
+    Args:
+        question: ends with its question mark, or with what there is to know.
+    """
+    mind_terminal(question)
+    if not click.confirm(question, err=True):
+        end(EX_FAILED, "nothing was done")
+
+
+def mind_terminal(question: str) -> None:
+    """Refuse a question that nobody would hear, before what leads to it takes its time.
+
+    Raises:
+        click.UsageError: there is no terminal.
+    """
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} There is nobody to ask here: give --yes")
-    if not click.confirm(question, err=True):
-        end(EX_FAILED, "nothing was deleted")
 
 
 def end(status: int, *sentences: str) -> NoReturn:

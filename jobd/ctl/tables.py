@@ -1,110 +1,84 @@
-"""What people read: tables, times, ages; nothing in it can move the cursor of a terminal."""
+"""Tables that fit the terminal, however long or strange the texts in them are."""
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Final
 
-from jobd.api import JobRecord, Process, QueueSummary, SortedEntry
+from jobd.ctl.words import cut, width_of
 
-_LONGEST_CELL = 60
-
-
-def queue_table(queues: Sequence[QueueSummary]) -> str:
-    """Queues, one a line."""
-    if not queues:
-        return "no queues yet"
-    rows = [
-        (
-            queue.name,
-            f"{queue.size:,}",
-            _duration(queue.latency_s),
-            "paused" if queue.is_paused else "",
-        )
-        for queue in queues
-    ]
-    return _table(("queue", "size", "latency", ""), rows)
+_GAP: Final = "  "
+_LONGEST: Final = 200
+_NARROWEST: Final = 6
+_ROOM_TO_READ: Final = 18
 
 
-def process_table(processes: Sequence[Process]) -> str:
-    """Who works, one a line."""
-    if not processes:
-        return "no jobd is running here"
-    rows = [
-        (
-            process.identity,
-            process.tag,
-            f"{process.busy} of {process.concurrency}",
-            f"{process.rss_kb // 1024} MB",
-            f"{_duration(process.beat_age_s)} ago",
-            ", ".join(process.queues),
-            "quiet" if process.is_quiet else "",
-        )
-        for process in processes
-    ]
-    return _table(("process", "tag", "busy", "memory", "beat", "queues", ""), rows)
+def terminal_width() -> int | None:
+    """Cells in a line of the terminal; None where there is none, and nothing needs to fit."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def job_table(entries: Sequence[JobRecord]) -> str:
-    """Jobs, one a line; at least one."""
-    rows: list[Sequence[str]] = []
-    for entry in entries:
-        fields = entry.fields
-        when = entry.at if isinstance(entry, SortedEntry) else entry.created_at
-        rows.append(
-            (
-                _utc(when),
-                str(fields.get("jid", "")),
-                str(fields.get("class", "not a job")),
-                str(fields.get("queue", "")),
-                json.dumps(fields["args"], ensure_ascii=False) if fields else _raw(entry.raw),
-                _error(fields),
-            )
-        )
-    head = "at" if isinstance(entries[0], SortedEntry) else "created"
-    return _table((head, "jid", "class", "queue", "arguments", "error"), rows)
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None, long: int = 0
+) -> str:
+    """Rows under their heads.
+
+    A column without a head is left out where it says nothing. Where they do not fit, the last
+    ``long`` columns are cut, or if too little of them would be left to read, stand in a line of
+    their own under each row.
+
+    Args:
+        head: of each column.
+        rows: a text for each column; none has to be fit to print.
+        width: cells in a line; None for no limit but that of a single text.
+        long: how many columns at the end may have any length.
+    """
+    texts = [list(head), *([cut(text, _LONGEST) for text in row] for row in rows)]
+    columns = [column for column in zip(*texts, strict=True) if any(column)]
+    texts = [list(row) for row in zip(*columns, strict=True)]
+    widths = [max(map(width_of, column)) for column in columns]
+    if width is None or _sum(widths) <= width:
+        return _lines(texts, widths)
+    first = len(widths) - long
+    room = width - _sum(widths[:first]) - len(_GAP)
+    if long and room < long * _ROOM_TO_READ:
+        return _stacked(texts, _fitted(widths[:first], width), width)
+    return _lines(texts, _fitted(widths, width, first if long else 0))
 
 
-def job_answer(entry: JobRecord) -> dict[str, Any]:
-    """A job for a program."""
-    answer: dict[str, Any] = {"at": entry.score} if isinstance(entry, SortedEntry) else {}
-    return answer | ({"payload": entry.fields} if entry.fields else {"raw": _raw(entry.raw)})
+def _sum(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
-def _error(fields: Mapping[str, Any]) -> str:
-    return (
-        f"{fields['error_class']}: {fields.get('error_message')}" if "error_class" in fields else ""
+def _fitted(widths: Sequence[int], width: int, first: int = 0) -> list[int]:
+    """The widths, the widest from ``first`` on made smaller until all fit or none can."""
+    fitted = list(widths)
+    while _sum(fitted) > width:
+        widest = max(range(first, len(fitted)), key=fitted.__getitem__)
+        if fitted[widest] <= _NARROWEST:
+            break
+        fitted[widest] -= 1
+    return fitted
+
+
+def _stacked(texts: Sequence[Sequence[str]], widths: Sequence[int], width: int) -> str:
+    first = len(widths)
+    lines: list[str] = []
+    for row in texts:
+        lines.append(_line(row[:first], widths))
+        rest = _GAP.join(text for text in row[first:] if text)
+        if rest:
+            lines.append(f"    {cut(rest, width - 4)}")
+    return "\n".join(lines)
+
+
+def _lines(texts: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+    return "\n".join(_line(row, widths) for row in texts)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (cut(text, width) for text, width in zip(row, widths, strict=True))
+    padded = (
+        cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths, strict=True)
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = [list(head), *([_cell(text) for text in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Cut to size, and without what would move the cursor of a terminal."""
-    cut = text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 3]}..."
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in cut
-    )
-
-
-def _utc(when: datetime | None) -> str:
-    return "" if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds else "0 s"
-
-
-def _raw(text: bytes) -> str:
-    return text.decode("utf-8", "backslashreplace")
+    return _GAP.join(padded).rstrip()

@@ -1,6 +1,7 @@
 """What people type as text and mean as a value: arguments of a job, a point in time."""
 
 import json
+import math
 from datetime import datetime
 from typing import NoReturn, cast
 
@@ -28,18 +29,29 @@ def _refuse_constant(name: str) -> NoReturn:
     raise click.UsageError(f"ARGS-JSON holds {name}, which is not JSON: use null or a text")
 
 
-def moment(text: str) -> datetime | float:
-    """A time with its zone, or seconds since the epoch."""
+def moment(text: str, option: str) -> datetime | float:
+    """A time with its zone, or seconds since the epoch.
+
+    Args:
+        text: what was typed.
+        option: for which, as it is typed.
+
+    Raises:
+        click.UsageError: it is no time, or of no zone.
+    """
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         pass
+    else:
+        if math.isfinite(seconds):
+            return seconds
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
         raise click.UsageError(
-            f"--at {text}: no time; give 2026-12-24T18:00Z or seconds since the epoch"
+            f"{option} {text}: no time; give 2026-12-24T18:00Z or seconds since the epoch"
         ) from error
-    if moment.utcoffset() is None:
-        raise click.UsageError(f"--at {text}: has no time zone; add Z for UTC, or +02:00")
-    return moment
+    if found.utcoffset() is None:
+        raise click.UsageError(f"{option} {text}: has no time zone; add Z for UTC, or +02:00")
+    return found

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from jobd import ctl
+from tests.support import wire
+from tests.support.servers import Raw
 
 Say: TypeAlias = Callable[..., int]
 Captured: TypeAlias = pytest.CaptureFixture[str]
@@ -68,3 +70,42 @@ def on_a_terminal(url: str, directory: Path, *words: str, said: str = "") -> tup
     os.close(ours)
     os.close(theirs)
     return status, text.replace("\r\n", "\n")
+
+
+def failed(raw: Raw, name: str = "MoodSenderJob", *args: Any, **fields: Any) -> str:
+    """Put a job that has failed once into ``retry``, due in an hour; returns its jid."""
+    error = {"error_class": "OSError", "error_message": "smtp is down", "retry_count": 0}
+    payload = wire.a_payload(name, *args, **{"failed_at": wire.now_ms(), **error, **fields})
+    raw.zadd("retry", {wire.encode(payload): wire.now_ms() / 1000 + 3600})
+    return str(payload["jid"])
+
+
+def buried(raw: Raw, name: str = "MoodSenderJob", *args: Any, **fields: Any) -> str:
+    """Put a job into ``dead``; returns its jid."""
+    payload = wire.a_payload(name, *args, **fields)
+    raw.zadd("dead", {wire.encode(payload): wire.now_ms() / 1000})
+    return str(payload["jid"])
+
+
+def a_process(raw: Raw, identity: str, *, is_jobd: bool = True, **told: Any) -> None:
+    """Have an instance with a heartbeat, which nobody renews."""
+    host, pid, _ = identity.split(":")
+    info = {"hostname": host, "pid": int(pid), "tag": "shop", "queues": ["default", "low"]}
+    raw.sadd("processes", identity)
+    beat = {"concurrency": 5, "busy": 0, "beat": wire.now_ms() / 1000, "rss": 81920}
+    told = {"info": json.dumps(info), "quiet": "false", **beat, **told}
+    raw.hset(identity, mapping=told)
+    if is_jobd:
+        raw.hset(f"jobd:instance:{identity}", mapping={"state": "running"})
+
+
+def running(raw: Raw, identity: str, name: str = "Echo", *args: Any, **fields: Any) -> str:
+    """Have the instance run a job since a minute; returns its jid."""
+    payload = wire.a_payload(name, *args, **fields)
+    work = {
+        "queue": "default",
+        "payload": wire.encode(payload).decode(),
+        "run_at": wire.now_ms() // 1000 - 60,
+    }
+    raw.hset(f"{identity}:work", "1.0.1", json.dumps(work))
+    return str(payload["jid"])

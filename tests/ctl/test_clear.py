@@ -15,7 +15,7 @@ def test_clear_deletes_a_queue_when_told_yes(say: Say, raw: Raw, capsys: Capture
     wire.push(raw, "Echo")
     wire.push(raw, "Echo", queue="low")
     assert say("clear", "default", "--yes") == 0
-    assert capsys.readouterr().out == "1 jobs deleted from default\n"
+    assert capsys.readouterr().out == "1 job deleted from default\n"
     assert raw.smembers("queues") == {b"low"}
     assert (raw.llen("queue:default"), raw.llen("queue:low")) == (0, 1)
 

@@ -35,7 +35,7 @@ def test_status_tells_server_queues_and_processes(
     assert "processed 1,234  failed 0  busy 2  enqueued 2  scheduled 1" in text
     words = [line.split() for line in text.splitlines()]
     assert ["app-1:71:abc", "shop", "2", "of", "5", "80", "MB"] in [line[:7] for line in words]
-    assert ["default,", "low", "quiet"] in [line[-3:] for line in words]
+    assert ["quiet", "default,", "low"] in [line[-3:] for line in words]
     assert "gone:1:def" not in text
     assert ["low", "1", "paused"] in [[*line[:2], *line[-1:]] for line in words]
 
@@ -66,8 +66,13 @@ def test_an_empty_server_is_told_in_words(say: Say, capsys: Captured) -> None:
     text = capsys.readouterr().out
     assert "no queues yet" in text
     assert "no jobd is running here" in text
-    assert say("jobs", "default") == 0
-    assert capsys.readouterr().out == "no jobs here\n"
+    for place, words in (
+        ("schedule", "no jobs are scheduled"),
+        ("retry", "no jobs wait to be retried"),
+        ("dead", "no jobs are dead"),
+    ):
+        assert say("jobs", place) == 0
+        assert capsys.readouterr().out == f"{words}\n"
 
 
 @pytest.mark.parametrize("enqueued_at", [-90_000, -90.0], ids=["milliseconds", "float seconds"])
@@ -105,7 +110,7 @@ def test_jobs_of_a_set_have_their_time_and_error(say: Say, raw: Raw, capsys: Cap
     assert answer(capsys)[0]["at"] > wire.now_ms() / 1000
     assert say("jobs", "dead") == 0
     head, newest, oldest = capsys.readouterr().out.splitlines()
-    assert head.split() == ["at", "jid", "class", "queue", "arguments", "error"]
+    assert head.split() == ["died", "jid", "class", "queue", "arguments", "error"]
     assert newest.startswith("2027-01-15T08:00:00Z")
     assert newest.endswith("ValueError: no such mood")
     assert "Old" in oldest
@@ -120,4 +125,4 @@ def test_what_is_no_job_is_shown_without_moving_the_cursor(
     assert "not a job" in text
     assert "\x1b" not in text
     assert say("jobs", "default", "--json") == 0
-    assert answer(capsys) == [{"raw": "\x1b[2Jbad\\xff{"}]
+    assert answer(capsys) == [{"queue": "default", "raw": "\x1b[2Jbad\\xff{"}]
