@@ -397,15 +397,19 @@ class Store:
             ]
         )
 
-    def sweep_processes(self) -> None:
-        """Strike instances without a heartbeat from ``processes``; at most once a minute in all."""
+    def sweep_processes(self) -> int:
+        """Strike instances without a heartbeat from ``processes``; at most once a minute in all.
+
+        Returns:
+            How many were struck.
+        """
         guard = self.keys.process_cleanup
         try:
             is_ours = self._redis.call("SET", guard, "1", "NX", "EX", 60) is not None
         except RedisFull:
-            return  # it can wait, and the rest of a sweep must not wait for it
+            return 0  # it can wait, and the rest of a sweep must not wait for it
         if not is_ours:
-            return
+            return 0
         names = [_text(name) for name in self._redis.call("SMEMBERS", self.keys.processes)]
         infos = (
             self._redis.pipeline([("HGET", self.keys.process(n), "info") for n in names])
@@ -413,8 +417,7 @@ class Store:
             else []
         )
         dead = [name for name, info in zip(names, infos, strict=True) if info is None]
-        if dead:
-            self._redis.call("SREM", self.keys.processes, *dead)
+        return int(self._redis.call("SREM", self.keys.processes, *dead)) if dead else 0
 
     def count_processes(self) -> int:
         """How many instances are registered, Ruby's included."""

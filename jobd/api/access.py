@@ -10,7 +10,6 @@ from typing import Protocol
 
 from jobd.app import App, current_app  # noqa: TID251 - the default of a public API, as in jobs
 from jobd.clock import Clock, SystemClock
-from jobd.config import client_dead_limits
 from jobd.connection import Argument, Command, Reply
 from jobd.errors import ConfigError, RedisRejected
 from jobd.hooks import Hooks
@@ -38,8 +37,8 @@ class Access:
     Attributes:
         redis: a pool that threads share, or a connection of one thread.
         wire: how times are written: 8, or 7 for Ruby Sidekiq before 8.
-        dead_max_jobs: how many jobs the dead set keeps when one is killed.
-        dead_timeout_s: seconds for which it keeps them.
+        dead_limits: how many jobs the dead set keeps when one is killed, and for how many
+            seconds; None: as the settings file says that a server started here would read.
         hooks: whose death handlers hear of a killed job.
         clock: to time round trips with.
     """
@@ -47,17 +46,13 @@ class Access:
     redis: Redis
     keys: Keys = field(default_factory=Keys)
     wire: Wire = 8
-    dead_max_jobs: int = 10_000
-    dead_timeout_s: float = 15_552_000
+    dead_limits: tuple[int, float] | None = None
     hooks: Hooks = field(default_factory=Hooks)
     clock: Clock = field(default_factory=SystemClock)
 
     @classmethod
     def of(cls, app: App | None = None) -> "Access":
         """The Redis that this app pushes to (by default the current one), through its pool.
-
-        The limits of the dead set are those of the settings file that a server started here would
-        read.
 
         Raises:
             ConfigError: the settings have problems, or the app writes to something else than Redis.
@@ -68,15 +63,7 @@ class Access:
             raise ConfigError(
                 [f"the app writes to {store!r}: jobd.api reads Redis; pass it an Access of one"]
             )
-        max_jobs, timeout_s = client_dead_limits()
-        return cls(
-            redis=store.redis,
-            keys=store.keys,
-            wire=app.wire,
-            dead_max_jobs=max_jobs,
-            dead_timeout_s=timeout_s,
-            hooks=app.hooks,
-        )
+        return cls(redis=store.redis, keys=store.keys, wire=app.wire, hooks=app.hooks)
 
     def atomically(self, *commands: Command) -> list[Reply]:
         """Several commands that nobody can come between; the reply of each.

@@ -22,6 +22,7 @@ from jobd.errors import RedisError
 from jobd.payload import to_ms
 
 _PAGE: Final = 200
+_FIRST_PAGE: Final = 10
 _PAGE_BYTES: Final = 2_000_000
 """About what a page may weigh: entries of 1 MB are read a few at a time."""
 
@@ -121,7 +122,7 @@ def scan(
     What is in the set throughout is there at least once. A page may be empty.
     """
     cursor: bytes = b"0"
-    count = _PAGE
+    count = _FIRST_PAGE
     match = () if pattern is None else ("MATCH", pattern)
     while True:
         command = ("ZSCAN", key, cursor, *match, "COUNT", count)
@@ -130,9 +131,10 @@ def scan(
         yield page, server_ms(time)
         if cursor == b"0":
             return
-        count = _next_count(page)
+        count = _next_count(count, sum(len(raw) for raw, _ in page))
 
 
-def _next_count(page: Sequence[Member]) -> int:
-    weight = sum(len(raw) for raw, _ in page)
-    return _PAGE if weight <= _PAGE_BYTES else max(len(page) * _PAGE_BYTES // weight, 1)
+def _next_count(count: int, weight: int) -> int:
+    if weight > _PAGE_BYTES:
+        return max(count * _PAGE_BYTES // weight, 1)
+    return min(2 * count, _PAGE)

@@ -27,6 +27,7 @@ class Filter:
     Attributes:
         class_name: of the job, also inside ActiveJob; ``*`` and ``?`` stand for any letters, for
             any one.
+        jid: its jid, or `JobRecord.key`.
         queue: that holds it, or that it will go to.
         tag: one of its tags.
         error: the class of its last error, or a part of ``CLASS: MESSAGE``.
@@ -57,7 +58,7 @@ class Filter:
         """Whether a job is meant."""
         return (
             self._is_of_class(record)
-            and self.jid in {None, record.jid}
+            and self.jid in {None, record.key}
             and self.queue in {None, record.queue}
             and (self.tag is None or self.tag in record.tags)
             and (
@@ -70,7 +71,9 @@ class Filter:
     @property
     def pattern(self) -> str | None:
         """A glob that the JSON of every matching job has, however it was encoded; None for all."""
-        wanted = (self.class_name, self.jid, self.tag, self.error, self.text)
+        # A digest of the bytes is not in them.
+        jid = None if self.jid and self.jid.startswith("sha1:") else self.jid
+        wanted = (self.class_name, jid, self.tag, self.error, self.text)
         runs = [run for each in wanted if each for run in _PLAIN.findall(each.replace(": ", " "))]
         words = [run for run in runs if _WORD.search(run) or run == self.jid]
         return f"*{max(words, key=len)}*" if words else None

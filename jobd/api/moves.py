@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from jobd.api.access import Access
 from jobd.api.replies import fields
+from jobd.config import client_dead_limits
 from jobd.errors import CannotAct, JobKilled, MalformedPayload
 from jobd.keys import Keys
 from jobd.payload import check_values, decode, encode, resolve_at, timestamp
@@ -115,9 +116,9 @@ class Moves:
         keys = self._access.keys
         if place == "dead":
             raise CannotAct("it is dead already: retry it, or delete it")
-        limits = (self._access.dead_timeout_s, self._access.dead_max_jobs)
+        most, timeout_s = self._limits
         names = (set_key(keys, place), keys.dead)
-        killed: list[int] = _KILL.run(self._access.redis, 2, *names, *limits, *raws)
+        killed: list[int] = _KILL.run(self._access.redis, 2, *names, timeout_s, most, *raws)
         if notify:
             for index in killed:
                 self._report(raws[index - 1])
@@ -141,13 +142,14 @@ class Moves:
 
     def kill_queued(self, queue: str, raw: bytes, *, notify: bool) -> bool:
         """Move a job from its queue to the dead set; O(n) in the queue's size."""
+        most, timeout_s = self._limits
         buried = Store(self._access.redis, self._access.keys).bury(
             self._access.keys.queue(queue),
             raw,
             raw,
             now_s=self._access.now_ms() / 1000,
-            max_jobs=self._access.dead_max_jobs,
-            timeout_s=self._access.dead_timeout_s,
+            max_jobs=most,
+            timeout_s=timeout_s,
         )
         if buried and notify:
             self._report(raw)
@@ -172,6 +174,10 @@ class Moves:
         mark = f"jobd:struck:{token_hex(16)}"
         key = self._access.keys.queue(queue)
         return int(_STRIKE.run(self._access.redis, 1, key, -1 - far, -1 - near, mark, *raws))
+
+    @property
+    def _limits(self) -> tuple[int, float]:
+        return self._access.dead_limits or client_dead_limits()
 
     def _report(self, raw: bytes) -> None:
         payload = fields(raw)

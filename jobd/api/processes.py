@@ -212,9 +212,7 @@ class ProcessSet:
 
     def cleanup(self) -> int:
         """Strike those without a heartbeat, at most once a minute in all; how many there were."""
-        before = self.size
-        Store(self._access.redis, self._access.keys).sweep_processes()
-        return max(before - self.size, 0)
+        return Store(self._access.redis, self._access.keys).sweep_processes()
 
     def _read(self, identities: Sequence[str]) -> list[Process]:
         keys = self._access.keys

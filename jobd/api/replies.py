@@ -52,9 +52,9 @@ def strings(value: Any) -> tuple[str, ...]:
 
 
 def document(raw: bytes | None) -> Any:
-    """What some JSON says; None if it is none."""
+    """What some JSON says; None if it is none. Bytes in it that are no UTF-8 are replaced."""
     try:
-        return _DECODER.decode(raw or b"null")
+        return _DECODER.decode((raw or b"null").decode("utf-8", "replace"))
     except (ValueError, RecursionError, MemoryError):
         return None
 

@@ -3,6 +3,7 @@
 Source: Sidekiq's lib/sidekiq/api.rb, SortedSet, JobSet and its three heirs.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, TypeAlias
@@ -111,16 +112,13 @@ class JobSet:
             moment = float(score)
         except ValueError:
             return None
+        if math.isnan(moment):
+            return None
         return next((each for each in self.fetch(moment) if each.key == key), None)
 
     def find(self, key: str) -> SortedEntry | None:
         """The job with this jid, or `JobRecord.key`; O(n), by pages, since sets have no index."""
-        pages = scan(self._access, self._key, Filter(jid=key).pattern if _is_jid(key) else None)
-        for page, _ in pages:
-            for entry in self._entries(page):
-                if entry.key == key:
-                    return entry
-        return None
+        return next(self.scan(Filter(jid=key)), None)
 
     # Acting on all; each is O(n) by pages, atomic for each job, and may be run again
 
@@ -249,7 +247,3 @@ def _seconds(score: Score) -> float:
             raise ValueError(f"{score!r} has no time zone: pass score.astimezone()")
         return score.timestamp()
     return score
-
-
-def _is_jid(key: str) -> bool:
-    return not key.startswith("sha1:")

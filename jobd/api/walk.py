@@ -16,6 +16,7 @@ from jobd.api.replies import number
 
 PAGE: Final = 100
 _ANCHORS: Final = 2 * PAGE
+_NEWEST: Final = 10
 
 
 class Stretch(NamedTuple):
@@ -41,52 +42,66 @@ def queue_page(redis: Redis, key: str, near: int, size: int) -> list[bytes]:
 
 
 def through_queue(redis: Redis, key: str, size: int = PAGE) -> Iterator[Stretch]:
-    """The jobs of a queue, those that run next first; as many as it held at the start."""
-    left = number(redis.call("LLEN", key))
-    near, last = 0, _NOTHING
-    while left > 0:
-        page = _next_page(redis, key, near, size, last)
-        if not page.raws:
+    """The jobs of a queue, those that run next first; some more than it held at the start at most.
+
+    Whoever is given a page may take its jobs out, or any others.
+    """
+    size_now, newest = redis.pipeline([("LLEN", key), ("LRANGE", key, 0, _NEWEST - 1)])
+    left, near = number(size_now), 0
+    both = queue_page(redis, key, near, 2 * size)
+    while left > 0 and both:
+        page, ahead = both[:size], both[size:]
+        yield Stretch(near, page)
+        left -= len(page)
+        if not ahead:
             return
-        yield page
-        left -= len(page.raws)
-        near, last = page.near + len(page.raws), page.raws
+        near = _find(redis, key, near, page, ahead)
+        if near == 0:
+            # From the end again, where others may have come to stand meanwhile.
+            left = _left(redis, key, newest)
+        both = queue_page(redis, key, near, 2 * size)
 
 
-_NOTHING: Final[list[bytes]] = []
+def _left(redis: Redis, key: str, newest: list[bytes]) -> int:
+    """How many jobs stand before the newest of the start, itself included; 0 if all have run."""
+    replies = redis.pipeline([("LLEN", key), *(("LPOS", key, raw) for raw in newest)])
+    places = [int(place) for place in replies[1:] if place is not None]
+    return number(replies[0]) - min(places) if places else 0
 
 
-def _next_page(redis: Redis, key: str, near: int, size: int, last: list[bytes]) -> Stretch:
-    """What comes after the last page, which since may have moved to either side, or lost jobs."""
-    start = near
+def _find(redis: Redis, key: str, near: int, page: list[bytes], ahead: list[bytes]) -> int:
+    """The position behind the page that was given from ``near`` on, wherever that is now.
+
+    The jobs behind it tell, since those of the page may have been taken out. If none of either is
+    found, they have run, and so has all before them.
+    """
+    size, expected = len(page), near + len(page)
+    first = max(expected - size, 0)
     while True:
-        # The page before it is read again, to see by its jobs how far everything has moved.
-        first = max(start - size, 0)
-        window = queue_page(redis, key, first, 2 * size + (start - first))
-        after = _after(window, last, near - 1 - first)
-        if after is not None:
-            return _cut(redis, key, first, window, after, size)
+        window = queue_page(redis, key, first, 3 * size)
+        place = _place_of(ahead, window, expected - first)
+        # One that was not the first of those ahead: the first may stand before the window.
+        if place is not None and (place[0] >= place[1] or first == 0):
+            return first + place[0]
+        place = _place_of(page[::-1], window, expected - first) if place is None else None
+        if place is not None:
+            return first + place[0] + 1
         if first == 0:
-            return Stretch(0, window[:size])
-        start = first
+            return 0
+        first = max(first - 2 * size, 0)
 
 
-def _after(window: list[bytes], last: list[bytes], expected: int) -> int | None:
-    """The index in the window after the deepest job of the last page that is in it."""
-    known = set(window)
-    for anchor in reversed(last):
-        if anchor in known:
-            places = [index for index, raw in enumerate(window) if raw == anchor]
-            # Jobs of the same bytes: the one that stands where it should be.
-            return min(places, key=lambda index: abs(index - expected)) + 1
-    return None
-
-
-def _cut(redis: Redis, key: str, first: int, window: list[bytes], after: int, size: int) -> Stretch:
-    raws = window[after : after + size]
-    if not raws:
-        raws = queue_page(redis, key, first + after, size)
-    return Stretch(first + after, raws)
+def _place_of(wanted: list[bytes], window: list[bytes], expected: int) -> tuple[int, int] | None:
+    """Where the first of these jobs that is there stands, and which of them it is."""
+    places: dict[bytes, list[int]] = {}
+    for place, raw in enumerate(window):
+        places.setdefault(raw, []).append(place)
+    found = [(which, raw) for which, raw in enumerate(wanted) if raw in places]
+    if not found:
+        return None
+    # Jobs of the same bytes tell less: they come last, and the nearest counts.
+    which, raw = min(found, key=lambda each: len(places[each[1]]) > 1)
+    return min(places[raw], key=lambda place: abs(place - expected)), which
 
 
 class Member(NamedTuple):
@@ -110,13 +125,18 @@ def set_page(redis: Redis, key: str, first: int, size: int, *, is_reverse: bool)
 def through_set(
     redis: Redis, key: str, *, is_reverse: bool, size: int = PAGE
 ) -> Iterator[list[Member]]:
-    """The jobs of a set by score, up to the last score that was there at the start."""
+    """The jobs of a set by score, up to the last score that was there at the start.
+
+    It ends even if whoever is given a page puts its jobs back further on, again and again.
+    """
+    left = 2 * number(redis.call("ZCARD", key))
     last = set_page(redis, key, 0, 1, is_reverse=not is_reverse)
     anchors: deque[Member] = deque(maxlen=_ANCHORS)
     rank = 0
-    while last:
+    while last and left > 0:
         found = set_page(redis, key, rank, size, is_reverse=is_reverse)
         page = [each for each in found if not _is_past(each.score, last[0].score, is_reverse)]
+        left -= len(page)
         if page:
             yield page
         if not found or len(page) < len(found):

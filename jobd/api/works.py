@@ -88,7 +88,6 @@ class WorkSet:
 
     def _work(self, identity: str, tid: str, raw: bytes) -> Work:
         told = mapping(document(raw))
-        # Ruby before 7 wrote the payload as an object, not as its text.
         payload = string(told.get("payload")).encode("utf-8", "replace")
         run_at = number(told.get("run_at"))
         queue = string(told.get("queue"))

@@ -60,8 +60,7 @@ class Operator:
             redis=self.redis,
             keys=self.keys,
             wire=settings.wire,
-            dead_max_jobs=settings.dead_max_jobs,
-            dead_timeout_s=settings.dead_timeout_s,
+            dead_limits=(settings.dead_max_jobs, settings.dead_timeout_s),
         )
 
     def place(self, name: str) -> Queue | JobSet:
