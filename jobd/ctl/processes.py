@@ -15,7 +15,7 @@ from jobd.api import Process, ProcessSet
 from jobd.clock import SystemClock
 from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere
 from jobd.ctl.words import count_of, did_you_mean, duration, safe
-from jobd.errors import CannotAct
+from jobd.errors import CannotAct, RedisUnavailable
 
 _ASK_EVERY_S: Final = 0.5
 
@@ -179,8 +179,7 @@ def _waited(
     given = [answer.identity for answer in answers if answer.done]
     while True:
         age_s = clock.monotonic() - began_s
-        # Not by its hash: that of a Ruby process which has left stays for a minute.
-        there = {each.identity: each for each in ProcessSet(access=operator.access)}
+        there = _there(operator, order)
         for identity in given:
             if identity not in seen and order.is_seen(there.get(identity)):
                 seen[identity] = f"{order.seen}, after {duration(age_s)}"
@@ -194,6 +193,17 @@ def _waited(
         else each
         for each in answers
     ]
+
+
+def _there(operator: Operator, order: _Order) -> dict[str, Process]:
+    """Who runs, by identity."""
+    try:
+        # Not by their hashes: that of a Ruby process which has left stays for a minute.
+        return {each.identity: each for each in ProcessSet(access=operator.access)}
+    except RedisUnavailable:
+        if order is _STOP and operator.settings.redis.embedded:
+            return {}  # the private store leaves with its jobd
+        raise
 
 
 def _meant(running: Sequence[Process], whom: Sequence[str]) -> list[Process]:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.ctl.conftest import Captured, Say, a_process, answer, on_a_terminal
-from tests.support.eventually import eventually
-from tests.support.jobd_process import StartJobd
 from tests.support.servers import Raw
 
 ONE = "app-1:71:4923bbd8fa3d"
@@ -135,19 +133,3 @@ def test_wait_gives_up_in_time_and_says_so(say: Say, raw: Raw, capsys: Captured)
     a_process(raw, ONE)
     assert say("quiet", ONE, "--wait", "--timeout", "0") == 1
     assert "was told, and nothing is seen of it after 0 s" in capsys.readouterr().err
-
-
-@pytest.mark.process
-@pytest.mark.slow
-def test_a_real_jobd_is_quieted_resumed_and_stopped(
-    say: Say, start_jobd: StartJobd, capsys: Captured
-) -> None:
-    jobd = start_jobd()
-    assert say("quiet", "--wait") == 0
-    assert "is quiet, after" in capsys.readouterr().out
-    assert say("resume", str(jobd.pid), "--wait") == 0
-    assert "takes jobs again, after" in capsys.readouterr().out
-    assert say("stop", "all", "--wait", "--yes") == 0
-    assert "has left, after" in capsys.readouterr().out
-    eventually(lambda: jobd.returncode is not None, message=jobd.log)
-    assert jobd.returncode == 0

@@ -35,6 +35,7 @@ _VARIES: Sequence[tuple[str, str]] = (
     (r"(?<=pid=)\d+|(?<=master=)\d+|(?<=child=)\d+", r"(\d+)"),
     (r"(?<=in )\d+\.\d+(?=s\b)", r"\d+\.\d+"),
     (r"\d+(?:\.\d+)? s ago", r"\d+(?:\.\d+)? s ago"),
+    (r"after \d+(?:\.\d+)? s\b", r"after \d+(?:\.\d+)? s"),
     (r"\b\d{10}\.\d+|\b\d{13}\b", r"[\d.]+"),
     (r"(?<=alkey )[\d.]+", r"[\d.]+"),
     (r"\b\d+(?= MB)", r"\d+"),
