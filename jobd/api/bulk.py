@@ -22,7 +22,7 @@ from jobd.errors import RedisError
 from jobd.payload import to_ms
 
 _PAGE: Final = 200
-_FIRST_PAGE: Final = 10
+_FIRST_PAGE: Final = 1
 _PAGE_BYTES: Final = 2_000_000
 """About what a page may weigh: entries of 1 MB are read a few at a time."""
 

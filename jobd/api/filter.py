@@ -9,9 +9,10 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, cast
 
 from jobd.api.records import JobRecord
+from jobd.api.replies import string
 
 # What every JSON encoder writes as it is: what lies between may stand there escaped.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:@-]+")
@@ -82,17 +83,18 @@ class Filter:
         wanted = self.class_name
         if wanted is None:
             return True
-        names = {record.class_name, record.display_class, record.get("wrapped")}
+        names = [record.class_name, record.display_class, string(record["wrapped"])]
         if not _WILD.search(wanted):
             return wanted in names
         # Without fnmatch's brackets, which class names do not have and error texts might.
         glob = wanted.replace("[", "[[]")
-        return any(fnmatch.fnmatchcase(name, glob) for name in names if isinstance(name, str))
+        return any(fnmatch.fnmatchcase(name, glob) for name in names)
 
     def _has_text(self, record: JobRecord, wanted: str) -> bool:
         if wanted in record.text or wanted in f"{record.error_class}: {record.error_message}":
             return True
-        return wanted in json.dumps(record.args, ensure_ascii=False)
+        args = record.args
+        return wanted in json.dumps(args, ensure_ascii=False) or _is_in_a_string(wanted, args)
 
     def _is_in_time(self, record: JobRecord) -> bool:
         if self.before is None and self.after is None:
@@ -103,6 +105,22 @@ class Filter:
         return (self.before is None or at < self.before) and (
             self.after is None or at >= self.after
         )
+
+
+def _is_in_a_string(wanted: str, args: list[Any]) -> bool:
+    """Whether it stands in an argument that JSON writes with escapes."""
+    level = args
+    while level:
+        if any(isinstance(each, str) and wanted in each for each in level):
+            return True
+        level = [child for each in level for child in _children(each)]
+    return False
+
+
+def _children(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 EVERYTHING: Final = Filter()

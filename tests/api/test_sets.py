@@ -183,7 +183,7 @@ def test_a_job_is_killed_now_by_the_servers_clock(raw: Raw, access: Access, name
     )
     raw.zadd(name, {a_failed_job(jid="abc"): 9e9})
     seconds, _ = raw.time()
-    entry = the_only(set_of(name, access=access))  # type: ignore[arg-type]
+    entry = the_only(set_of(name, access=access))
 
     assert entry.kill()
     assert not entry.kill()
@@ -398,7 +398,7 @@ def test_of_two_who_act_on_one_entry_at_once_one_wins(
 def test_every_entry_can_be_deleted_while_the_set_is_gone_through(raw: Raw, access: Access):
     for name in ("retry", "dead"):
         fill(raw, name, 350)
-        jobs = set_of(name, access=access)  # type: ignore[arg-type]
+        jobs = set_of(name, access=access)
         assert [entry.delete() for entry in jobs] == [True] * 350
         assert jobs.size == 0
 
