@@ -123,7 +123,7 @@ def _act_on_all(operator: Operator, act: Act, place: JobSet | Queue, *, is_agree
             raise click.UsageError(f"--from {name}: {error}") from error
         except (RedisError, KeyboardInterrupt):
             done = count_of(progress.changed, "job")
-            click.echo(f"jobctl: {act.done} {done} until then; run it again to go on", err=True)
+            click.echo(f"jobctl: {act.done} at least {done}; run it again to go on", err=True)
             raise
     operator.show(
         {"act": act.verb, "place": place.name, **asdict(tally)}, _told(act, name, tally, words)

@@ -92,7 +92,7 @@ class Search:
         return f"looked in {queues}, {', '.join(SET_NAMES)}, and among the jobs of {processes}"
 
     def _look(self) -> None:
-        for work in WorkSet(access=self._access):
+        for work in (*WorkSet(access=self._access), *_held(self._access)):
             self._add(Found(work))
         sets = [set_of(name, access=self._access) for name in SET_NAMES]
         places: list[JobSet | Queue] = [*sets, *self._queues]
@@ -105,9 +105,24 @@ class Search:
 
     def _add(self, found: Found) -> None:
         jobs = self.found.get(found.record.key)
-        # Going through a set that others change may show a job twice.
-        if jobs is not None and found.job not in [each.job for each in jobs]:
+        # A set that others change may show a job twice, and one that runs is held, too.
+        if jobs is not None and (found.place, found.record.raw) not in [
+            (each.place, each.record.raw) for each in jobs
+        ]:
             jobs.append(found)
+
+
+def _held(access: Access) -> Iterator[Work]:
+    """Jobs that workers of jobd have taken: heartbeats tell of them up to ten seconds later."""
+    keys = access.keys
+    names = sorted(name.decode() for name in access.redis.call("SMEMBERS", keys.privates))
+    lists = [(name, held) for name in names if (held := keys.parse_private(name)) is not None]
+    replies = access.redis.pipeline([("LRANGE", name, 0, -1) for name, _ in lists])
+    for (_, held), raws in zip(lists, replies, strict=True):
+        tid = f"{held.slot}.{held.thread}.{held.incarnation}"
+        for raw in raws:
+            record = JobRecord(raw, queue=held.queue, access=access)
+            yield Work(process=held.identity, tid=tid, queue=held.queue, run_at=None, record=record)
 
 
 def _suspects(

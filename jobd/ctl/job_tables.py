@@ -88,7 +88,7 @@ def _line(name: str, value: str, width: int) -> str:
 def _where(found: Found, now: datetime) -> str:
     job = found.job
     if isinstance(job, Work):
-        began = _when(job.run_at, now, "since ") or "since its last heartbeat"
+        began = _when(job.run_at, now, "since ") or "not in its last heartbeat yet"
         return f"runs on {job.process}, thread {job.tid}, {began}"
     when = _when(job.at, now)
     if not isinstance(job, SortedEntry):

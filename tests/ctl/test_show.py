@@ -10,6 +10,8 @@ import pytest
 
 from tests.ctl.conftest import Captured, Say, a_process, answer, buried, failed, running
 from tests.support import wire
+from tests.support.eventually import eventually
+from tests.support.jobd_process import StartJobd
 from tests.support.servers import Raw
 
 IDENTITY = "app-1:71:4923bbd8fa3d"
@@ -57,6 +59,22 @@ def test_a_job_is_found_wherever_it_is(
     (found,) = answer(capsys)
     assert found["where"] == where
     assert found["payload"]["jid"] == jid
+
+
+@pytest.mark.process
+def test_a_job_is_found_where_it_runs_before_a_heartbeat_tells_it(
+    say: Say, raw: Raw, capsys: Captured, start_jobd: StartJobd
+) -> None:
+    jobd = start_jobd()
+    jid = wire.push(raw, "Hold", "it")
+    eventually(lambda: jobd.ran("start"), message=jobd.log)
+    assert say("show", jid, "--json") == 0
+    (found,) = answer(capsys)
+    assert found["where"] == "running"
+    assert f":{jobd.pid}:" in found["process"]
+    assert say("delete", jid, "--yes") == 1
+    assert "not deleted: it runs on " in capsys.readouterr().err
+    jobd.release("it")
 
 
 def test_what_a_job_says_of_its_failure_is_shown(say: Say, raw: Raw, capsys: Captured) -> None:
