@@ -10,7 +10,7 @@ and now, by the server's clock.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from jobd.api.access import Access, server_ms
 from jobd.api.filter import Filter
@@ -33,7 +33,7 @@ class Tally:
 
     Attributes:
         total: how many the set held at the start.
-        seen: how many of them were looked at; some twice, if the set changed meanwhile.
+        seen: about how many of them were looked at so far; all of them in the end.
         matched: how many the filter meant.
         done: for how many it was done.
         refused: for how many it could not be done; the others were gone when it was.
@@ -59,6 +59,19 @@ Returns for how many it was done, how many were refused, and why.
 """
 
 
+class Scanned(NamedTuple):
+    """A page of a set.
+
+    Attributes:
+        looked_at: about how many members the server looked at for it.
+        now_ms: the server's clock.
+    """
+
+    members: list[Member]
+    looked_at: int
+    now_ms: int
+
+
 def for_all(
     access: Access, place: SetName, wanted: Filter, act: Act, progress: Progress | None
 ) -> Tally:
@@ -72,27 +85,29 @@ def for_all(
     started_ms = server_ms(time)
     tally = Tally(total=number(size))
     try:
-        for page, now_ms in _pages(access, key, wanted.pattern):
+        for page, looked_at, page_ms in _pages(access, key, wanted.pattern):
+            # What is queued in the millisecond of the start must be told from what was there.
+            now_ms = max(page_ms, started_ms + 1)
             entries = [SortedEntry(raw, score, place, access=access) for raw, score in page]
             meant = [
                 entry
                 for entry in entries
                 if wanted.matches(entry) and not _is_new(entry, started_ms, now_ms)
             ]
-            tally = _added(tally, len(page), meant, act, now_ms)
+            tally = _added(tally, looked_at, meant, act, now_ms)
             if progress is not None:
                 progress(tally)
     except RedisError as error:
         error.add_note(f"{tally.done} jobs were done before; run it again to go on")
         raise
-    return tally
+    return replace(tally, seen=tally.total)
 
 
 def _added(tally: Tally, seen: int, meant: Sequence[SortedEntry], act: Act, now_ms: int) -> Tally:
     done, refused, reason = act(meant, now_ms) if meant else (0, 0, "")
     return replace(
         tally,
-        seen=tally.seen + seen,
+        seen=min(tally.seen + seen, tally.total),
         matched=tally.matched + len(meant),
         done=tally.done + done,
         refused=tally.refused + refused,
@@ -104,22 +119,21 @@ def _is_new(entry: SortedEntry, started_ms: int, now_ms: int) -> bool:
     since_ms = to_ms(entry["enqueued_at"])
     since_ms = to_ms(entry["created_at"]) if since_ms is None else since_ms
     # Not everything later than the start: a host whose clock is fast makes jobs of the future.
-    return since_ms is not None and started_ms <= since_ms <= now_ms
+    return since_ms is not None and started_ms < since_ms <= now_ms
 
 
-def _pages(access: Access, key: str, pattern: str | None) -> Iterator[tuple[list[Member], int]]:
-    for page, now_ms in scan(access, key, pattern):
+def _pages(access: Access, key: str, pattern: str | None) -> Iterator[Scanned]:
+    for page, looked_at, now_ms in scan(access, key, pattern):
         # The server may return more than it was asked for.
-        for first in range(0, len(page), _PAGE):
-            yield page[first : first + _PAGE], now_ms
+        parts = [page[i : i + _PAGE] for i in range(0, len(page), _PAGE)] or [page]
+        for part in parts:
+            yield Scanned(part, looked_at // len(parts), now_ms)
 
 
-def scan(
-    access: Access, key: str, pattern: str | None = None
-) -> Iterator[tuple[list[Member], int]]:
-    """The members of a set in no order, and the server's clock in milliseconds with each page.
+def scan(access: Access, key: str, pattern: str | None = None) -> Iterator[Scanned]:
+    """The members of a set in no order, by pages, of which some may be empty.
 
-    What is in the set throughout is there at least once. A page may be empty.
+    What is in the set throughout is there at least once.
     """
     cursor: bytes = b"0"
     count = _FIRST_PAGE
@@ -128,7 +142,7 @@ def scan(
         command = ("ZSCAN", key, cursor, *match, "COUNT", count)
         (cursor, found), time = access.redis.pipeline([command, ("TIME",)])
         page = members(found)
-        yield page, server_ms(time)
+        yield Scanned(page, max(count, len(page)), server_ms(time))
         if cursor == b"0":
             return
         count = _next_count(count, sum(len(raw) for raw, _ in page))

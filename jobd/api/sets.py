@@ -80,12 +80,12 @@ class JobSet:
                 anywhere in it unless it has a ``*`` itself.
         """
         if isinstance(pattern, Filter):
-            for page, _ in scan(self._access, self._key, pattern.pattern):
-                yield from (each for each in self._entries(page) if pattern.matches(each))
+            for page in scan(self._access, self._key, pattern.pattern):
+                yield from (each for each in self._entries(page.members) if pattern.matches(each))
             return
         glob = pattern if "*" in pattern else f"*{pattern}*"
-        for page, _ in scan(self._access, self._key, glob):
-            yield from self._entries(page)
+        for page in scan(self._access, self._key, glob):
+            yield from self._entries(page.members)
 
     def fetch(
         self, score: Score | tuple[Score, Score], jid: str | None = None, *, limit: int = 1000

@@ -55,11 +55,10 @@ def through_queue(redis: Redis, key: str, size: int = PAGE) -> Iterator[Stretch]
         left -= len(page)
         if not ahead:
             return
-        near = _find(redis, key, near, page, ahead)
+        near, both = _behind(redis, key, near, page, ahead)
         if near == 0:
             # From the end again, where others may have come to stand meanwhile.
             left = _left(redis, key, newest)
-        both = queue_page(redis, key, near, 2 * size)
 
 
 def _left(redis: Redis, key: str, newest: list[bytes]) -> int:
@@ -69,8 +68,8 @@ def _left(redis: Redis, key: str, newest: list[bytes]) -> int:
     return number(replies[0]) - min(places) if places else 0
 
 
-def _find(redis: Redis, key: str, near: int, page: list[bytes], ahead: list[bytes]) -> int:
-    """The position behind the page that was given from ``near`` on, wherever that is now.
+def _behind(redis: Redis, key: str, near: int, page: list[bytes], ahead: list[bytes]) -> Stretch:
+    """Two pages from behind the one that was given from ``near`` on, wherever that is now.
 
     The jobs behind it tell, since those of the page may have been taken out. If none of either is
     found, they have run, and so has all before them.
@@ -79,16 +78,26 @@ def _find(redis: Redis, key: str, near: int, page: list[bytes], ahead: list[byte
     first = max(expected - size, 0)
     while True:
         window = queue_page(redis, key, first, 3 * size)
-        place = _place_of(ahead, window, expected - first)
-        # One that was not the first of those ahead: the first may stand before the window.
-        if place is not None and (place[0] >= place[1] or first == 0):
-            return first + place[0]
-        place = _place_of(page[::-1], window, expected - first) if place is None else None
+        place = _place(page, ahead, window, expected - first, is_whole=first == 0)
+        if place is not None and place <= size:
+            return Stretch(first + place, window[place : place + 2 * size])
         if place is not None:
-            return first + place[0] + 1
-        if first == 0:
-            return 0
+            return Stretch(first + place, queue_page(redis, key, first + place, 2 * size))
         first = max(first - 2 * size, 0)
+
+
+def _place(
+    page: list[bytes], ahead: list[bytes], window: list[bytes], expected: int, *, is_whole: bool
+) -> int | None:
+    """Where in the window it goes on; None if that cannot be told from this window."""
+    found = _place_of(ahead, window, expected)
+    # One that was not the first of those ahead: the first may stand before the window.
+    if found is not None and (found[0] >= found[1] or is_whole):
+        return found[0]
+    found = _place_of(page[::-1], window, expected) if found is None else None
+    if found is not None:
+        return found[0] + 1
+    return 0 if is_whole else None
 
 
 def _place_of(wanted: list[bytes], window: list[bytes], expected: int) -> tuple[int, int] | None:

@@ -61,8 +61,7 @@ def unpack_backtrace(value: object) -> list[str]:
 
 def _inflated(text: str) -> bytes | None:
     try:
-        # Sidekiq 6.4 breaks the text into lines.
-        packed = base64.b64decode("".join(text.split()), validate=True)
+        packed = base64.b64decode("".join(text.split()), validate=True)  # 6.4 breaks the lines
         # A few bytes may hold gigabytes.
         found = zlib.decompressobj()
         frames = found.decompress(packed, _MOST_BACKTRACE_BYTES)

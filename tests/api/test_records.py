@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import zlib
 from datetime import UTC, datetime
 from typing import Any
@@ -56,8 +57,12 @@ def test_the_latency_of_a_job_that_was_never_queued_counts_from_when_it_was_made
 
 @pytest.mark.parametrize(
     "stored",
-    [packed(["a.py:1", "b.py:2"]), ["a.py:1", "b.py:2"]],
-    ids=["packed", "a list, as before Sidekiq 6"],
+    [
+        packed(["a.py:1", "b.py:2"]),
+        re.sub("(.{10})", r"\1\n", packed(["a.py:1", "b.py:2"])),
+        ["a.py:1", "b.py:2"],
+    ],
+    ids=["packed", "in lines, as Sidekiq 6 has it", "a list"],
 )
 def test_a_backtrace_is_unpacked(stored: Any):
     assert a_record(error_backtrace=stored).error_backtrace == ["a.py:1", "b.py:2"]
