@@ -1,4 +1,4 @@
-"""The ``jobctl`` command: what an operator asks of the queues, and pushes by hand; new jobs.
+"""The ``jobctl`` command: what an operator sees, and does to jobs, queues and processes.
 
 It imports no application: a job is pushed by its name, with the options given here. What it reads
 and clears goes through ``api``; what it pushes goes through ``client``, as everybody's does.
@@ -8,6 +8,8 @@ line is wrong, 69 Redis cannot be reached, 73 a file exists already or cannot be
 configuration is wrong.
 """
 
+import io
+import sys
 from pathlib import Path
 
 import click
@@ -33,11 +35,18 @@ from jobd.ctl.tools import new, redis
 from jobd.errors import ConfigError, InvalidJob, RedisError, RedisUnavailable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Jobctl(click.Group):
+    """Lists its commands in the order in which they were added, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
+        return list(self.commands)
+
+
+@click.group(cls=_Jobctl, context_settings={"help_option_names": ["-h", "--help"]})
 @everywhere
 @click.version_option(__version__, "-V", "--version", message="jobctl %(version)s")
 def jobctl() -> None:
-    """Look into the queues of jobd, and push jobs."""
+    """Look into the queues of jobd and Sidekiq, and act on jobs and processes."""
 
 
 _COMMANDS = (
@@ -54,6 +63,7 @@ for _command in _COMMANDS:
 
 def main() -> int:
     """The console script."""
+    _print_anything()
     operator = Operator()
     try:
         answer: object = jobctl.main(prog_name="jobctl", standalone_mode=False, obj=operator)
@@ -72,6 +82,13 @@ def main() -> int:
     except click.Abort:
         end(130)
     return answer if isinstance(answer, int) else 0
+
+
+def _print_anything() -> None:
+    """A job may hold letters that the encoding of the terminal has not."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _remedy(operator: Operator) -> str:

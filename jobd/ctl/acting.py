@@ -30,7 +30,12 @@ def _chosen(places: str, default: str | None, command: Command) -> Command:
     for option in (
         filtered,
         click.option("--from", "place", metavar=places, help=f"With --all: where{preset}."),
-        click.option("--all", "everything", is_flag=True, help="All, or all that are filtered."),
+        click.option(
+            "--all",
+            "everything",
+            is_flag=True,
+            help="All of one place, or all that the filters mean.",
+        ),
         click.argument("jids", metavar="[JID]...", nargs=-1),
         everywhere,
     ):
@@ -45,7 +50,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 @partial(_chosen, "schedule|retry|dead", "retry")
 @click.pass_obj
 def retry(operator: Operator, /, **chosen: Any) -> None:
-    """Have jobs run now: those of retry and dead once more, those of schedule before their time."""
+    """Have jobs run now. Those of schedule before their time, all others as a further try."""
     _act(operator, RETRY, _Chosen(**chosen))
 
 
@@ -63,7 +68,7 @@ def delete(operator: Operator, /, **chosen: Any) -> None:
 @_yes
 @click.pass_obj
 def kill(operator: Operator, /, **chosen: Any) -> None:
-    """Move jobs to the dead set, without a further try."""
+    """Move jobs to the dead set. They are not tried again."""
     _act(operator, KILL, _Chosen(**chosen))
 
 
@@ -75,7 +80,7 @@ def kill(operator: Operator, /, **chosen: Any) -> None:
 def reschedule(
     operator: Operator, /, *, delay_s: float | None, at: str | None, **chosen: Any
 ) -> None:
-    """Have jobs of schedule or retry due at another time."""
+    """Give jobs of schedule or retry another time."""
     if (delay_s is None) == (at is None):
         raise click.UsageError("give the new time, by --in or by --at")
     when: When = timedelta(seconds=delay_s or 0) if at is None else moment(at, "--at")

@@ -16,7 +16,7 @@ _names = click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
 @_names
 @click.pass_obj
 def pause(operator: Operator, *, names: Sequence[str]) -> None:
-    """Have nobody take jobs from queues; pushes go on."""
+    """Have nobody take jobs from queues. Pushes go on."""
     _switch(operator, names, is_pause=True)
 
 
@@ -58,7 +58,7 @@ def _is_known(operator: Operator, queue: Queue) -> bool:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def clear(operator: Operator, *, place: str | None, everything: bool, yes: bool) -> None:
-    """Delete all jobs of a queue or a set; running jobs are not touched."""
+    """Delete all jobs of a queue or a set. Those that run are not touched."""
     if everything == bool(place):
         raise click.UsageError("name one queue or set to clear, or give --all")
     places = _all_places(operator) if everything else [operator.place(str(place))]

@@ -65,7 +65,7 @@ _DUMP: Final = _Order(
 )
 
 _whom = click.argument("whom", metavar="[IDENTITY|all]...", nargs=-1)
-_wait = click.option("--wait", is_flag=True, help="Until it is seen.")
+_wait = click.option("--wait", is_flag=True, help="Wait until it is seen.")
 _timeout = click.option(
     "--timeout",
     "timeout_s",
@@ -83,7 +83,7 @@ _timeout = click.option(
 @_timeout
 @click.pass_obj
 def quiet(operator: Operator, *, whom: Sequence[str], wait: bool, timeout_s: float) -> None:
-    """Have processes take no more jobs; those that run go on."""
+    """Have processes take no more jobs. Those that run go on."""
     _tell(operator, _QUIET, whom, timeout_s if wait else None)
 
 
@@ -108,7 +108,7 @@ def resume(operator: Operator, *, whom: Sequence[str], wait: bool, timeout_s: fl
 def stop(
     operator: Operator, *, whom: Sequence[str], wait: bool, timeout_s: float, yes: bool
 ) -> None:
-    """Have processes finish or give back their jobs, and leave."""
+    """Have processes finish their jobs and leave. What is not finished in time goes back."""
     _tell(operator, _STOP, whom, timeout_s if wait else None, is_agreed=yes)
 
 
@@ -117,7 +117,7 @@ def stop(
 @_whom
 @click.pass_obj
 def dump(operator: Operator, *, whom: Sequence[str]) -> None:
-    """Have processes write the stacks of their workers to their logs."""
+    """Have processes log the stacks of workers."""
     _tell(operator, _DUMP, whom, None)
 
 

@@ -22,7 +22,7 @@ from jobd.store import Store
 def push(
     operator: Operator, *, name: str, args: str, queue: str, delay_s: float | None, at: str | None
 ) -> None:
-    """Push a job by its NAME, with arguments as a JSON array: push Echo '["hello", 1]'."""
+    """Push a job by its NAME. The arguments are a JSON array: push Echo '["hello", 1]'."""
     if delay_s is not None and at is not None:
         raise click.UsageError("--in and --at: give one of them")
     item: dict[str, Any] = {"class": name, "args": arguments(args), "queue": queue}

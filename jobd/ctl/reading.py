@@ -28,7 +28,7 @@ _EMPTY: Final = {
 @everywhere
 @click.pass_obj
 def status(operator: Operator) -> None:
-    """The server, the queues, and the processes that work on them."""
+    """Show the server, the queues, the processes."""
     stats = Stats(access=operator.access)
     server, totals, queues = stats.server(), stats.totals(), stats.queues()
     processes = ProcessSet(access=operator.access).all()
@@ -51,7 +51,7 @@ def status(operator: Operator) -> None:
 @everywhere
 @click.pass_obj
 def queues(operator: Operator) -> None:
-    """Every queue with its size and the age of the job that runs next."""
+    """List the queues with size and latency. That is the age of the job that runs next."""
     found = Stats(access=operator.access).queues()
     operator.show([asdict(queue) for queue in found], queue_table(found))
 
@@ -64,7 +64,7 @@ def queues(operator: Operator) -> None:
 @filtered
 @click.pass_obj
 def jobs(operator: Operator, *, place: str, page: int, size: int) -> None:
-    """Jobs of a queue or a set, those that run next first, the dead newest first."""
+    """List jobs of a queue or a set. What runs next comes first, what died last, too."""
     where = operator.place(place)
     found: Sequence[JobRecord]
     if operator.wanted:
@@ -113,7 +113,7 @@ def _part(count: int, before: int, shown: int) -> str:
 @click.argument("jids", metavar="JID...", nargs=-1, required=True)
 @click.pass_obj
 def show(operator: Operator, *, jids: Sequence[str]) -> None:
-    """All that is known of jobs, wherever they are."""
+    """Show all that is known of jobs. They may be anywhere."""
     search = Search(operator.access, jids, is_silent=operator.as_json)
     now = datetime.fromtimestamp(operator.access.now_ms() / 1000, UTC)
     most_tries = operator.settings.max_retries

@@ -16,7 +16,7 @@ from jobd.ctl.operator import Operator, everywhere
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def redis(operator: Operator, *, command: tuple[str, ...]) -> None:
-    """Send any COMMAND to the configured store, also the embedded one: redis LLEN queue:low."""
+    """Send any COMMAND to Redis. Also to the private one: redis LLEN queue:low."""
     reply = operator.redis.call(*command)
     is_terminal = sys.stdout.isatty()
     operator.show(_plain(reply), _as_redis_cli(reply) if is_terminal else _raw(reply))
@@ -36,7 +36,7 @@ def redis(operator: Operator, *, command: tuple[str, ...]) -> None:
 def new(
     operator: Operator, /, *, kind: str, name: str, is_async: bool, dry_run: bool, **wish: Any
 ) -> None:
-    """Write the files of a new job and of its test: new job mood_sender."""
+    """Write the files of a job and its test. Such as: new job mood_sender."""
     if is_async:
         raise click.UsageError(f"--async: no async {kind} can be run yet; leave it out")
     plan = generator.plan(generator.Wish(name=name, **wish), Path.cwd())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jobd import ctl
 from jobd.embedded import EmbeddedStore
 from tests.ctl.conftest import COMMAND, Captured, Say, answer, environment
 from tests.support import wire
@@ -78,6 +79,36 @@ def test_version_and_help_need_nothing(outside: Say, capsys: Captured) -> None:
     assert capsys.readouterr().out == "jobctl 0.1.0\n"
     assert outside("--help") == 0
     assert outside("push", "-h") == 0
+
+
+def test_help_has_every_command_with_a_whole_sentence(outside: Say, capsys: Captured) -> None:
+    assert outside("--help") == 0
+    text = capsys.readouterr().out
+    listed = text.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == list(ctl.jobctl.commands)
+    assert all(line.endswith(".") and "..." not in line for line in listed)
+
+
+def test_shells_can_complete_commands_and_options(tmp_path: Path) -> None:
+    def complete(words: str) -> list[str]:
+        asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        env = {**environment("redis://127.0.0.1:1"), "_JOBCTL_COMPLETE": "bash_complete", **asked}
+        done = subprocess.run(COMMAND, cwd=tmp_path, env=env, capture_output=True, check=False)
+        return [line.partition(",")[2] for line in done.stdout.decode().splitlines()]
+
+    assert complete("jobctl re") == ["retry", "reschedule", "resume", "redis"]
+    assert complete("jobctl retry --ma") == ["--match"]
+
+
+def test_letters_that_the_terminal_has_not_are_replaced(
+    redis_url: str, raw: Raw, tmp_path: Path
+) -> None:
+    wire.push(raw, "Echo", "日本")
+    env = {**environment(redis_url), "PYTHONIOENCODING": "latin-1"}
+    command = [*COMMAND, "jobs", "default"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b'["??"]' in done.stdout
 
 
 def test_a_reader_that_leaves_early_is_not_complained_about(
