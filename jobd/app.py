@@ -6,6 +6,7 @@ else is handed an ``App``. Nothing here connects before the first push.
 Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
 """
 
+import dataclasses
 import difflib
 import threading
 from collections.abc import Callable, Mapping
@@ -171,7 +172,8 @@ class Configuration:
         """What was set: read as settings; write those, a URL, or a dict.
 
         The dict may hold ``url``, ``size`` (the most connections that a client opens) and
-        ``network_timeout`` (seconds). What it leaves out has its default.
+        ``network_timeout`` (seconds). Without ``url`` the server stays the one that it is; with
+        it, what is left out has its default.
 
         Raises:
             ConfigError: an unknown key, or a value that cannot be.
@@ -180,7 +182,7 @@ class Configuration:
 
     @redis.setter
     def redis(self, given: "RedisSettings | str | Mapping[str, Any]") -> None:
-        self._app.redis = _redis_settings(given)
+        self._app.redis = _redis_settings(given, self._app)
 
     @property
     def client_middleware(self) -> ClientChain:
@@ -283,7 +285,7 @@ def current_app() -> App:
 _default: Final = App()
 
 
-def _redis_settings(given: object) -> "RedisSettings":
+def _redis_settings(given: object, app: App) -> "RedisSettings":
     from jobd.config import RedisSettings  # noqa: PLC0415 - slow to import
 
     if isinstance(given, RedisSettings):
@@ -298,7 +300,9 @@ def _redis_settings(given: object) -> "RedisSettings":
     problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
     if problems:
         raise ConfigError(problems)
-    return RedisSettings(**chosen)
+    if "url" in chosen:
+        return RedisSettings(**chosen)
+    return dataclasses.replace(app.redis_settings, **chosen)
 
 
 def _problem(key: str, value: object) -> str | None:

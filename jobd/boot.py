@@ -24,9 +24,9 @@ from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.clock import SystemClock
-from jobd.config import Capsule, Config
+from jobd.config import Capsule, Config, RedisSettings
 from jobd.connection import Backoff, Connection
-from jobd.embedded import EmbeddedStore, EmbeddedStoreError
+from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
@@ -96,17 +96,29 @@ def check(config: Config) -> int:
         log.event("the application cannot be loaded", level="error", error=error)
         return EX_CONFIG
     jobs = " ".join(sorted(registry.names()))
-    log.event("the application loads", jobs=jobs)
-    if config.redis.embedded:
-        log.event("the private store is started by the server")
-        return EX_OK
+    log.event("the application loads", jobs=jobs or None)
+    if not jobs:
+        greeting.warn_of_no_jobs(config)
     try:
-        check_server(Connection(config.redis), config.redis)
+        _check_redis(config.redis)
     except RedisError as error:
         log.event(str(error), level="error")
         return EX_TEMPFAIL
-    log.event("all is well")
+    log.event("all is well" if jobs else "all else is well")
     return EX_OK
+
+
+def _check_redis(settings: RedisSettings) -> None:
+    """Look at the server; of a private one, which only a jobd starts, at what would be started.
+
+    Raises:
+        ConfigError: it is too old, or there is none to start.
+        RedisError: it cannot be used.
+    """
+    if settings.embedded:
+        log.event("the private store is started by the server", binary=str(find_binary()))
+    else:
+        check_server(Connection(settings), settings)
 
 
 class Server:
@@ -168,6 +180,8 @@ class Server:
             app.hooks.fire("startup")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
             return _refuse_to_boot(child, error)
+        if not registry.names() and child.slot == child.incarnation == 1:
+            greeting.warn_of_no_jobs(config)
         if child.incarnation == 1:  # later ones would write what nobody reads any more
             self._hint.leave({name: _perform_of(name) for name in registry.names()})
         worker = self._worker(child, attention, slot, app)
@@ -255,6 +269,7 @@ class Server:
                 scoreboard=self._scoreboard,
                 witness=HostWitness(store),
                 clock=self._clock,
+                keeps_running_jobs=config.fetch == "reliable",
             ),
             inspect,
         )
@@ -284,9 +299,10 @@ def _load(config: Config, app: App) -> None:
     """
     app.is_server = True
     app.wire = config.wire
+    app.redis = config.redis  # what it pushes while it is imported belongs there too
     application.load(config.require, Path.cwd())
     wanted = app.redis
-    if wanted is not None and wanted.url != config.redis.url:
+    if wanted.url != config.redis.url:
         raise ConfigError(
             [
                 (

@@ -106,7 +106,12 @@ class ReliableFetch:
             raise
         if claimed.lost and not self._is_uncertain:
             # After a lost reply it only means that the first claim acknowledged them already.
-            log.event("ownership lost: finished jobs run again", level="warning", jobs=claimed.lost)
+            log.event(
+                "ownership lost: finished jobs were taken over, and may run again, or the store "
+                "was emptied",
+                level="warning",
+                jobs=claimed.lost,
+            )
         if claimed.refused and claimed.refused != self._refusal:
             log.event("a queue refused", level="error", reason=claimed.refused)
         self._refusal = claimed.refused

@@ -580,7 +580,9 @@ def test_a_job_that_somebody_else_recovered_is_not_settled_again(
     bench.push("BenchFail")
     bench.step()
     assert bench.entries("retry") == []
-    assert "ownership lost" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "ownership lost" in told
+    assert "or the store was emptied" in told
 
 
 def test_a_fetch_that_fails_is_the_callers_to_handle(make_bench: MakeBench) -> None:
