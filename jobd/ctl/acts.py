@@ -52,7 +52,7 @@ def _retry_all(place: JobSet | Queue, wanted: Filter, progress: Progress) -> Tal
 def _delete_all(place: JobSet | Queue, wanted: Filter, progress: Progress) -> Tally:
     if isinstance(place, Queue):
         total = place.size
-        count = place.delete(wanted)
+        count = place.delete(wanted, progress=progress.of)
         return Tally(total=total, seen=total, matched=count, done=count)
     return place.delete_all(wanted, progress=progress.of)
 

@@ -1,6 +1,7 @@
 """What is told while something takes long, and that it can be ended in the middle."""
 
 import io
+import itertools
 import re
 import signal
 import subprocess
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from jobd.api import Access, Filter, Queue, Tally
+from jobd.config import RedisSettings
+from jobd.connection import Pool
 from jobd.ctl.progress import Progress
 from tests.ctl.conftest import COMMAND, environment
 from tests.support import wire
@@ -98,3 +102,15 @@ def test_what_is_ended_in_the_middle_is_whole_and_can_be_run_again(
     out, _ = second.communicate(timeout=60)
     assert out == f"retried {COUNT - done:,} jobs of retry with --match Echo\n"
     assert sorted(job["args"][0] for job in wire.queued(raw)) == [*range(COUNT)]
+
+
+def test_the_deletion_from_a_queue_tells_how_far_it_is(redis_url: str, raw: Raw) -> None:
+    for number in range(1_500):
+        raw.lpush("queue:default", wire.encode(wire.a_payload("Echo" if number % 3 else "Sweep")))
+    told: list[Tally] = []
+    access = Access(redis=Pool(RedisSettings(url=redis_url)))
+    queue = Queue("default", access=access)
+    assert queue.delete(Filter(class_name="Sweep"), progress=told.append) == 500
+    assert len(told) > 2
+    assert all(before.seen <= after.seen for before, after in itertools.pairwise(told))
+    assert (told[-1].total, told[-1].seen, told[-1].done) == (1_500, 1_500, 500)
