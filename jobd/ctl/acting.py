@@ -3,7 +3,7 @@
 A job that runs is left alone by all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -101,7 +101,7 @@ def _act(operator: Operator, act: Act, chosen: _Chosen) -> None:
     if chosen.everything == bool(chosen.jids):
         raise click.UsageError(f"name the jids of the jobs to {act.verb}, or give --all")
     if not chosen.everything and (operator.wanted or chosen.place):
-        raise click.UsageError(f"--from{filter_words(operator)}: goes with --all, not with jids")
+        raise click.UsageError("--from and filters say which of --all; with jids leave them out")
     is_agreed = chosen.yes or not act.is_destructive
     if chosen.everything:
         place = chosen.place or act.place
@@ -169,17 +169,26 @@ def _act_on_each(operator: Operator, act: Act, jids: Sequence[str], *, is_agreed
     question = f"{act.verb} {count_of(len(jids), 'job')}"
     if not is_agreed:
         mind_terminal(f"{question}?")
-    search = Search(operator.access, jids, is_silent=operator.as_json)
+    search = Search(operator.access, jids, is_silent=operator.as_json).look()
     found = [each for jobs in search.found.values() for each in jobs]
     if found and not is_agreed:
         names = ", ".join(f"{each.record.display_class} of {each.place}" for each in found)
         agree(f"{act.verb} {count_of(len(found), 'job')} ({cut(names, 200)})?")
     outcomes: list[_Outcome] = []
+    try:
+        outcomes.extend(_outcomes(act, search))
+    finally:
+        # Also where Redis fails in the middle: what was done before is not to be guessed.
+        _report(operator, outcomes)
+    if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
+        end(EX_FAILED, *failed)
+
+
+def _outcomes(act: Act, search: Search) -> Iterator[_Outcome]:
     for jid, jobs in search.found.items():
-        outcomes += [_outcome(act, jid, each) for each in jobs]
+        yield from (_outcome(act, jid, each) for each in jobs)
         if not jobs:
-            outcomes.append(_Outcome(jid, None, done=False, text=f"not found: {search.looked}"))
-    _report(operator, outcomes)
+            yield _Outcome(jid, None, done=False, text=f"not found: {search.looked}")
 
 
 def _outcome(act: Act, jid: str, found: Found) -> _Outcome:
@@ -196,12 +205,6 @@ def _outcome(act: Act, jid: str, found: Found) -> _Outcome:
 
 
 def _report(operator: Operator, outcomes: Sequence[_Outcome]) -> None:
-    failed = [each for each in outcomes if not each.done]
-    if operator.as_json:
-        operator.show([asdict(each) for each in outcomes], "")
-    else:
-        for each in outcomes:
-            if each.done:
-                click.echo(safe(f"{each.jid}: {each.text}"))
-    if failed:
-        end(EX_FAILED, *(safe(f"{each.jid}: {each.text}") for each in failed))
+    done = [safe(f"{each.jid}: {each.text}") for each in outcomes if each.done]
+    if done or operator.as_json:
+        operator.show([asdict(each) for each in outcomes], "\n".join(done))

@@ -7,7 +7,7 @@ what stands in its place for a job that has none, ``sha1:...``.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from jobd.api import (
     SET_NAMES,
@@ -18,6 +18,7 @@ from jobd.api import (
     ProcessSet,
     Queue,
     SortedEntry,
+    Stats,
     Work,
     WorkSet,
     set_of,
@@ -74,10 +75,27 @@ class Search:
     def __init__(self, access: Access, jids: Sequence[str], *, is_silent: bool) -> None:
         self._access = access
         self._is_silent = is_silent
-        self._queues = sorted(Queue.all(access=access), key=lambda queue: queue.size)
-        self._processes = ProcessSet(access=access).size
+        self._queues = 0
+        self._processes = 0
         self.found: dict[str, list[Found]] = {jid: [] for jid in jids}
-        self._look()
+
+    def look(self) -> Self:
+        """Look everywhere until each is found."""
+        for work in (*WorkSet(access=self._access), *_held(self._access)):
+            self._add(Found(work))
+        self._processes = ProcessSet(access=self._access).size
+        summaries = sorted(Stats(access=self._access).queues(), key=lambda queue: queue.size)
+        self._queues = len(summaries)
+        sets = [set_of(name, access=self._access) for name in SET_NAMES]
+        queues = [Queue(summary.name, access=self._access) for summary in summaries]
+        places: list[JobSet | Queue] = [*sets, *queues]
+        total = sum(each.size for each in sets) + sum(each.size for each in summaries)
+        with Progress("looking", "", total, is_silent=self._is_silent) as progress:
+            for place in places:
+                if missing := self.missing:
+                    for record in _suspects(place, missing, progress):
+                        self._add(Found(record))
+        return self
 
     @property
     def missing(self) -> list[str]:
@@ -87,21 +105,9 @@ class Search:
     @property
     def looked(self) -> str:
         """Where it looks, as a part of a sentence."""
-        queues = count_of(len(self._queues), "queue")
+        queues = count_of(self._queues, "queue")
         processes = count_of(self._processes, "process", "processes")
         return f"looked in {queues}, {', '.join(SET_NAMES)}, and among the jobs of {processes}"
-
-    def _look(self) -> None:
-        for work in (*WorkSet(access=self._access), *_held(self._access)):
-            self._add(Found(work))
-        sets = [set_of(name, access=self._access) for name in SET_NAMES]
-        places: list[JobSet | Queue] = [*sets, *self._queues]
-        total = sum(place.size for place in places)
-        with Progress("looking", "", total, is_silent=self._is_silent) as progress:
-            for place in places:
-                if missing := self.missing:
-                    for record in _suspects(place, missing, progress):
-                        self._add(Found(record))
 
     def _add(self, found: Found) -> None:
         jobs = self.found.get(found.record.key)
@@ -115,8 +121,9 @@ class Search:
 def _held(access: Access) -> Iterator[Work]:
     """Jobs that workers of jobd have taken: heartbeats tell of them up to ten seconds later."""
     keys = access.keys
-    names = sorted(name.decode() for name in access.redis.call("SMEMBERS", keys.privates))
-    lists = [(name, held) for name in names if (held := keys.parse_private(name)) is not None]
+    names: list[bytes] = sorted(access.redis.call("SMEMBERS", keys.privates))
+    parsed = [(name, keys.parse_private(name.decode("utf-8", "replace"))) for name in names]
+    lists = [(name, held) for name, held in parsed if held is not None]
     replies = access.redis.pipeline([("LRANGE", name, 0, -1) for name, _ in lists])
     for (_, held), raws in zip(lists, replies, strict=True):
         tid = f"{held.slot}.{held.thread}.{held.incarnation}"

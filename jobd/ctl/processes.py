@@ -72,7 +72,7 @@ _timeout = click.option(
     metavar="SECONDS",
     type=click.FloatRange(min=0),
     default=60,
-    help="How long to wait (60).",
+    help="With --wait: how long (60).",
 )
 
 

@@ -114,7 +114,7 @@ def _part(count: int, before: int, shown: int) -> str:
 @click.pass_obj
 def show(operator: Operator, *, jids: Sequence[str]) -> None:
     """Show all that is known of jobs. They may be anywhere."""
-    search = Search(operator.access, jids, is_silent=operator.as_json)
+    search = Search(operator.access, jids, is_silent=operator.as_json).look()
     now = datetime.fromtimestamp(operator.access.now_ms() / 1000, UTC)
     most_tries = operator.settings.max_retries
     found = [each for jobs in search.found.values() for each in jobs]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.ctl.conftest import (
     running,
 )
 from tests.support import wire
+from tests.support.proxy import Proxy
 from tests.support.servers import Raw
 
 IDENTITY = "app-1:71:4923bbd8fa3d"
@@ -297,8 +299,8 @@ def test_what_is_no_job_is_deleted_and_killed_like_the_rest(say: Say, raw: Raw) 
     [
         (["retry"], 64, "name the jids of the jobs to retry, or give --all"),
         (["retry", "jid", "--all"], 64, "name the jids of the jobs to retry, or give --all"),
-        (["retry", "jid", "--match", "Echo"], 64, "--match Echo"),
-        (["retry", "--from", "dead", "jid"], 64, "goes with --all"),
+        (["retry", "jid", "--match", "Echo"], 64, "with jids leave them out"),
+        (["retry", "--from", "dead", "jid"], 64, "with jids leave them out"),
         (["retry", "--all", "--from", "default"], 64, "default is a queue"),
         (["retry", "--all", "--from", "dad"], 1, "there is no queue dad; did you mean dead?"),
         (["retry", "--all", "--before", "noon"], 64, "--before noon: no time"),
@@ -345,3 +347,44 @@ def test_json_keeps_large_integers(say: Say, raw: Raw) -> None:
     raw.zadd("retry", {wire.encode(payload): 5})
     assert say("retry", "--all") == 0
     assert json.loads(raw.lindex("queue:default", 0))["args"] == [2**70, [], {}]
+
+
+# Redis fails in the middle
+
+
+def test_what_was_done_before_redis_failed_is_told(
+    outside: Say,
+    raw: Raw,
+    proxy: Proxy,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", proxy.url())
+    first, second = failed(raw), wire.push(raw, "Echo")
+    proxy.drop_request_once("LREM")
+    assert outside("delete", first, second, "--yes") == 69
+    out, err = capsys.readouterr()
+    assert out == f"{first}: deleted, was in retry\n"
+    assert "cannot use Redis" in err
+    assert (raw.zcard("retry"), raw.llen("queue:default")) == (0, 1)
+
+
+def test_how_many_were_done_before_redis_failed_is_told(
+    outside: Say,
+    raw: Raw,
+    proxy: Proxy,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", proxy.url())
+    for number in range(1_000):
+        failed(raw, "Echo", number)
+    proxy.cut_after_bytes(100_000)
+    assert outside("retry", "--all") == 69
+    err = capsys.readouterr().err
+    told = re.search(r"retried at least (\d+) jobs; run it again to go on", err)
+    assert told
+    assert 0 < int(told[1]) <= raw.llen("queue:default") < 1_000
+    assert raw.llen("queue:default") + raw.zcard("retry") == 1_000
+    assert outside("retry", "--all") == 0
+    assert raw.llen("queue:default") == 1_000

@@ -176,3 +176,14 @@ def test_a_jid_in_the_arguments_of_another_job_is_not_that_job(
     failed(raw, "Cancel", jid)
     assert say("show", jid, "--json") == 0
     assert [found["payload"]["class"] for found in answer(capsys)] == ["Echo"]
+
+
+def test_nonsense_among_the_private_lists_does_not_stop_a_search(
+    say: Say, raw: Raw, capsys: Captured
+) -> None:
+    raw.sadd("jobd:privates", b"\xff\xfe", "nonsense", "jobd:private:a:1:b:x.y.z:low")
+    a_process(raw, IDENTITY)
+    raw.hset(f"{IDENTITY}:work", mapping={"1": "not json", "2": '{"payload": 5}'})
+    jid = wire.push(raw, "Echo")
+    assert say("show", jid, "--json") == 0
+    assert [found["where"] for found in answer(capsys)] == ["queue"]
