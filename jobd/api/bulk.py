@@ -124,10 +124,22 @@ def _is_new(entry: SortedEntry, started_ms: int, now_ms: int) -> bool:
 
 def _pages(access: Access, key: str, pattern: str | None) -> Iterator[Scanned]:
     for page, looked_at, now_ms in scan(access, key, pattern):
-        # The server may return more than it was asked for.
-        parts = [page[i : i + _PAGE] for i in range(0, len(page), _PAGE)] or [page]
+        parts = _parts(page)
         for part in parts:
             yield Scanned(part, looked_at // len(parts), now_ms)
+
+
+def _parts(page: list[Member]) -> list[list[Member]]:
+    """The same in parts of a bearable size: the server may return more than it was asked for."""
+    parts: list[list[Member]] = [[]]
+    weight = 0
+    for member in page:
+        weight += len(member.raw)
+        if parts[-1] and (weight > _PAGE_BYTES or len(parts[-1]) == _PAGE):
+            parts.append([])
+            weight = len(member.raw)
+        parts[-1].append(member)
+    return parts
 
 
 def scan(access: Access, key: str, pattern: str | None = None) -> Iterator[Scanned]:

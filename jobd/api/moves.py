@@ -11,6 +11,7 @@ job goes back to its queue, as it does not when a poller promotes it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
@@ -71,7 +72,7 @@ class Again:
             CannotAct: it is no job, with the reason.
         """
         try:
-            payload = decode(raw)
+            payload = decode(raw)  # not what the record shows, which is anybody's to change
         except MalformedPayload as error:
             raise CannotAct(f"this is no job ({error}): delete it or kill it") from error
         # A payload that another client wrote may lack them; Sidekiq fills in the same.
@@ -175,7 +176,7 @@ class Moves:
         key = self._access.keys.queue(queue)
         return int(_STRIKE.run(self._access.redis, 1, key, -1 - far, -1 - near, mark, *raws))
 
-    @property
+    @cached_property
     def _limits(self) -> tuple[int, float]:
         return self._access.dead_limits or client_dead_limits()
 

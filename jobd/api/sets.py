@@ -36,6 +36,7 @@ class JobSet:
 
     def __init__(self, *, access: Access | None = None) -> None:
         self._access = Access.of() if access is None else access
+        self._moves = Moves(self._access)
         self._key = set_key(self._access.keys, self.name)
 
     def __repr__(self) -> str:
@@ -131,7 +132,7 @@ class JobSet:
         """Forget every job that matches."""
 
         def act(page: Sequence[SortedEntry], _: int) -> tuple[int, int, str]:
-            return Moves(self._access).delete(self.name, _raws(page)), 0, ""
+            return self._moves.delete(self.name, _raws(page)), 0, ""
 
         return for_all(self._access, self.name, wanted, act, progress)
 
@@ -167,7 +168,7 @@ class JobSet:
         """
 
         def act(page: Sequence[SortedEntry], _: int) -> tuple[int, int, str]:
-            return Moves(self._access).kill(self.name, _raws(page), notify=notify), 0, ""
+            return self._moves.kill(self.name, _raws(page), notify=notify), 0, ""
 
         return for_all(self._access, self.name, wanted, act, progress)
 
@@ -186,7 +187,7 @@ class JobSet:
         """
 
         def act(page: Sequence[SortedEntry], _: int) -> tuple[int, int, str]:
-            return Moves(self._access).reschedule(self.name, _raws(page), when), 0, ""
+            return self._moves.reschedule(self.name, _raws(page), when), 0, ""
 
         return for_all(self._access, self.name, wanted, act, progress)
 
@@ -199,7 +200,7 @@ class JobSet:
                     promotions.append(again.promotion(entry.raw, now_ms))
                 except CannotAct as error:
                     refused, reason = refused + 1, str(error)
-            moved = Moves(self._access).enqueue(self.name, promotions)
+            moved = self._moves.enqueue(self.name, promotions)
             return moved.jobs, refused, moved.refused or reason
 
         return for_all(self._access, self.name, wanted, act, progress)

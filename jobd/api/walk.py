@@ -144,7 +144,9 @@ def through_set(
     rank = 0
     while last and left > 0:
         found = set_page(redis, key, rank, size, is_reverse=is_reverse)
-        page = [each for each in found if not _is_past(each.score, last[0].score, is_reverse)]
+        page = [
+            each for each in found if not _is_past(each.score, last[0].score, is_reverse=is_reverse)
+        ]
         left -= len(page)
         if page:
             yield page
@@ -154,7 +156,7 @@ def through_set(
         rank = _rank_after(redis, key, anchors, is_reverse=is_reverse)
 
 
-def _is_past(score: float, last: float, is_reverse: bool) -> bool:  # noqa: FBT001 - of this file
+def _is_past(score: float, last: float, *, is_reverse: bool) -> bool:
     return score < last if is_reverse else score > last
 
 

@@ -22,7 +22,9 @@ for i = #jobs, 1, -1 do
   end
 end
 if struck > 0 then
-  -- Marked first and taken out at once: an LREM for each would walk the queue for each.
-  redis.call('LREM', KEYS[1], -struck, ARGV[3])
+  -- Marked first and taken out at once, from the nearer end: an LREM for each would walk the
+  -- queue for each.
+  local is_near_tail = -2 * ARGV[2] < redis.call('LLEN', KEYS[1])
+  redis.call('LREM', KEYS[1], is_near_tail and -struck or struck, ARGV[3])
 end
 return struck
