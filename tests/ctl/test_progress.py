@@ -17,6 +17,7 @@ from tests.ctl.conftest import COMMAND, environment
 from tests.support import wire
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 from tests.support.servers import Raw
 
 COUNT = 20_000
@@ -67,14 +68,14 @@ def test_nothing_is_told_to_programs_or_of_what_is_short(clock: FakeClock) -> No
 @pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_what_is_ended_in_the_middle_is_whole_and_can_be_run_again(
-    redis_url: str, raw: Raw, tmp_path: Path, number: signal.Signals
+    proxy: Proxy, raw: Raw, tmp_path: Path, number: signal.Signals
 ) -> None:
     jobs = {wire.encode(wire.a_payload("Echo", n)): n for n in range(COUNT)}
     raw.zadd("retry", jobs)
     command = [*COMMAND, "retry", "--all", "--match", "Echo"]
 
     def start() -> subprocess.Popen[str]:
-        env = environment(redis_url)
+        env = environment(proxy.url())
         return subprocess.Popen(
             command,
             cwd=tmp_path,
@@ -85,6 +86,7 @@ def test_what_is_ended_in_the_middle_is_whole_and_can_be_run_again(
             stderr=subprocess.PIPE,
         )
 
+    proxy.latency_s = 0.02  # a hundred pages last long enough to come in between
     first = start()
     eventually(lambda: raw.llen("queue:default") > 0)
     first.send_signal(number)
@@ -98,6 +100,7 @@ def test_what_is_ended_in_the_middle_is_whole_and_can_be_run_again(
         found = re.search(r"retried at least ([\d,]+) jobs?; run it again to go on", err)
         assert found
         assert int(found[1].replace(",", "")) <= done
+    proxy.latency_s = 0
     second = start()
     out, _ = second.communicate(timeout=60)
     assert out == f"retried {COUNT - done:,} jobs of retry with --match Echo\n"
