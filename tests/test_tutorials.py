@@ -23,7 +23,7 @@ from tests.support.servers import Raw
 from tests.support.terminal import Block, Reader, blocks, pattern
 
 ROOT = Path(__file__).parent.parent
-TUTORIALS = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
+TUTORIALS = [*sorted((ROOT / "docs" / "tutorial").glob("*.md")), ROOT / "docs" / "jobctl.md"]
 MIGRATIONS = sorted((ROOT / "docs" / "migration").glob("*.md"))
 FOREIGN = re.compile(r"(JOBD|REDIS|PYTEST|COVERAGE|COV)_|APP_ENV$|VIRTUAL_ENV$|NOTIFY_SOCKET$|CI$")
 

@@ -3,15 +3,17 @@
 Source: Sidekiq's lib/sidekiq/api.rb, Queue; pausing and deleting by class as in Sidekiq Pro.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from jobd.api.access import Access, server_ms
+from jobd.api.bulk import Progress, Tally
 from jobd.api.filter import Filter
 from jobd.api.moves import Moves
 from jobd.api.records import JobRecord
 from jobd.api.replies import number, text
-from jobd.api.walk import PAGE, queue_page, through_queue
+from jobd.api.walk import PAGE, Stretch, queue_page, through_queue
 from jobd.errors import CannotAct, InvalidJob
 from jobd.payload import check_options, encode
 
@@ -98,19 +100,18 @@ class Queue:
 
     # Acting
 
-    def delete(self, wanted: Filter) -> int:
+    def delete(self, wanted: Filter, *, progress: Progress | None = None) -> int:
         """Delete every job that matches, by pages; how many there were.
 
         O(n) in the queue's size for each 500 jobs: minutes for a million. A step keeps the server
         for as long as it takes to walk to them from the nearer end, tens of ms of a million.
         """
-        deleted = 0
+        tally = Tally(total=self.size)
         for _ in range(_MOST_PASSES):
-            struck, missed = self._strike_all(wanted)
-            deleted += struck
+            tally, missed = self._strike_all(wanted, tally, progress)
             if not missed:
                 break
-        return deleted
+        return tally.done
 
     def delete_by_class(self, name: str) -> int:
         """Delete every job of a class, also inside ActiveJob; see `delete`."""
@@ -156,15 +157,25 @@ class Queue:
     def _record(self, raw: bytes) -> JobRecord:
         return JobRecord(raw, queue=self.name, access=self._access)
 
-    def _strike_all(self, wanted: Filter) -> tuple[int, int]:
-        """Delete what matches, once through the queue; how many, and how many had moved away."""
-        struck = missed = 0
+    def _strike_all(
+        self, wanted: Filter, tally: Tally, progress: Progress | None
+    ) -> tuple[Tally, int]:
+        """Delete what matches, once through the queue; how far it is, and how many moved away."""
+        missed = 0
         for stretch in through_queue(self._access.redis, self._key, _STRIKE_PAGE):
             raws = [raw for raw in stretch.raws if wanted.matches(self._record(raw))]
-            if raws:
-                # What was pulled nearer since, or pushed back, is looked for beside it.
-                near = max(stretch.near - _STRIKE_PAGE, 0)
-                far = stretch.near + len(stretch.raws) + PAGE
-                found = Moves(self._access).strike(self.name, near, far, raws)
-                struck, missed = struck + found, missed + max(len(raws) - found, 0)
-        return struck, missed
+            found = self._strike(stretch, raws) if raws else 0
+            missed += max(len(raws) - found, 0)
+            seen = min(tally.seen + len(stretch.raws), tally.total)
+            tally = replace(
+                tally, seen=seen, matched=tally.matched + found, done=tally.done + found
+            )
+            if progress is not None:
+                progress(tally)
+        return tally, missed
+
+    def _strike(self, stretch: Stretch, raws: Sequence[bytes]) -> int:
+        # What was pulled nearer since, or pushed back, is looked for beside it.
+        near = max(stretch.near - _STRIKE_PAGE, 0)
+        far = stretch.near + len(stretch.raws) + PAGE
+        return Moves(self._access).strike(self.name, near, far, raws)

@@ -38,6 +38,7 @@ _VARIES: Sequence[tuple[str, str]] = (
     # Not at once on a busy machine, but sooner than the five seconds it was before.
     (r"(?<=waited )0\.\d", r"[0-4]\.\d"),
     (r"\d+(?:\.\d+)? s ago", r"\d+(?:\.\d+)? s ago"),
+    (r"after \d+(?:\.\d+)? s\b", r"after \d+(?:\.\d+)? s"),
     (r"\b\d{10}\.\d+|\b\d{13}\b", r"[\d.]+"),
     (r"(?<=alkey )[\d.]+", r"[\d.]+"),
     (r"\b\d+(?= MB)", r"\d+"),
