@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol
 from jobd.connection import Argument, Command, Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
-from jobd.scoreboard import SlotState
+from jobd.scoreboard import SlotState, fingerprint
 
 HEARTBEAT_LIFE_S: Final = 60
 _DAY_COUNTER_LIFE_S: Final = 157_680_000  # five years, as Sidekiq
@@ -224,9 +224,9 @@ class Store:
 
     # Of workers who settle; each tells whether the job was still held
 
-    def acknowledge(self, private: str, raw: bytes) -> bool:
-        """The job is done."""
-        return bool(self._redis.call("LREM", private, 1, raw))
+    def acknowledge(self, private: str, *raws: bytes) -> int:
+        """The jobs are done; returns how many were held."""
+        return sum(self._redis.pipeline([("LREM", private, 1, raw) for raw in raws]))
 
     def retry(self, private: str | None, raw: bytes, again: bytes, at_s: float) -> bool:
         """The job failed and runs again at that time, with the payload ``again``.
@@ -309,8 +309,8 @@ class Store:
         return [_text(name) for name in self._redis.call("SMEMBERS", self.keys.privates)]
 
     def held(self, private: str, limit: int) -> list[bytes]:
-        """Jobs of a private list, newest claim first; the oldest ``limit`` of them."""
-        return list(self._redis.call("LRANGE", private, -limit, -1))
+        """Jobs of a private list, newest claim first, ``limit`` of them at the most."""
+        return list(self._redis.call("LRANGE", private, 0, limit - 1))
 
     def forget(self, private: str) -> bool:
         """Strike an empty private list of a dead owner from the register."""
@@ -339,11 +339,16 @@ class Store:
             slot: self.keys.private(identity, f"{slot}.0.{state.incarnation}", state.queue)
             for slot, state in busy.items()
         }
-        commands = [("LINDEX", name, -1) for name in names.values()]
+        # Behind the running job lie those of its batch that are done and not acknowledged yet.
+        commands = [
+            ("LRANGE", name, -1 - len(busy[slot].finished), -1) for slot, name in names.items()
+        ]
         replies = self._redis.pipeline(commands) if commands else []
-        found = zip(names, replies, strict=True)
         return {
-            slot: raw.decode(errors="surrogateescape") for slot, raw in found if raw is not None
+            slot: raw.decode(errors="surrogateescape")
+            for slot, raws in zip(names, replies, strict=True)
+            for raw in raws
+            if fingerprint(raw) == busy[slot].running
         }
 
     def beat(self, identity: str, pulse: Pulse) -> Beat:

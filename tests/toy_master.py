@@ -65,6 +65,7 @@ class ToyWorker:
     def start_job(self) -> None:
         self.is_busy = True
         self.writer.finish(b"a job that is done", failed=False)
+        self.writer.hold(b"a job that runs", CLOCK.now_ms() / 1000)
         self.writer.start(b"default", b"ToyJob", b"toy-jid", CLOCK.now_ms() / 1000)
 
     def obey(self) -> None:
@@ -93,7 +94,7 @@ class ToyPoller(ToyWorker):
                 incarnation=died["incarnation"],
                 status=died["status"],
                 reason=died["reason"],
-                job_jid=died["jid"],
+                is_charged=bool(died["running"]),
                 finished=len(died["finished"]),
             )
             if not OPTIONS.get("deaf"):

@@ -36,7 +36,7 @@ class Deaths:
             status=status,
             reason=signals.describe_exit(status),
             # Who was killed because the time to drain was up is not to blame.
-            jid=left.jid if left is not None and left.is_busy and not handle.is_killed else "",
+            running=left.running if left and left.is_busy and not handle.is_killed else "",
             finished=list(left.finished) if left is not None else [],
         )
         if len(self._kept) >= _MOST_KEPT:

@@ -112,7 +112,7 @@ class Processor:
             self._settle(partial(self._fetcher.give_back, unit))
             return True
         # Before it is parsed: should that kill the worker, the job is charged with it.
-        self._slot.start(unit.queue.encode(), b"", NO_JID.encode(), self._clock.now_ms() / 1000)
+        self._slot.hold(unit.raw, self._clock.now_ms() / 1000)
         try:
             payload = decode(unit.raw)
         except MalformedPayload as error:

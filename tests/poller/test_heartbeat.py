@@ -89,7 +89,9 @@ def test_a_quiet_or_stopping_instance_says_so(station: Station) -> None:
 def test_a_running_job_is_shown_with_its_payload_as_it_stands_in_redis(station: Station) -> None:
     payload = a_payload("Echo", "ä", 2**70, {"k": []})
     (raw,) = station.hold(payload, owner=f"{IDENTITY}:1.0.4")
-    station.seat(1, 4).start(b"default", b"Echo", b"b4a5", 1_799_999_999.9)
+    writer = station.seat(1, 4)
+    writer.hold(raw, 1_799_999_999.9)
+    writer.start(b"default", b"Echo", b"b4a5", 1_799_999_999.9)
     fields = beat(station)
     work = station.raw.hgetall(f"{IDENTITY}:work")
     assert fields[b"busy"] == b"1"
@@ -225,7 +227,9 @@ def test_a_beat_takes_one_command_and_tells_the_servers_time(station: Station) -
 
 
 def test_bytes_that_no_text_can_hold_do_not_stop_the_heart(station: Station) -> None:
-    station.hold(b'{"class":"Echo","args":["\xff"]}', owner=f"{IDENTITY}:1.0.4")
-    station.seat(1, 4).start(b"default", b"Echo", b"-", 1.0)
+    (raw,) = station.hold(b'{"class":"Echo","args":["\xff"]}', owner=f"{IDENTITY}:1.0.4")
+    writer = station.seat(1, 4)
+    writer.hold(raw, 1.0)
+    writer.start(b"default", b"Echo", b"-", 1.0)
     beat(station)
     assert b"\xff" in station.raw.hget(f"{IDENTITY}:work", "1.0.4")
