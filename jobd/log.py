@@ -364,6 +364,15 @@ def _fill_standard_fds() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
+def flush_streams() -> None:
+    """Write out what was printed without a line break: it is this job's, and not the next one's."""
+    for stream in (sys.stdout, sys.stderr):
+        try:  # contextlib.suppress() costs more than the rest of this
+            stream.flush()
+        except (ValueError, OSError, AttributeError):
+            continue  # the job has closed it, or put something else in its place
+
+
 def set_job(jid: str, name: str, queue: str) -> None:
     """From now on this thread (or task) runs that job."""
     _job.set(JobContext(jid, name, queue))

@@ -169,22 +169,32 @@ class Store:
     # Of workers who claim
 
     def claim(
-        self, holder: Holder, *, done: Sequence[Held], order: Sequence[int], limit: int = 1
+        self,
+        holder: Holder,
+        *,
+        done: Sequence[tuple[int, bytes]],
+        order: Sequence[int],
+        limit: int = 1,
+        shares: Sequence[int] = (),
     ) -> Claimed:
         """Acknowledge what is done and take up to ``limit`` jobs. May be sent again after an error.
 
         Args:
             holder: whose private lists to use.
-            done: finished jobs, acknowledged by value.
+            done: finished jobs as ``Held``, acknowledged by value.
             order: indexes of the holder's queues in the order in which to look.
             limit: how many jobs to take at the most; more are returned if more are held already.
+            shares: of each queue of the holder, how many jobs to ask of it first; without them,
+                and for what they leave over, the first in the order that has jobs gives all.
         """
-        finished = [part for held in done for part in (held.queue + 1, held.raw)]
-        reply = self._run(
-            _CLAIM, *holder.constant, limit, len(done), *finished, *(i + 1 for i in order)
-        )
-        lost, flat, paused, refused = reply
-        jobs = tuple(Held(flat[i] - 1, flat[i + 1]) for i in range(0, len(flat), 2))
+        arguments: list[Argument] = [limit, len(done)]
+        for queue, raw in done:
+            arguments += (queue + 1, raw)
+        for queue in order:
+            arguments += (queue + 1, shares[queue] if shares else 0)
+        lost, flat, paused, refused = self._run(_CLAIM, *holder.constant, *arguments)
+        parts = iter(flat)
+        jobs = tuple(Held(queue - 1, raw) for queue, raw in zip(parts, parts, strict=True))
         return Claimed(
             lost, jobs, frozenset(i - 1 for i in paused), _text(refused) if refused else ""
         )

@@ -1,0 +1,66 @@
+"""The thread that does not let jobs wait behind a long one.
+
+It is started with a worker's first batch, looks every few milliseconds while there are batches, and
+sleeps when there are none. It runs nothing of the application and catches no signal.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from jobd import signals
+
+LONG_S: Final = 0.005
+"""How long others wait behind a running job before they go back to their queues."""
+_LAST_LOOKS: Final = 20
+"""So often it looks without finding anyone waiting, before it sleeps."""
+
+
+class Keeper:
+    """Calls ``rescue`` when jobs have waited long enough.
+
+    Args:
+        waiting_s: how long jobs have been waiting behind the running one; None if none do.
+        rescue: sends them back. It must not raise.
+    """
+
+    def __init__(self, waiting_s: Callable[[], float | None], rescue: Callable[[], object]) -> None:
+        self._waiting_s = waiting_s
+        self._rescue = rescue
+        self._bell = threading.Event()
+        self._is_asleep = True
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """Jobs wait now. Costs next to nothing while it is awake."""
+        if self._is_asleep:
+            self._bell.set()
+            if self._thread is None:
+                self._start()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="jobd-keeper", daemon=True)
+        # A signal that came to this thread would not interrupt what the job waits for.
+        with signals.blocked(signal.valid_signals()):
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._bell.wait()
+            self._bell.clear()
+            self._is_asleep = False
+            self._watch()
+            self._is_asleep = True
+            if self._waiting_s() is not None:
+                self._bell.set()  # they came before it was known that nobody looks
+
+    def _watch(self) -> None:
+        looks = 0
+        while looks < _LAST_LOOKS:
+            waited_s = self._waiting_s()
+            looks = looks + 1 if waited_s is None else 0
+            if waited_s is not None and waited_s >= LONG_S:
+                self._rescue()
+            if self._bell.wait(LONG_S - min(waited_s or 0.0, LONG_S)):
+                self._bell.clear()
