@@ -96,7 +96,8 @@ class ReliableFetch:
         self._taken = 0  # jobs of the last claim that were begun
         self._is_alone = True
         self._waiters: list[Connection] = []
-        self._is_uncertain = False  # the last claim or settlement got no reply
+        self._is_uncertain = False  # the last settlement got no reply
+        self._may_know = False  # the last acknowledgement got no reply; guarded by _lock
         self._must_claim = True  # a wait alone would miss something
         self._doubtful_until = float("-inf")  # what a lost request still does, we would not hear of
         self._is_refused = False  # the server is full and will not block
@@ -158,18 +159,18 @@ class ReliableFetch:
                 claimed = self._claim_once(limit)
             except RedisError:
                 # Refused in the middle, it has acknowledged too: a script is not rolled back.
-                self._is_uncertain = True
+                self._may_know = True
                 self._doubt()
                 raise
-            if claimed.lost and not self._is_uncertain:
-                # After a lost reply it only means that the first claim acknowledged them already.
+            if claimed.lost and not self._may_know:
+                # After a lost reply it only means that they were acknowledged already.
                 log.event(
                     "ownership lost: finished jobs run again", level="warning", jobs=claimed.lost
                 )
             if claimed.refused and claimed.refused != self._refusal:
                 log.event("a queue refused", level="error", reason=claimed.refused)
             self._refusal = claimed.refused
-            self._is_uncertain = False
+            self._may_know = False
             self._done.clear()
             self._told.acknowledged()
             self._spare.clear()  # what was known is in what is held
@@ -240,7 +241,7 @@ class ReliableFetch:
         try:
             store.claim(self._holder, done=done, order=(), limit=0)
         except RedisError:
-            self._is_uncertain = True
+            self._may_know = True
             raise
         del self._done[: len(done)]
 

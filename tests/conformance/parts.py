@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 
-from jobd.clock import SystemClock
+from jobd.clock import Clock, SystemClock
 from jobd.config import Capsule, QueueWeight, RedisSettings
 from jobd.connection import Connection
 from jobd.keys import Keys
@@ -143,16 +143,21 @@ class Bench:
         self._settings = settings
         self._rng = random.Random(seed)
         self._capsule = capsule
+        self.clock: Clock = SystemClock()
         self._thread = ThreadPoolExecutor(1)
 
     def reliable(self, batch: int = 1) -> ReliableFetch:
+        """Make a fetcher that takes so many jobs at once as if all of them had been short."""
+        draw = Draw(self._capsule, self._rng, batch)
+        for _ in range(20):
+            draw.pace.note(jobs=1, took_s=1e-6)
         return ReliableFetch(
             self.store,
             self.holder,
-            draw=Draw(self._capsule, self._rng, batch),
+            draw=draw,
             connect=self._a_blocking_connection,
             wakers=[self.bell],
-            clock=SystemClock(),
+            clock=self.clock,
             told=Told(acknowledged=self._count, job_is_long=self._note_long),
         )
 
