@@ -87,10 +87,11 @@ class SignalInbox:
 
         Looks at the two signals that jobs use most; costs no system call.
         """
-        if all(_getsignal(number) is self._handler for number in self._watched):
-            return False
-        self.open()
-        return True
+        for number in self._watched:
+            if _getsignal(number) is not self._handler:
+                self.open()
+                return True
+        return False
 
     def reclaim_wakeup(self) -> None:
         """Have signals wake this loop again, before it waits: ``asyncio`` may have changed that."""

@@ -128,6 +128,7 @@ class Processor:
         try:
             payload = decode(unit.raw)
         except MalformedPayload as error:
+            self._slot.start(unit.queue.encode(), b"", NO_JID.encode(), began_s)
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
         else:
