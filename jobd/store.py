@@ -87,12 +87,13 @@ class Claimed(NamedTuple):
 
     Attributes:
         lost: how many of the acknowledged jobs were not held any more: somebody recovered them.
+        jobs: pairs as ``Held``, which would cost more to make than all the rest of a claim.
         paused: indexes of queues that were passed over: paused ones, and those that refused.
         refused: why a queue refused (its key is no list), or an empty string.
     """
 
     lost: int
-    jobs: tuple[Held, ...]
+    jobs: tuple[tuple[int, bytes], ...]
     paused: frozenset[int]
     refused: str = ""
 
@@ -187,17 +188,14 @@ class Store:
             shares: of each queue of the holder, how many jobs to ask of it first; without them,
                 and for what they leave over, the first in the order that has jobs gives all.
         """
-        arguments: list[Argument] = [limit, len(done)]
-        for queue, raw in done:
-            arguments += (queue + 1, raw)
-        for queue in order:
-            arguments += (queue + 1, shares[queue] if shares else 0)
-        lost, flat, paused, refused = self._run(_CLAIM, *holder.constant, *arguments)
-        parts = iter(flat)
-        jobs = tuple(Held(queue - 1, raw) for queue, raw in zip(parts, parts, strict=True))
-        return Claimed(
-            lost, jobs, frozenset(i - 1 for i in paused), _text(refused) if refused else ""
+        finished: list[Argument] = [part for pair in done for part in pair]
+        wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
+        lost, flat, paused, refused = self._run(
+            _CLAIM, *holder.constant, limit, len(done), *finished, *wishes
         )
+        parts = iter(flat)
+        jobs = tuple(zip(parts, parts, strict=True))
+        return Claimed(lost, jobs, frozenset(paused), _text(refused) if refused else "")
 
     def blocking_claim(self, holder: Holder, queue: int, timeout_s: float) -> Command:
         """The command that waits for a job of one queue; its reply is the job, or None.

@@ -89,8 +89,12 @@ class ReliableFetch:
         self._keepers_store: Store | None = None  # over a connection of its own
         self._lock = threading.Lock()  # held while the server is asked about what is held
         self._done: list[tuple[int, bytes]] = []  # grows without _lock, shrinks with it
-        self._spare: deque[Held] = deque()  # held, not begun; the worker takes without _lock
-        self._leaving: list[Held] = []  # on their way back, oldest first; guarded by _lock
+        self._spare: deque[tuple[int, bytes]] = (
+            deque()
+        )  # held, not begun; the worker takes without _lock
+        self._leaving: list[
+            tuple[int, bytes]
+        ] = []  # on their way back, oldest first; guarded by _lock
         self._claimed_at = 0.0
         self._began_at = 0.0  # when the running job was taken
         self._taken = 0  # jobs of the last claim that were begun
@@ -141,7 +145,7 @@ class ReliableFetch:
         self._taken += 1
         return UnitOfWork(self._holder.queues[queue], raw, queue, self._is_alone)
 
-    def _hold(self, jobs: Sequence[Held]) -> None:
+    def _hold(self, jobs: Sequence[tuple[int, bytes]]) -> None:
         self._claimed_at = self._began_at = self._clock.monotonic()
         self._is_alone = len(jobs) == 1
         self._spare.extend(jobs)
@@ -227,9 +231,9 @@ class ReliableFetch:
                 self._leaving.append(self._spare.popleft())
 
     def _return_leaving(self, store: Store) -> None:
-        for queue in {held.queue for held in self._leaving}:
+        for queue in {queue for queue, _ in self._leaving}:
             # The newest first, so that the oldest runs next.
-            raws = [held.raw for held in reversed(self._leaving) if held.queue == queue]
+            raws = [raw for position, raw in reversed(self._leaving) if position == queue]
             private, name = self._holder.privates[queue], self._holder.queues[queue]
             store.give_back(private, name, [(raw, raw) for raw in raws])
         self._leaving.clear()

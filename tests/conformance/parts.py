@@ -70,7 +70,7 @@ def claim(store: Store, holder: Holder, *done: Held, limit: int = 1) -> Claimed:
 
 
 def raws_of(claimed: Claimed) -> list[bytes]:
-    return [held.raw for held in claimed.jobs]
+    return [raw for _, raw in claimed.jobs]
 
 
 def blocked(raw: Raw) -> int:

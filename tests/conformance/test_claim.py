@@ -94,7 +94,7 @@ def test_a_claim_counts_the_finished_jobs_that_somebody_took(store: Store, store
     holder = a_holder()
     store.push({"default": payloads(3)})
     done = claim(store, holder, limit=2).jobs
-    store.give_back(holder.privates[0], "default", [(done[0].raw, done[0].raw)])
+    store.give_back(holder.privates[0], "default", [(done[0][1], done[0][1])])
 
     claimed = claim(store, holder, *done)
 

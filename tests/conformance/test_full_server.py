@@ -108,7 +108,7 @@ def test_claims_go_on_until_every_queue_is_empty(store: Store, store_raw: Raw, l
     ran: list[bytes] = []
     done = claim(store, HOLDER, limit=limit).jobs
     while done:
-        ran += [held.raw for held in done]
+        ran += [raw for _, raw in done]
         done = claim(store, HOLDER, *done).jobs
 
     assert ran == payloads(3)
