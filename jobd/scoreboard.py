@@ -151,7 +151,7 @@ class SlotWriter:
         self._sequence: int = self._words[0] & ~1  # a killed writer left it odd
         self._processed, self._failed = _COUNTS.unpack_from(page, _COUNTS_AT)
         self._in_ring = 0
-        self._shown = (b"", b"")
+        self._shown = ("", "")
 
     def open(self, pid: int, incarnation: int) -> None:
         """Take over the slot. The counters go on: they are the slot's, not the process's."""
@@ -169,7 +169,7 @@ class SlotWriter:
             self._failed,
         )
         _JOB.pack_into(self._page, _JOB_AT, b"", b"", b"")
-        self._shown = (b"", b"")
+        self._shown = ("", "")
         self._in_ring = self._words[_IN_RING] = 0
         self._end()
 
@@ -178,21 +178,22 @@ class SlotWriter:
 
         The write is not ended before `start` or the end of the job: who reads meanwhile waits.
         """
-        self._begin()
+        words = self._words
+        words[0] = self._sequence = self._sequence | 1
         self._quads[_RUNNING] = hash(raw)
-        self._words[_IS_NAMED] = 0
+        words[_IS_NAMED] = 0
         self._doubles[_STARTED] = started  # the last: from now on it is charged
-        self._words[_STATE] = _IS_RUNNING
+        words[_STATE] = _IS_RUNNING
 
-    def start(self, queue: bytes, name: bytes, jid: bytes, started: float) -> None:
+    def start(self, queue: str, name: str, jid: str, started: float) -> None:
         """The job begins. Longer names are cut: they are shown, never compared."""
-        self._begin()
+        words = self._words
+        words[0] = self._sequence | 1
         if self._shown == (queue, name):  # the same as before, most often
-            self._jid[:] = jid[:_JID_BYTES].ljust(_JID_BYTES, b"\0")
+            self._jid[:] = jid.encode()[:_JID_BYTES].ljust(_JID_BYTES, b"\0")
         else:
             self._shown = (queue, name)
-            _JOB.pack_into(self._page, _JOB_AT, queue, name, jid)
-        words = self._words
+            _JOB.pack_into(self._page, _JOB_AT, queue.encode(), name.encode(), jid.encode())
         words[_IS_NAMED] = 1
         self._doubles[_STARTED] = started
         words[_STATE] = _IS_RUNNING
@@ -207,24 +208,27 @@ class SlotWriter:
                 another job.
             failed: whether it counts as failed too.
         """
-        self._processed += 1
-        self._failed += failed
-        self._end_job(raw)
-
-    def give_up(self) -> None:
-        """The running job ended without being processed: it was given back."""
-        self._end_job(None)
-
-    def _end_job(self, raw: bytes | None) -> None:
         words, quads = self._words, self._quads
-        self._begin()
-        quads[_PROCESSED], quads[_FAILED] = self._processed, self._failed
+        words[0] = self._sequence | 1
+        self._processed += 1
+        quads[_PROCESSED] = self._processed
+        if failed:
+            self._failed += 1
+            quads[_FAILED] = self._failed
         if raw is not None and self._in_ring < RING_SIZE:
             quads[_RING + self._in_ring] = hash(raw)
             self._in_ring += 1
             words[_IN_RING] = self._in_ring
+        self._end_job()
+
+    def give_up(self) -> None:
+        """The running job ended without being processed: it was given back."""
+        self._begin()
+        self._end_job()
+
+    def _end_job(self) -> None:
         self._doubles[_STARTED] = 0.0
-        words[_STATE] = _IS_IDLE
+        self._words[_STATE] = _IS_IDLE
         self._doubles[_BEAT] = self._clock.monotonic()
         self._end()
 
@@ -259,8 +263,8 @@ class SlotWriter:
         self._words[0] = self._sequence
 
     def _end(self) -> None:
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        self._words[0] = self._sequence
+        # Odd for as long as it was written, then even: whatever it was before.
+        self._words[0] = self._sequence = ((self._sequence | 1) + 1) & 0xFFFFFFFF
 
 
 class Scoreboard:

@@ -66,7 +66,7 @@ class ToyWorker:
         self.is_busy = True
         self.writer.finish(b"a job that is done", failed=False)
         self.writer.hold(b"a job that runs", CLOCK.now_ms() / 1000)
-        self.writer.start(b"default", b"ToyJob", b"toy-jid", CLOCK.now_ms() / 1000)
+        self.writer.start("default", "ToyJob", "toy-jid", CLOCK.now_ms() / 1000)
 
     def obey(self) -> None:
         for number in sorted(self.inbox.take()):

@@ -128,7 +128,7 @@ class Processor:
         try:
             payload = decode(unit.raw)
         except MalformedPayload as error:
-            self._slot.start(unit.queue.encode(), b"", NO_JID.encode(), began_s)
+            self._slot.start(unit.queue, "", NO_JID, began_s)
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
         else:
@@ -137,17 +137,22 @@ class Processor:
     def _run(self, unit: UnitOfWork, payload: dict[str, Any], began_s: float) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
         log.set_job(jid, name, unit.queue)
-        self._slot.start(unit.queue.encode(), name.encode(), jid.encode(), began_s)
-        self._title.begin(name, began_s, is_alone=unit.is_alone)
+        self._slot.start(unit.queue, name, jid, began_s)
+        title = self._title
+        title.job = (name, began_s)
+        if unit.is_alone:
+            title.show_job()
         try:
-            if has_killed_enough(payload):
+            if "recovered" in payload and has_killed_enough(payload):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
             else:
                 self._perform(unit, payload, jid)
         finally:
-            self._title.end()
+            title.job = None
+            if title.is_shown:
+                title.show_idle()
             log.clear_job()
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:

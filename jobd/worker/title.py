@@ -19,40 +19,31 @@ class Title:
 
     Args:
         number: of the worker.
+
+    Attributes:
+        job: name and beginning (epoch seconds) of the running job, which ``show_job`` would show.
+        is_shown: whether it does.
     """
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._job: tuple[str, float] | None = None
-        self._is_shown = False
+        self.job: tuple[str, float] | None = None
+        self.is_shown = False
         self._lock = threading.Lock()  # between showing a job and showing that it has ended
-
-    def begin(self, name: str, began_s: float, *, is_alone: bool) -> None:
-        """A job begins.
-
-        Args:
-            name: of the job.
-            began_s: epoch seconds.
-            is_alone: show it at once.
-        """
-        self._job = (name, began_s)
-        if is_alone:
-            self.show_job()
 
     def show_job(self) -> None:
         """``jobd: worker 2 [MoodSenderJob since 14:02:07]``, in UTC like the log."""
         with self._lock:
-            self._is_shown = True  # before looking: whoever ends the job looks after it has ended
-            if self._job is not None:
-                name, began_s = self._job
+            self.is_shown = True  # before looking: who ends a job looks at this after ending it
+            job = self.job
+            if job is not None:
+                name, began_s = job
                 s = int(began_s) % 86_400
                 since = f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}"
                 show(self._number, f"{name} since {since}")
 
-    def end(self) -> None:
-        """No job runs any more."""
-        self._job = None
-        if self._is_shown:
-            with self._lock:
-                self._is_shown = False
-                show(self._number, "idle")
+    def show_idle(self) -> None:
+        """The job has ended."""
+        with self._lock:
+            self.is_shown = False
+            show(self._number, "idle")
