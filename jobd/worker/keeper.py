@@ -15,17 +15,19 @@ LONG_S: Final = 0.005
 """How long others wait behind a running job before they go back to their queues."""
 _LAST_LOOKS: Final = 20
 """So often it looks without finding anyone waiting, before it sleeps."""
+_AGAIN_S: Final = 1.0
+"""When the server did not answer."""
 
 
 class Keeper:
     """Calls ``rescue`` when jobs have waited long enough.
 
     Args:
-        waiting_s: how long jobs have been waiting behind the running one; None if none do.
-        rescue: sends them back. It must not raise.
+        waiting_s: how long something has been waiting behind the running job; None if nothing is.
+        rescue: ends that; returns whether it could. It must not raise.
     """
 
-    def __init__(self, waiting_s: Callable[[], float | None], rescue: Callable[[], object]) -> None:
+    def __init__(self, waiting_s: Callable[[], float | None], rescue: Callable[[], bool]) -> None:
         self._waiting_s = waiting_s
         self._rescue = rescue
         self._bell = threading.Event()
@@ -60,7 +62,8 @@ class Keeper:
         while looks < _LAST_LOOKS:
             waited_s = self._waiting_s()
             looks = looks + 1 if waited_s is None else 0
-            if waited_s is not None and waited_s >= LONG_S:
-                self._rescue()
-            if self._bell.wait(LONG_S - min(waited_s or 0.0, LONG_S)):
+            rest_s = LONG_S - (waited_s or 0.0)
+            if rest_s <= 0:
+                rest_s = LONG_S if self._rescue() else _AGAIN_S
+            if self._bell.wait(rest_s):
                 self._bell.clear()

@@ -206,23 +206,26 @@ class ReliableFetch:
     # Not letting jobs wait behind a long one; in the keeper's thread
 
     def _waiting_s(self) -> float | None:
-        return self._clock.monotonic() - self._began_at if self._spare else None
+        is_waiting = self._spare or self._done or self._leaving
+        return self._clock.monotonic() - self._began_at if is_waiting else None
 
-    def _rescue(self) -> None:
-        """Acknowledge what is done, and give back what is not begun."""
+    def _rescue(self) -> bool:
+        """Give back what is not begun, and acknowledge what is done."""
         with self._lock:
             waited_s = self._waiting_s()
             if waited_s is None or waited_s < LONG_S:
-                return  # the long one has just ended
+                return True  # the long one has just ended
             faults.point("rescuing")
             self._told.job_is_long()
             if self._keepers_store is None:
                 self._keepers_store = Store(self._connect(), self._store.keys)
             self._let_go()
-            # The worker sends both again with its next claim, on its own connection.
-            with contextlib.suppress(RedisError):
+            try:
                 self._return_leaving(self._keepers_store)
                 self._acknowledge_early(self._keepers_store)
+            except RedisError:
+                return False  # sent again, by the next claim at the latest
+            return True
 
     def _let_go(self) -> None:
         """Take every job out of the buffer that the worker has not taken yet."""

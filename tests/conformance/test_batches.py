@@ -1,5 +1,6 @@
 """Claims of several jobs: nothing waits behind a long one, nothing is lost, nothing runs twice."""
 
+import contextlib
 import random
 from collections import Counter
 
@@ -336,3 +337,37 @@ def test_what_a_claim_without_a_reply_had_taken_comes_back_whole(lossy: Lossy):
         assert take_all(fetcher, must_get(fetcher)) == payloads(12)[:6]
         held = [Held(0, raw) for raw in payloads(12)[:6]]
         assert bench.store.claim(bench.holder, done=held, order=(), limit=0).lost == 0
+
+
+def test_what_is_done_before_a_long_job_at_the_end_of_a_batch_is_acknowledged(
+    store_url: str, store: Store, store_raw: Raw
+):
+    store.push({"default": payloads(3)})
+    with a_bench(store_url) as bench:
+        fetcher = bench.reliable(batch=3)
+        fetcher.acknowledge(must_get(fetcher))
+        fetcher.acknowledge(fetcher.take() or must_get(fetcher))
+        long = fetcher.take() or must_get(fetcher)
+
+        eventually(lambda: store_raw.lrange(bench.holder.privates[0], 0, -1) == [long.raw])
+
+        assert long.raw == a_payload(2)
+
+
+def test_while_the_server_is_away_the_keeper_tries_again_once_a_second(lossy: Lossy):
+    lossy.raw.lpush("queue:default", *payloads(5))
+    with a_bench(lossy.url) as bench:
+        fetcher = bench.reliable(batch=5)
+        unit = must_get(fetcher)
+        lossy.proxy.refuse()
+        eventually(lambda: bench.long_jobs)
+        lossy.proxy.heal()
+
+        eventually(lambda: waiting(lossy.raw) == payloads(5)[1:])
+
+        assert bench.long_jobs < 20
+        fetcher.acknowledge(unit)
+        with contextlib.suppress(RedisUnavailable):  # what was connected before is cut
+            fetcher.flush()
+        fetcher.flush()
+        assert not lossy.raw.exists(bench.holder.privates[0])

@@ -39,7 +39,11 @@ class Charges:
 @jobd.configure_server
 def server(config):
     config.server_middleware.add(Charges())
+"""
 
+DYING = (
+    QUICK
+    + """
 def die(name):
     if name == "performed" and running == [300] and not os.path.exists("died"):
         open("died", "w").close()
@@ -47,6 +51,7 @@ def die(name):
 
 faults.point = die
 """
+)
 
 
 def runs_of(jobd: JobdProcess) -> Counter[int]:
@@ -58,7 +63,7 @@ def test_a_kill_before_the_end_is_noted_runs_that_job_again_and_no_other(
     raw: Raw, start_jobd: StartJobd
 ):
     push_many(raw, "Quick", 600)
-    jobd = start_jobd(jobs=QUICK)
+    jobd = start_jobd(jobs=DYING)
 
     eventually(lambda: len(runs_of(jobd)) == 600, timeout=PATIENCE_S, message=jobd.log)
 
@@ -74,7 +79,7 @@ def test_kills_in_the_middle_of_batches_run_only_running_jobs_again_and_charge_o
 ):
     count = 12_000
     push_many(raw, "Quick", count)
-    jobd = start_jobd(jobs=QUICK.replace("faults.point = die", ""), config={"concurrency": 2})
+    jobd = start_jobd(jobs=QUICK, config={"concurrency": 2})
     kills = seen = 0
     while kills < 10 and seen < count * 0.8:
         seen = wait_for_more_runs(jobd, seen)
