@@ -1,35 +1,42 @@
 """Background jobs over Redis: define jobs, push them, and let ``jobd`` run them.
 
-Importing this is cheap and works on every system: Redis is reached at the first push.
+Importing this is cheap and works on every system: each name is loaded when it is first asked for,
+and Redis is reached at the first push. pytest imports it in every project that has jobd installed,
+for the sake of its plugin, whether a test uses that or not.
 """
 
+import importlib
+import typing
+
 from jobd._version import __version__
-from jobd.app import Configuration, configure_client, configure_server
-from jobd.errors import (
-    ConfigError,
-    InvalidArguments,
-    InvalidJob,
-    JobCancelled,
-    JobdError,
-    JobInterrupted,
-    JobTimeout,
-    MalformedPayload,
-    RedisError,
-    RedisFull,
-    RedisRejected,
-    RedisUnavailable,
-    Stop,
-    UnknownJob,
-)
-from jobd.jobs import Job, job, push, push_bulk
-from jobd.jobs.callbacks import (
-    after_enqueue,
-    after_perform,
-    around_perform,
-    before_perform,
-    on_failure,
-)
-from jobd.payload import Payload
+
+if typing.TYPE_CHECKING:
+    from jobd.app import Configuration, configure_client, configure_server
+    from jobd.errors import (
+        ConfigError,
+        InvalidArguments,
+        InvalidJob,
+        JobCancelled,
+        JobdError,
+        JobInterrupted,
+        JobTimeout,
+        MalformedPayload,
+        RedisError,
+        RedisFull,
+        RedisRejected,
+        RedisUnavailable,
+        Stop,
+        UnknownJob,
+    )
+    from jobd.jobs import Job, job, push, push_bulk
+    from jobd.jobs.callbacks import (
+        after_enqueue,
+        after_perform,
+        around_perform,
+        before_perform,
+        on_failure,
+    )
+    from jobd.payload import Payload
 
 __all__ = [
     "ConfigError",
@@ -61,3 +68,46 @@ __all__ = [
     "push",
     "push_bulk",
 ]
+
+# The same as the imports above, which only type checkers and editors read.
+_NAMES: typing.Final = {
+    "jobd.app": ("Configuration", "configure_client", "configure_server"),
+    "jobd.errors": (
+        "ConfigError",
+        "InvalidArguments",
+        "InvalidJob",
+        "JobCancelled",
+        "JobdError",
+        "JobInterrupted",
+        "JobTimeout",
+        "MalformedPayload",
+        "RedisError",
+        "RedisFull",
+        "RedisRejected",
+        "RedisUnavailable",
+        "Stop",
+        "UnknownJob",
+    ),
+    "jobd.jobs": ("Job", "job", "push", "push_bulk"),
+    "jobd.jobs.callbacks": (
+        "after_enqueue",
+        "after_perform",
+        "around_perform",
+        "before_perform",
+        "on_failure",
+    ),
+    "jobd.payload": ("Payload",),
+}
+
+if not typing.TYPE_CHECKING:  # else a checker would take any name that is misspelt for one of ours
+
+    def __getattr__(name: str) -> object:
+        for module, names in _NAMES.items():
+            if name in names:
+                value = getattr(importlib.import_module(module), name)
+                globals()[name] = value  # the next look-up does not come here
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

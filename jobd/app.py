@@ -6,6 +6,7 @@ else is handed an ``App``. Nothing here connects before the first push.
 Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
 """
 
+import dataclasses
 import difflib
 import threading
 from collections.abc import Callable, Mapping
@@ -83,7 +84,6 @@ class App:
         is_server: whether this process belongs to a jobd server; set before the application is
             loaded, since it decides which of configure_client and configure_server runs.
         redis: what was set explicitly, if anything was.
-        wire: how times are written: 8, or 7 for Ruby Sidekiq before 8.
         strict: what happens to arguments that JSON would change.
         default_job_options: for every job that does not set them; change it in place.
         open_store: how a client gets its store.
@@ -95,7 +95,7 @@ class App:
     def __init__(self, *, is_server: bool = False, open_store: OpenStore = open_store) -> None:
         self.is_server = is_server
         self.redis: RedisSettings | None = None
-        self.wire: Wire = 8
+        self._wire: Wire | None = None
         self.strict: Strict = "raise"
         self.client_middleware: ClientChain = Chain()
         self.server_middleware: ServerChain = Chain()
@@ -119,6 +119,23 @@ class App:
         return client_redis()
 
     @property
+    def wire(self) -> Wire:
+        """How times are written: as set, else as the settings file says, else 8.
+
+        Raises:
+            ConfigError: nothing was set, and the file has problems.
+        """
+        if self._wire is None:
+            from jobd.config import client_wire  # noqa: PLC0415 - slow to import
+
+            self._wire = client_wire()
+        return self._wire
+
+    @wire.setter
+    def wire(self, given: Wire) -> None:
+        self._wire = given
+
+    @property
     def client(self) -> Client:
         """The client of these settings; it connects at its first push."""
         key = (self.wire, self.strict, self.client_class)
@@ -135,16 +152,8 @@ class App:
         return made[1]
 
     @property
-    def job_middleware(self) -> ServerChain:
-        """The chain around a job that this process runs: in a test, the one of the server."""
-        stand_in = self.stand_in
-        return self.server_middleware if stand_in is None else stand_in.server_middleware()
-
-    def _open(self) -> Writer:
-        writer = None if self.stand_in is None else self.stand_in.writer()
-        return self._store_of_redis() if writer is None else writer
-
-    def _store_of_redis(self) -> Writer:
+    def store(self) -> Writer:
+        """What jobs are written to while no test keeps them; it connects at its first use."""
         key = (self.redis, self.open_store)
         opened = self._store
         if opened is None or opened[0] != key:
@@ -154,6 +163,16 @@ class App:
                 if opened is None or opened[0] != key:
                     opened = self._store = (key, self.open_store(self.redis_settings))
         return opened[1]
+
+    @property
+    def job_middleware(self) -> ServerChain:
+        """The chain around a job that this process runs: in a test, the one of the server."""
+        stand_in = self.stand_in
+        return self.server_middleware if stand_in is None else stand_in.server_middleware()
+
+    def _open(self) -> Writer:
+        writer = None if self.stand_in is None else self.stand_in.writer()
+        return self.store if writer is None else writer
 
 
 class Configuration:
@@ -169,7 +188,8 @@ class Configuration:
         """What was set: read as settings; write those, a URL, or a dict.
 
         The dict may hold ``url``, ``size`` (the most connections that a client opens) and
-        ``network_timeout`` (seconds). What it leaves out has its default.
+        ``network_timeout`` (seconds). Without ``url`` the server stays the one that it is; with
+        it, what is left out has its default.
 
         Raises:
             ConfigError: an unknown key, or a value that cannot be.
@@ -178,7 +198,7 @@ class Configuration:
 
     @redis.setter
     def redis(self, given: "RedisSettings | str | Mapping[str, Any]") -> None:
-        self._app.redis = _redis_settings(given)
+        self._app.redis = _redis_settings(given, self._app)
 
     @property
     def client_middleware(self) -> ClientChain:
@@ -281,7 +301,7 @@ def current_app() -> App:
 _default: Final = App()
 
 
-def _redis_settings(given: object) -> "RedisSettings":
+def _redis_settings(given: object, app: App) -> "RedisSettings":
     from jobd.config import RedisSettings  # noqa: PLC0415 - slow to import
 
     if isinstance(given, RedisSettings):
@@ -296,7 +316,9 @@ def _redis_settings(given: object) -> "RedisSettings":
     problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
     if problems:
         raise ConfigError(problems)
-    return RedisSettings(**chosen)
+    if "url" in chosen:
+        return RedisSettings(**chosen)
+    return dataclasses.replace(app.redis_settings, **chosen)
 
 
 def _problem(key: str, value: object) -> str | None:

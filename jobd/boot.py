@@ -24,9 +24,9 @@ from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.clock import SystemClock
-from jobd.config import Capsule, Config
+from jobd.config import Capsule, Config, RedisSettings
 from jobd.connection import Backoff, Connection
-from jobd.embedded import EmbeddedStore, EmbeddedStoreError
+from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
@@ -41,8 +41,10 @@ from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
 from jobd.supervisor.plan import Plan
+from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
@@ -97,17 +99,29 @@ def check(config: Config) -> int:
         log.event("the application cannot be loaded", level="error", error=error)
         return EX_CONFIG
     jobs = " ".join(sorted(registry.names()))
-    log.event("the application loads", jobs=jobs)
-    if config.redis.embedded:
-        log.event("the private store is started by the server")
-        return EX_OK
+    log.event("the application loads", jobs=jobs or None)
+    if not jobs:
+        greeting.warn_of_no_jobs(config)
     try:
-        check_server(Connection(config.redis), config.redis)
+        _check_redis(config.redis)
     except RedisError as error:
         log.event(str(error), level="error")
         return EX_TEMPFAIL
-    log.event("all is well")
+    log.event("all is well" if jobs else "all else is well")
     return EX_OK
+
+
+def _check_redis(settings: RedisSettings) -> None:
+    """Look at the server; of a private one, which only a jobd starts, at what would be started.
+
+    Raises:
+        ConfigError: it is too old, or there is none to start.
+        RedisError: it cannot be used.
+    """
+    if settings.embedded:
+        log.event("the private store is started by the server", binary=str(find_binary()))
+    else:
+        check_server(Connection(settings), settings)
 
 
 class Server:
@@ -121,6 +135,7 @@ class Server:
         self._config = config
         self._clock = SystemClock()
         self._scoreboard = Scoreboard(self._clock)
+        self._tallies = Tallies(config.worker_count)
         self._hint = greeting.Hint(config)
         host = socket.gethostname()
         self._instance = Instance(
@@ -169,6 +184,8 @@ class Server:
             app.hooks.fire("startup")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
             return _refuse_to_boot(child, error)
+        if not registry.names() and child.slot == child.incarnation == 1:
+            greeting.warn_of_no_jobs(config)
         if child.incarnation == 1:  # later ones would write what nobody reads any more
             self._hint.leave({name: _perform_of(name) for name in registry.names()})
         worker = self._worker(child, attention, slot, app)
@@ -207,10 +224,16 @@ class Server:
                 clock=self._clock,
                 told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
             )
+        measured = Measured(
+            app.server_middleware.fold(perform),
+            self._tallies.writer(child.slot),
+            attention=attention,
+            clock=self._clock,
+        )
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
+                app=Application(registry, measured, app.hooks),
                 rules=_rules(config),
                 attention=attention,
                 display=Display(slot, title),
@@ -248,6 +271,7 @@ class Server:
                 config,
                 scoreboard=self._scoreboard,
                 slot=slot,
+                tallies=self._tallies,
                 clock=self._clock,
             ),
             Recovery(
@@ -257,6 +281,7 @@ class Server:
                 scoreboard=self._scoreboard,
                 witness=HostWitness(store),
                 clock=self._clock,
+                keeps_running_jobs=config.fetch == "reliable",
             ),
             inspect,
         )
@@ -286,9 +311,10 @@ def _load(config: Config, app: App) -> None:
     """
     app.is_server = True
     app.wire = config.wire
+    app.redis = config.redis  # what it pushes while it is imported belongs there too
     application.load(config.require, Path.cwd())
     wanted = app.redis
-    if wanted is not None and wanted.url != config.redis.url:
+    if wanted.url != config.redis.url:
         raise ConfigError(
             [
                 (

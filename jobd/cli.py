@@ -19,6 +19,7 @@ from jobd.errors import ConfigError
 EX_USAGE = 64
 EX_CONFIG = 78
 
+_HELP = "see jobd --help for all flags"
 EPILOG = """
 Without -C it reads etc/jobd.yml, config/jobd.yml or jobd.yml, if there is one. A flag beats an
 environment variable (REDIS_URL, JOBD_ENV), that beats the file's section of the environment, and
@@ -96,6 +97,9 @@ def serve(flags: Flags, *, is_check: bool) -> int:
         settled = load(flags)
         return boot.check(settled) if is_check else boot.run(settled)
     except ConfigError as error:
+        # A problem begins with where it is; that of a flag with the flag.
+        if all(problem.startswith("-") for problem in error.problems):
+            return _complain(EX_USAGE, *error.problems, _HELP)
         return _complain(EX_CONFIG, *error.problems)
 
 
@@ -110,7 +114,7 @@ def main() -> int:
     try:
         status: int = jobd.main(prog_name="jobd", standalone_mode=False)
     except click.UsageError as error:
-        return _complain(EX_USAGE, error.format_message(), "see jobd --help for all flags")
+        return _complain(EX_USAGE, error.format_message(), _HELP)
     except click.Abort:  # Ctrl-C before the master has its signal handlers
         return 130
     return status

@@ -43,6 +43,14 @@ _PASSING_CODES: Final = ("BUSY ", "NOREPLICAS ", "MASTERDOWN ", "UNBLOCKED ")
 redis-py strips the codes that it has a class for, LOADING among them, which is a ConnectionError.
 """
 
+_SEE_THE_SERVER: Final = (
+    "see that the server runs and that the address is right (redis.url or REDIS_URL)"
+)
+_START_JOBD: Final = (
+    "that is the private store of the project there, which runs while jobd does: start jobd in "
+    "that directory, or name another Redis (redis.url or REDIS_URL)"
+)
+
 
 class Backoff:
     """How long to wait before the server is tried again: 0.1 s at first, 5 s at the most.
@@ -81,7 +89,7 @@ class Connection:
     def __init__(
         self, settings: RedisSettings, *, timeout_s: float | None = None, name: str = "jobd"
     ) -> None:
-        self._masked_url = settings.masked_url
+        self._settings = settings
         self._raw: Any = _make(settings, timeout_s or settings.network_timeout, name)
         self._client_id: int | None = None
 
@@ -154,7 +162,7 @@ class Connection:
             self._raw.disconnect()
 
     def _failed(self, error: redis.RedisError) -> RedisError:
-        ours = _translate(error, self._masked_url)
+        ours = _translate(error, self._settings)
         if isinstance(ours, RedisUnavailable):
             # Replies that are still on their way belong to commands nobody waits for.
             self.close()
@@ -210,11 +218,12 @@ class Pool:
         try:
             connection: Any = self._pool.get_connection()
         except redis.RedisError as error:
-            raise self._no_connection(error) from error
+            # From None: redis-py's own chain is three tracebacks long, and ours quotes its end.
+            raise self._no_connection(error) from None
         try:
             yield connection
         except redis.RedisError as error:
-            ours = _translate(error, self._settings.masked_url)
+            ours = _translate(error, self._settings)
             if isinstance(ours, RedisUnavailable):
                 connection.disconnect()
             raise ours from error
@@ -233,7 +242,7 @@ class Pool:
                 f"for {self._settings.network_timeout:g} s; raise redis.size, or push from fewer "
                 "threads at once"
             )
-        return _translate(error, self._settings.masked_url)
+        return _translate(error, self._settings)
 
 
 def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str, Any]:
@@ -269,19 +278,23 @@ def _parse(settings: RedisSettings) -> dict[str, Any]:
         raise ConfigError([problem]) from None
 
 
-def _translate(error: redis.RedisError, masked_url: str) -> RedisError:
-    text = str(error).rstrip(".")
+def _translate(error: redis.RedisError, settings: RedisSettings) -> RedisError:
+    text, masked_url = str(error).rstrip("."), settings.masked_url
     if isinstance(error, exceptions.OutOfMemoryError) or text.startswith("OOM "):
         return RedisFull(
             f"{masked_url} is at its maxmemory and refuses this write ({text}); "
             "raise maxmemory, or let the workers drain the queues"
         )
+    if isinstance(error, exceptions.AuthenticationError):
+        return RedisUnavailable(
+            f"cannot use Redis at {masked_url}: it does not let us in ({text}); set user and "
+            "password in the URL, redis://:PASSWORD@HOST:PORT/0 or redis://USER:PASSWORD@HOST:PORT"
+            "/0 (redis.url or REDIS_URL)"
+        )
     is_passing = isinstance(error, _PASSING) or text.startswith(_PASSING_CODES)
     if isinstance(error, redis.ConnectionError | redis.TimeoutError) or is_passing:
-        return RedisUnavailable(
-            f"cannot use Redis at {masked_url}: {text}; "
-            "see that the server runs and that the address is right (redis.url or REDIS_URL)"
-        )
+        remedy = _START_JOBD if settings.embedded else _SEE_THE_SERVER
+        return RedisUnavailable(f"cannot use Redis at {masked_url}: {text}; {remedy}")
     if isinstance(error, exceptions.NoScriptError):
         return ScriptMissing(text)
     return RedisRejected(f"Redis at {masked_url} refused: {text}")

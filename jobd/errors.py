@@ -10,6 +10,8 @@ JobdError
 ├── MalformedPayload       bytes from Redis that are not a job
 ├── JobTimeout             a job ran longer than its time_limit: an ordinary failure
 ├── WorkerKilled           a job took its worker down too often to be started again
+├── JobKilled              an operator killed a job that waited; death handlers are given it
+├── CannotAct              what an operator asked cannot be done to this job or process
 ├── EmbeddedStoreError     in jobd.embedded: the private store could not be started
 ├── CannotLock             in jobd.supervisor.pidfile: another instance runs
 ├── CannotWrite            in jobd.generator: a file of the new job is there already
@@ -103,6 +105,14 @@ class WorkerKilled(JobdError):
         """The error of a job that was recovered too often; its payload tells how and why."""
         times, reason = payload.get("recovered"), payload.get("recovered_reason", "unknown")
         return cls(f"its worker died {times} times while running it, the last time of: {reason}")
+
+
+class JobKilled(JobdError):
+    """An operator moved a waiting job to the dead set."""
+
+
+class CannotAct(JobdError):
+    """What an operator asked cannot be done to this job or process; the message says why."""
 
 
 class Stop(BaseException):

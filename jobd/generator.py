@@ -17,7 +17,8 @@ from jobd.errors import InvalidJob, JobdError
 from jobd.payload import check_fields
 
 _SNAKE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_CAMEL: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
+_KEBAB: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_CAMEL: Final = re.compile(r"[A-Za-z][a-z0-9]*[A-Z][A-Za-z0-9]*|[A-Z][A-Za-z0-9]*")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _TAKEN: Final = frozenset(
     {"caplog", "jid", "job", "jobd", "logger", "logging", "payload", "pytest"}
@@ -95,7 +96,7 @@ class Wish:
     """What was asked for.
 
     Attributes:
-        name: in snake_case or CamelCase, with the suffix or without.
+        name: in snake_case, kebab-case or CamelCase, with the suffix or without.
         is_function: rather than a class.
         queue: None for the default one.
         job_dir: None to look for it, by the rule of ``plan``.
@@ -196,9 +197,9 @@ def plan(wish: Wish, root: Path) -> Plan:
 
 def _stem(given: str) -> str:
     """The name in snake_case, without the suffix."""
-    if not (_SNAKE.fullmatch(given) or _CAMEL.fullmatch(given)):
+    if not any(form.fullmatch(given) for form in (_SNAKE, _KEBAB, _CAMEL)):
         raise InvalidJob(f'no job can be called "{given}": write mood_sender, or MoodSender')
-    stem = _HUMP.sub("_", given).lower().removesuffix("_job")
+    stem = _HUMP.sub("_", given).lower().replace("-", "_").removesuffix("_job")
     if stem in {"", "job"}:
         raise InvalidJob(f'"{given}" is no name for a job: say what it does, as mood_sender does')
     return stem
@@ -206,7 +207,7 @@ def _stem(given: str) -> str:
 
 def _class_name(given: str) -> str:
     if _CAMEL.fullmatch(given):
-        return f"{given.removesuffix('Job')}Job"  # HTTPPing stays HTTPPing
+        return f"{given[0].upper()}{given[1:].removesuffix('Job')}Job"  # HTTPPing stays that
     return "".join(word.capitalize() for word in _stem(given).split("_")) + "Job"
 
 

@@ -42,7 +42,7 @@ def boot_lines(config: Config, *, is_private: bool) -> None:
         log.event(
             "workers",
             capsule=capsule.name,
-            concurrency=f"{capsule.concurrency} processes",
+            concurrency=_count(capsule.concurrency, "process", "processes"),
             queues=describe_queues(capsule),
             order=capsule.mode,
         )
@@ -54,6 +54,21 @@ def boot_lines(config: Config, *, is_private: bool) -> None:
     )
     for note in config.notes:
         log.event(note, level="warning")
+
+
+def warn_of_no_jobs(config: Config) -> None:
+    """Say that the application defines no job, and what to do about it."""
+    named = ", ".join(config.require)
+    found = f"{named} defines none" if named else "no module is named"
+    log.event(
+        f"no job is known here, so each that is taken will fail: {found}; name the module that "
+        "defines your jobs, with -r MODULE or as require: [MODULE] in jobd.yml",
+        level="warning",
+    )
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 def describe_queues(capsule: Capsule) -> str:

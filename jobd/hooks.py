@@ -22,6 +22,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 _REVERSED: Final = frozenset({"quiet", "shutdown", "exit"})
+_IGNORED: Final = "%s raised, and was ignored"
 _logger = logging.getLogger("jobd")
 
 
@@ -94,16 +95,30 @@ class Hooks:
     def call(function: Callable[..., T], *args: Any, default: D) -> T | D: ...
     @staticmethod
     def call(function: Callable[..., Any], *args: Any, default: Any = None) -> Any:
-        """Call the application's code; if it raises, log that and return ``default``.
+        """Call the application's code; whatever it raises is logged, and ``default`` returned.
 
-        Raises:
-            Stop: the function was a running job's, and was interrupted.
+        Not for what is called while a job runs: see ``call_in_job``.
         """
         try:
             return function(*args)
+        except BaseException:  # asyncio.CancelledError, for one, is no Exception
+            _logger.exception(_IGNORED, _name_of(function))
+            return default
+
+    @staticmethod
+    def call_in_job(function: Callable[..., object], *args: Any) -> None:
+        """Likewise, where a job is running that may be interrupted meanwhile.
+
+        Raises:
+            Stop: it was.
+        """
+        try:
+            function(*args)
         except Stop:
             raise
-        except BaseException:  # asyncio.CancelledError, for one, is no Exception
-            name = getattr(function, "__qualname__", type(function).__qualname__)
-            _logger.exception("%s raised, and was ignored", name)
-            return default
+        except BaseException:  # as above
+            _logger.exception(_IGNORED, _name_of(function))
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    return str(getattr(function, "__qualname__", type(function).__qualname__))

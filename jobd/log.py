@@ -321,7 +321,8 @@ class Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; one that cannot be formatted is named instead of raising in the app."""
         try:
-            self._log.record(record)
+            if not _is_printed_by_app(record):
+                self._log.record(record)
         except Exception as error:  # noqa: BLE001 - logging's contract: emit never raises
             self._log.event(
                 "a log message could not be formatted",
@@ -330,6 +331,22 @@ class Handler(logging.Handler):
                 line=f"{record.pathname}:{record.lineno}",
                 reason=type(error).__name__,
             )
+
+
+def _is_printed_by_app(record: logging.LogRecord) -> bool:
+    """Whether a logger below the root has printed it: it must not come out twice.
+
+    Django's own logger prints, under DEBUG, and leaves the root alone.
+    """
+    ours = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    logger = logging.getLogger(record.name)
+    while logger.parent is not None:
+        for handler in logger.handlers:
+            prints = getattr(handler, "stream", None) in ours
+            if prints and record.levelno >= handler.level and handler.filter(record):
+                return True
+        logger = logger.parent
+    return False
 
 
 _RECORD_KEYS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {

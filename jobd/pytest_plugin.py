@@ -10,28 +10,16 @@ Source: the fixtures' names are as Celery's, ``celery_app`` and the like.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from jobd.config import RedisSettings
     from jobd.testing import Queues
+    from jobd.testing.server import RedisServer
 
 # Imports stand in the fixtures: this module is loaded into every pytest of the environment.
 # ruff: noqa: PLC0415
-
-
-@dataclass(frozen=True, slots=True)
-class RedisServer:
-    """A running Valkey or Redis.
-
-    Attributes:
-        url: for ``REDIS_URL`` and the like.
-    """
-
-    url: str
 
 
 @pytest.fixture
@@ -53,42 +41,26 @@ def jobd_inline() -> Generator[None]:
 
 
 @pytest.fixture
-def jobd_server(_jobd_settings: "RedisSettings") -> Generator[RedisServer]:
+def jobd_server(_jobd_server: "RedisServer") -> "Generator[RedisServer]":
     """Push to a real server, in all threads; it is empty when the test begins.
 
     It is started by the first test that asks for it. Each worker of pytest-xdist has one of its
     own, so that none sees another's jobs.
     """
-    from jobd import testing
-    from jobd.app import current_app  # noqa: TID251 - tests are of the app that jobs push with
-    from jobd.connection import Pool
+    from jobd.testing import server
 
-    pool = Pool(_jobd_settings)
-    try:
-        pool.call("FLUSHALL")
-    finally:
-        pool.close()
-    app = current_app()
-    before, app.redis = app.redis, _jobd_settings
-    try:
-        with testing.use("disabled"):
-            yield RedisServer(_jobd_settings.url)
-    finally:
-        app.redis = before
+    with server.pushed_to(_jobd_server):
+        yield _jobd_server
 
 
 @pytest.fixture(scope="session")
-def _jobd_settings(tmp_path_factory: pytest.TempPathFactory) -> "Generator[RedisSettings]":
-    from jobd.config import RedisSettings
-    from jobd.embedded import EmbeddedStore, EmbeddedStoreError
+def _jobd_server(tmp_path_factory: pytest.TempPathFactory) -> "Generator[RedisServer]":
+    from jobd.embedded import EmbeddedStoreError
     from jobd.errors import ConfigError
+    from jobd.testing import server
 
-    store = EmbeddedStore(tmp_path_factory.mktemp("jobd-server"))
     try:
-        store.start()
+        with server.running(tmp_path_factory.mktemp("jobd-server")) as found:
+            yield found
     except (ConfigError, EmbeddedStoreError) as error:
         pytest.fail(f"jobd_server: {error}", pytrace=False)
-    try:
-        yield RedisSettings(url=store.url)
-    finally:
-        store.stop()

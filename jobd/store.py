@@ -10,6 +10,7 @@ rounds large integers.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,10 +19,10 @@ from typing import Final, NamedTuple, Protocol
 from jobd.connection import Argument, Command, Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
+from jobd.pulse import Beat, Pulse
 from jobd.scoreboard import SlotState, fingerprint
 
 HEARTBEAT_LIFE_S: Final = 60
-_DAY_COUNTER_LIFE_S: Final = 157_680_000  # five years, as Sidekiq
 
 
 class Redis(Protocol):
@@ -43,6 +44,13 @@ class Script:
         self.name = name
         self.text = resources.files("jobd").joinpath("lua", f"{name}.lua").read_bytes()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+
+    def run(self, redis: Redis, *arguments: Argument) -> Reply:
+        """Run it with the number of keys, the keys and the arguments; the server learns it once."""
+        try:
+            return redis.call("EVALSHA", self.sha, *arguments)
+        except ScriptMissing:
+            return redis.call("EVAL", self.text, *arguments)
 
 
 _CLAIM = Script("claim")
@@ -119,26 +127,6 @@ class Promotion(NamedTuple):
     raw: bytes
 
 
-class Beat(NamedTuple):
-    """The server's answer to a heartbeat."""
-
-    known: bool
-    command: str | None
-    now_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """What a heartbeat tells: the fields of three hashes, and what was counted since the last."""
-
-    work: Mapping[str, bytes]
-    process: Mapping[str, str | bytes | int | float]
-    instance: Mapping[str, str | bytes | int | float]
-    processed: int
-    failed: int
-    day: str
-
-
 class Store:
     """The states of jobs, and the moves between them.
 
@@ -153,6 +141,11 @@ class Store:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self.keys = keys
+
+    @property
+    def redis(self) -> Redis:
+        """What it was given; for those who only read."""
+        return self._redis
 
     # Of clients
 
@@ -360,7 +353,10 @@ class Store:
         }
 
     def beat(self, identity: str, pulse: Pulse) -> Beat:
-        """Say that the instance lives, and what it does; take one remote command."""
+        """Say that the instance lives, and what it does; take one remote command.
+
+        May be sent again after an error, with the same number and the same counts.
+        """
         keys = self.keys
         names = (
             keys.work(identity),
@@ -368,20 +364,22 @@ class Store:
             keys.instance(identity),
             keys.processes,
             keys.signals(identity),
-            *(
-                keys.stat(name, day)
-                for name in ("processed", "failed")
-                for day in (None, pulse.day)
-            ),
         )
-        work, process, instance = map(_flatten, (pulse.work, pulse.process, pulse.instance))
-        counts = (pulse.processed, pulse.failed, _DAY_COUNTER_LIFE_S)
-        sizes = (len(work), len(process))
-        head = (identity, HEARTBEAT_LIFE_S, *counts, *sizes)
-        reply = self._run(_BEAT, len(names), *names, *head, *work, *process, *instance)
-        known, command, (seconds, micros) = reply
-        now_s = int(seconds) + int(micros) / 1e6
-        return Beat(bool(known), _text(command) if command else None, now_s)
+        further = pulse.further(keys, identity, HEARTBEAT_LIFE_S)
+        others = dict.fromkeys(str(command[1]) for command in further)
+        hashes = [_flatten(fields) for fields in (pulse.work, pulse.process, pulse.instance)]
+        sizes = [len(fields) for fields in hashes]
+        head: Command = (identity, HEARTBEAT_LIFE_S, pulse.number, *sizes)
+        tail: Command = [part for command in further for part in (len(command), *command)]
+        arguments = (*head, *itertools.chain(*hashes), *tail)
+        reply = self._run(_BEAT, len(names) + len(others), *names, *others, *arguments)
+        known, command, (seconds, micros), refused = reply
+        return Beat(
+            bool(known),
+            _text(command) if command else None,
+            int(seconds) + int(micros) / 1e6,
+            _text(refused) if refused else "",
+        )
 
     def renew(self, identity: str) -> None:
         """Keep the heartbeat of an instance from running out, for a poller that does not beat."""
@@ -393,20 +391,24 @@ class Store:
         self._redis.pipeline(
             [
                 ("SREM", self.keys.processes, identity),
-                ("DEL", self.keys.work(identity), self.keys.instance(identity)),
-                ("DEL", self.keys.signals(identity)),
+                ("DEL", self.keys.work(identity), self.keys.workers(identity)),
+                ("DEL", self.keys.instance(identity), self.keys.signals(identity)),
             ]
         )
 
-    def sweep_processes(self) -> None:
-        """Strike instances without a heartbeat from ``processes``; at most once a minute in all."""
+    def sweep_processes(self) -> int:
+        """Strike instances without a heartbeat from ``processes``; at most once a minute in all.
+
+        Returns:
+            How many were struck.
+        """
         guard = self.keys.process_cleanup
         try:
             is_ours = self._redis.call("SET", guard, "1", "NX", "EX", 60) is not None
         except RedisFull:
-            return  # it can wait, and the rest of a sweep must not wait for it
+            return 0  # it can wait, and the rest of a sweep must not wait for it
         if not is_ours:
-            return
+            return 0
         names = [_text(name) for name in self._redis.call("SMEMBERS", self.keys.processes)]
         infos = (
             self._redis.pipeline([("HGET", self.keys.process(n), "info") for n in names])
@@ -414,8 +416,7 @@ class Store:
             else []
         )
         dead = [name for name, info in zip(names, infos, strict=True) if info is None]
-        if dead:
-            self._redis.call("SREM", self.keys.processes, *dead)
+        return int(self._redis.call("SREM", self.keys.processes, *dead)) if dead else 0
 
     def count_processes(self) -> int:
         """How many instances are registered, Ruby's included."""
@@ -427,10 +428,7 @@ class Store:
         return self.keys.private("nobody", "0.0.0", "none")
 
     def _run(self, script: Script, *arguments: Argument) -> Reply:
-        try:
-            return self._redis.call("EVALSHA", script.sha, *arguments)
-        except ScriptMissing:
-            return self._redis.call("EVAL", script.text, *arguments)
+        return script.run(self._redis, *arguments)
 
 
 def _score(seconds: float) -> str:

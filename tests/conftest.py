@@ -5,6 +5,7 @@ and emptied before every test that uses it.
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +18,19 @@ from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw, Server
 
+FOR_THE_SUMMARY = "for the summary"
+"""A property that a test records: a line that the whole run ends with."""
+
 Servers: TypeAlias = Callable[[servers.Kind], Server]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have recorded for it; with pytest-xdist, those of all workers."""
+    reports = itertools.chain.from_iterable(terminalreporter.stats.values())
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    # Each is in the reports of its test's run and of its teardown.
+    for line in dict.fromkeys(line for name, line in properties if name == FOR_THE_SUMMARY):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,10 @@ def test_help_names_every_flag(
         (["-c", "many"], "'many' is not a valid integer"),
         (["-t"], "requires an argument"),
         (["start"], "unexpected extra argument (start)"),
+        (["-c", "0"], "-c: must be a whole number from 1, not"),
+        (["-t", "-1"], "-t: must be a number of seconds above 0, not"),
+        (["-q", "mail box"], "-q: "),
+        (["-e", "a b"], '-e: environment "a b"'),
     ],
 )
 def test_a_wrong_command_line_ends_with_64_and_says_where_help_is(
@@ -121,6 +125,14 @@ def test_a_wrong_command_line_ends_with_64_and_says_where_help_is(
     assert complaint in text
     assert "see jobd --help" in text
     assert ran == []
+
+
+def test_a_wrong_flag_beside_a_wrong_file_ends_with_78(
+    say: Say, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "jobd.yml").write_text("timeout: soon\n")
+    assert say("-c", "0") == 78
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_all_problems_of_a_configuration_are_told_at_once_with_78(

@@ -1,14 +1,17 @@
 """Pushing by name: what reaches the store, and in how many round trips."""
 
+import dataclasses
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobd.app import App, Configuration, open_store
 from jobd.client import Client
-from jobd.config import RedisSettings
+from jobd.config import RedisSettings, client_redis
 from jobd.errors import (
     ConfigError,
     InvalidArguments,
@@ -384,6 +387,19 @@ def test_what_is_configured_reaches_the_next_push(store: RecordingStore) -> None
     assert (store.pushed[1]["queue"], store.pushed[1]["locale"]) == ("low", "de")
 
 
+def test_times_are_written_as_the_settings_file_says_unless_told_otherwise(
+    store: RecordingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobd.yml").write_text("wire: 7")
+    monkeypatch.chdir(tmp_path)
+    app, told = an_app(store), an_app(store)
+    Configuration(told).wire = 8
+    for each in (app, told):
+        each.client.push(an_item())
+    floats = [isinstance(payload["created_at"], float) for payload in store.pushed]
+    assert (floats, app.wire, told.wire) == ([True, False], 7, 8)
+
+
 def test_redis_is_given_as_a_url_a_dict_or_settings() -> None:
     app = App()
     config = Configuration(app)
@@ -393,6 +409,21 @@ def test_redis_is_given_as_a_url_a_dict_or_settings() -> None:
     assert config.redis == RedisSettings(url="rediss://h")
     config.redis = RedisSettings(size=9)
     assert app.redis_settings.size == 9
+
+
+def test_a_dict_without_a_url_keeps_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    app = App()
+    config = Configuration(app)
+    config.redis = {"size": 4}
+    assert app.redis_settings == dataclasses.replace(client_redis(), size=4)
+    assert app.redis_settings.embedded
+    config.redis = "redis://h:1/2"
+    config.redis = {"network_timeout": 1}
+    assert app.redis_settings == RedisSettings(url="redis://h:1/2", network_timeout=1)
 
 
 def test_without_settings_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,3 +565,24 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     assert "127.0.0.1:1" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert caught.value.jid == "7"
+
+
+def test_a_private_store_that_does_not_run_is_named_with_what_starts_it(tmp_path: Path) -> None:
+    app = App()
+    app.redis = client_redis({}, tmp_path)
+    with pytest.raises(RedisUnavailable) as caught:
+        app.client.push(an_item())
+    message = str(caught.value)
+    assert f"cannot use Redis at unix://{tmp_path}/.jobd/redis.sock?db=0: " in message
+    assert "start jobd in that directory, or name another Redis (redis.url or REDIS_URL)" in message
+
+
+def test_a_push_that_fails_shows_one_traceback_and_not_those_of_the_library() -> None:
+    app = App()
+    app.redis = RedisSettings(url="redis://127.0.0.1:1/0", network_timeout=0.5)
+    with pytest.raises(RedisUnavailable) as caught:
+        app.client.push(an_item())
+    shown = "".join(traceback.format_exception(caught.value))
+    assert shown.count("Traceback") == 1
+    assert "site-packages" not in shown
+    assert "Connection refused" in shown

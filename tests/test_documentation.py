@@ -42,6 +42,14 @@ COMMANDS: dict[str, click.Command] = {"jobd": jobd, "jobctl": jobctl}
 OF_READERS = {"config/jobd.yml", "config/sidekiq.yml", "jobd.yml", ".py"}
 OF_TUTORIALS = {"jobs.py", "mailer.py", "signup.py"}
 
+TRIED_ELSEWHERE = {
+    "configuration.md": {"yaml"},  # config/test_documents
+    "jobctl.md": {"console", "text", "yaml"},  # test_tutorials
+    "django.md": {"py"},  # contrib/test_django_page
+    "testing.md": {"ini"},  # below
+    "deployment.md": {"dockerfile"},  # needs a daemon that builds images
+}
+
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -134,7 +142,7 @@ def is_command(text: str) -> bool:
 def flags_of(command: click.Command) -> set[str]:
     return {
         flag
-        for parameter in command.get_params(click.Context(command))
+        for parameter in command.get_params(click.Context(command, **command.context_settings))
         for flag in parameter.opts
         if flag.startswith("-")
     }
@@ -161,10 +169,36 @@ def test_python_samples_run_and_print_what_they_say(
 
 
 @pytest.mark.redis
-def test_refused_arguments_say_what_the_manual_shows(run_samples: Run) -> None:
+@pytest.mark.parametrize("word", ["datetime", "was pushed"])
+def test_a_sample_prints_what_the_manual_shows_below_it(word: str, run_samples: Run) -> None:
     page = ROOT / "docs" / "jobs.md"
-    shown = next(block for block in blocks(page, "") if "datetime" in block).splitlines()
+    shown = next(block for block in blocks(page, "") if word in block).splitlines()
     assert [line for line in run_samples(page, "client") if line in shown] == shown
+
+
+@pytest.mark.process
+def test_the_pytest_settings_of_the_manual_hold_for_all_tests(tmp_path: Path) -> None:
+    (settings,) = blocks(DOCS / "testing.md", "ini")
+    (tmp_path / "pytest.ini").write_text(settings)
+    (tmp_path / "test_all.py").write_text(
+        "import jobd.testing\n"
+        "def test_a_test(): assert jobd.testing.mode() == 'fake'\n"
+        "def test_another(jobd_inline): assert jobd.testing.mode() == 'inline'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed" in done.stdout
+
+
+@each_page
+def test_each_block_of_code_is_of_a_kind_that_is_tried(page: Path) -> None:
+    """Python runs, commands have their flags, settings are read; "" is what is only shown."""
+    known = {"", "python", "sh"} | TRIED_ELSEWHERE.get(page.name, set())
+    if page.parent.parent == DOCS:
+        known |= {"console", "text", "yaml", "ruby"}  # in test_tutorials
+    assert {language for language, _ in BLOCK.findall(page.read_text())} <= known
+    # Whole lines, for which the expression stops looking.
+    assert page.read_text().count("```") == 2 * len(BLOCK.findall(page.read_text()))
 
 
 @pytest.mark.redis
@@ -173,6 +207,28 @@ def test_samples_of_the_readme_push_what_they_say(run_samples: Run, raw: Raw) ->
     sizes = {name: raw.llen(f"queue:{name}") for name in ("mailers", "critical", "low")}
     assert sizes == {"mailers": 3, "critical": 1, "low": 1}
     assert raw.zcard("schedule") == 1
+
+
+PROMISES = (
+    "a push returns",
+    "a job is delivered",
+    "its worker is killed",
+    "it raises",
+    "it takes long",
+    "the same job is pushed twice",
+    "it returns something",
+)
+
+
+def test_migration_pages_compare_the_same_promises_and_say_the_same_of_jobd() -> None:
+    ours: set[tuple[str, ...]] = set()
+    for page in (DOCS / "migration").glob("*.md"):
+        (header,) = re.findall(r"^\| \| [\w ]+ \| jobd \|$", page.read_text(), re.MULTILINE)
+        table = rows(page, header)
+        assert tuple(name for name, _, _ in table) == PROMISES
+        assert all(theirs for _, theirs, _ in table)
+        ours.add(tuple(jobd for _, _, jobd in table))
+    assert len(ours) == 1
 
 
 # Commands

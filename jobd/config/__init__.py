@@ -28,6 +28,7 @@ from jobd.config.model import (
     LogSettings,
     QueueWeight,
     RedisSettings,
+    Wire,
     WorkerSettings,
     mask_url,
 )
@@ -47,7 +48,9 @@ __all__ = [
     "RedisSettings",
     "Setting",
     "WorkerSettings",
+    "client_dead_limits",
     "client_redis",
+    "client_wire",
     "load",
     "mask_url",
     "url_fault",
@@ -60,6 +63,7 @@ FILES: Final = ("etc/jobd.yml", "config/jobd.yml", "jobd.yml")
 
 # Where a private store may be started without being asked for.
 _LOCAL: Final = frozenset({"development", "test"})
+_DEFAULT_ENVIRONMENT: Final = "development"
 # The scoreboard has 1,024 slots, and a roll needs a second one for each worker it replaces.
 _MOST_WORKERS: Final = 1000
 
@@ -109,26 +113,42 @@ def load(
 def client_redis(
     environ: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> RedisSettings:
-    """The Redis of a client that was not told one: the same that a server started here would use.
+    """The Redis of a client that was not told one: that of a ``jobd`` started in ``directory``.
 
-    Where a server would refuse to start for want of one, or there is neither a file nor an
-    embedded store in ``directory``, it is Sidekiq's default, redis://localhost:6379/0.
+    No other is ever guessed at. A push to a server that jobd does not serve would look fine, and
+    its job would never run.
+
+    Raises:
+        ConfigError: the file has problems, or names no server where jobd would not start without.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    redis = found.redis()
+    _raise_all(found.problems)
+    return redis
+
+
+def client_dead_limits(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> tuple[int, int]:
+    """How many jobs the dead set keeps, and for how many seconds, as a server here would have it.
 
     Raises:
         ConfigError: the file has problems.
     """
-    directory = directory or Path.cwd()
-    found = _Sources(Flags(), _environ(environ), directory)
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
     _raise_all(found.problems)
-    redis = found.redis()
-    is_guess = redis.embedded and not found.says_redis
-    is_local = found.environment in _LOCAL
-    has_store = found.source is not None or state_directory(directory).is_dir()
-    if is_guess and not (is_local and has_store):
-        return RedisSettings(size=redis.size, network_timeout=redis.network_timeout)
-    if redis.embedded:
-        _raise_all(_strangers(directory))
-    return redis
+    return found.pick(declared.DEAD_MAX_JOBS), found.pick(declared.DEAD_TIMEOUT)
+
+
+def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
+    """How a client that was not told writes times: as a server started here would.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.WIRE)
 
 
 def _strangers(directory: Path) -> list[str]:
@@ -187,14 +207,13 @@ class _Sources:
         """The value of the source that comes first, else the default."""
         return cast("T", self._values.get(setting.key, setting.default))
 
-    @property
-    def says_redis(self) -> bool:
-        """Whether any source names a Redis."""
-        return declared.REDIS_URL.key in self._values
-
     def redis(self) -> RedisSettings:
+        """The server to work with, and what is wrong with that among the problems."""
+        self._check_redis()
         url = self.pick(declared.REDIS_URL)
         is_embedded = url == EMBEDDED
+        if is_embedded:
+            self.problems += _strangers(self._directory)
         return RedisSettings(
             url=embedded_url(self._directory) if is_embedded else url,
             size=self.pick(declared.REDIS_SIZE),
@@ -203,16 +222,12 @@ class _Sources:
         )
 
     def config(self) -> Config:
-        self._check_redis()
-        redis = self.redis()
-        if redis.embedded:
-            self.problems += _strangers(self._directory)
         return Config(
             environment=self.environment,
             concurrency=self.pick(declared.CONCURRENCY),
             timeout=self.pick(declared.TIMEOUT),
             capsules=self._capsules(),
-            redis=redis,
+            redis=self.redis(),
             tag=self.pick(declared.TAG) or _default_tag(self._directory),
             fetch=self.pick(declared.FETCH),
             wire=self.pick(declared.WIRE),
@@ -266,9 +281,9 @@ class _Sources:
             return
         remedy = (
             f"set REDIS_URL, or redis: {{url: redis://...}} in {self._shown} "
-            "(use -e development to try jobd with a private store)"
+            "(JOBD_ENV=development has a private store, to try jobd with)"
         )
-        if not self.says_redis:
+        if key not in self._values:
             self.problems.append(
                 f"redis: no server is named for the environment {self.environment}; {remedy}"
             )
@@ -295,13 +310,14 @@ def _environment(flags: Flags, environ: Mapping[str, str], problems: list[str]) 
         if name is None:
             continue
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-            problems.append(f'{where}: environment "{name}": it may hold letters, digits and _ . -')
+            problem = "it may hold letters, digits and _ . -"
         elif name in TOP_KEYS:
-            problems.append(
-                f'{where}: environment "{name}": a setting is called so; choose another'
-            )
-        return name
-    return "development"
+            problem = "a setting is called so; choose another"
+        else:
+            return name
+        problems.append(f'{where}: environment "{name}": {problem}')
+        return _DEFAULT_ENVIRONMENT  # what it lacks would only be a second complaint
+    return _DEFAULT_ENVIRONMENT
 
 
 def _find(named: str | Path | None, directory: Path) -> tuple[Path | None, str]:

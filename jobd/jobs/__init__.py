@@ -32,9 +32,10 @@ from jobd.client import Prepared
 from jobd.errors import InvalidJob
 from jobd.jobs import in_tests
 from jobd.jobs.callbacks import Callbacks
-from jobd.jobs.names import Names, place
+from jobd.jobs.definition import HOOKS, check_definition
+from jobd.jobs.names import Names, are_twins, place
 from jobd.jobs.parameters import Parameters
-from jobd.payload import Payload, When, check_fields, check_options, decode, encode
+from jobd.payload import Payload, When, check_options, decode, encode
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +67,19 @@ class Registry(Names["Job"]):
             InvalidJob: the name belongs to another job.
         """
         self.add_as(job_class.wire_name, job_class)
+
+    def check(self, job_class: "type[Job]") -> None:
+        """See that a worker would run this job, and not its twin.
+
+        Raises:
+            InvalidJob: the function that defined it has defined another one of that name since.
+        """
+        current = self.find(job_class.wire_name)
+        if current is not None and current is not job_class and are_twins(job_class, current):
+            raise InvalidJob(
+                f'{place(job_class)} was defined twice as "{job_class.wire_name}", and a worker '
+                "would run the later one: give each a name of its own, @job(name=...)"
+            )
 
 
 registry: Final = Registry()
@@ -151,6 +165,7 @@ class Setter(Generic[P]):
         return self._job_class.bind_arguments(args, {}) if type(args) in {list, tuple} else args
 
     def _fields(self) -> Payload:
+        registry.check(self._job_class)
         item: Payload = {**self._job_class.wire_options(), **self._options}
         item["class"] = self._job_class.wire_name
         item.pop("sync", None)
@@ -216,7 +231,7 @@ class Job:
                 setattr(cls, key, options.pop(key))
         cls._extra = {**cls._extra, **options}
         cls.wire_name = vars(cls).get("name", cls.__name__)
-        _check_definition(cls)
+        check_definition(cls)
         cls._parameters = Parameters.of(cls)
         cls.__callbacks__ = Callbacks.of(cls, cls._parameters)
         if cls._parameters is not None:
@@ -391,18 +406,6 @@ class Job:
         return f"<{self.wire_name} jid={self.jid or '-'} queue={queue}>"
 
 
-def _check_definition(job_class: type[Job]) -> None:
-    options = {**job_class.wire_options(), "time_limit": job_class.time_limit}
-    try:
-        check_options(options)
-        check_fields({"class": job_class.wire_name})
-    except InvalidJob as error:
-        raise InvalidJob(f"{place(job_class)}: {error}") from None
-    for hook in ("retry_in", "retries_exhausted"):
-        if inspect.isfunction(vars(job_class).get(hook)):
-            raise InvalidJob(f"{place(job_class)}: {hook} must be a @classmethod")
-
-
 class FunctionJob(Setter[P], Generic[P, R]):
     """A function that is also a job; still called like the function. Made by ``@job``.
 
@@ -446,7 +449,7 @@ def _class_of(function: Callable[..., Any], options: Mapping[str, Any]) -> type[
         "__label__": name,
     }
     keywords = dict(options)
-    for hook in ("retry_in", "retries_exhausted"):
+    for hook in HOOKS:
         if hook in keywords:
             namespace[hook] = staticmethod(keywords.pop(hook))
     return types.new_class(name, (Job,), keywords, lambda body: body.update(namespace))

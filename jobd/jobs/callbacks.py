@@ -130,7 +130,7 @@ class Callbacks:
             if Stop.behind(error) is None:
                 for callback in self._failed:
                     method = getattr(job_instance, callback.name)
-                    Hooks.call(method, error, *callback.given(args))
+                    Hooks.call_in_job(method, error, *callback.given(args))
             raise
 
     def _perform(self, job_instance: Any, args: Sequence[Any]) -> bool:
@@ -155,7 +155,7 @@ class Callbacks:
             payload = dict(ready.payload)
             if ready.at_s is not None:
                 payload["at"] = ready.at_s
-            Hooks.call(getattr(self._job_class, callback.name), payload)
+            Hooks.call_in_job(getattr(self._job_class, callback.name), payload)
 
 
 def _function_of(method: Any) -> object:

@@ -1,7 +1,9 @@
 """Which class has which name on the wire, one each; what those classes are is not known here."""
 
+import inspect
 import os
 import sys
+from types import CodeType
 from typing import Generic, TypeVar
 
 from jobd.errors import InvalidJob
@@ -45,6 +47,22 @@ class Names(Generic[C]):
 def place(job_class: type) -> str:
     """Where a class is defined, for messages."""
     return f"{job_class.__module__}.{job_class.__qualname__}"
+
+
+def are_twins(one: type, other: type) -> bool:
+    """Whether one function, called twice, has defined both, as a factory of jobs would.
+
+    Its second call looks like a reload. But a reload compiles the code again, and then it is
+    right that the old class stands for the new one.
+    """
+    code = _code(one)
+    return "<locals>" in one.__qualname__ and code is not None and code is _code(other)
+
+
+def _code(job_class: type) -> CodeType | None:
+    perform = inspect.getattr_static(job_class, "perform", None)
+    code = getattr(getattr(perform, "__func__", perform), "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 def _is_redefinition(old: type, new: type) -> bool:

@@ -26,7 +26,7 @@ _BEAT_EVERY_S: Final = 10.0
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CLOCKS_APART_S: Final = 1.0
-_LAST_TRIES: Final = 3
+_LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
 
 HEEDED: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1})
@@ -142,6 +142,7 @@ class Poller:
         self._unreachable_since: float | None = None
         self._are_clocks_apart = False
         self._is_told = False
+        self._refusal = ""  # of a count; what the log knows already
         self._must_stop = False
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
@@ -242,6 +243,9 @@ class Poller:
         beat = self._heartbeat.beat()
         local_s = (before_ms + self._clock.now_ms()) / 2000
         self._compare_clocks(beat.now_s - local_s)
+        if beat.refused and beat.refused != self._refusal:
+            log.event("a count was refused", level="error", reason=beat.refused)
+        self._refusal = beat.refused
         if beat.command is not None:
             self._obey(beat.command)
         return _BEAT_EVERY_S
@@ -268,7 +272,8 @@ class Poller:
         while self._deaths:
             message = self._deaths[0]
             slot, incarnation = message["slot"], message["incarnation"]
-            death = Death(message["reason"], message["running"], tuple(message["finished"]))
+            finished = tuple(message["finished"])
+            death = Death(message["reason"], message["running"], finished, message["jid"])
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
             self._deaths.pop(0)
@@ -312,12 +317,15 @@ class Poller:
             # Somebody else's TERM, or a worker that cannot be killed: what they hold is theirs.
             log.event("leaving, though workers live", level="warning")
             return
+        self._backoff.reset()  # the waits of a long outage are longer than the master waits for us
         for tries_left in reversed(range(_LAST_TRIES)):
             try:
                 self._read_messages()
                 self._recover()
                 self._recovery.sweep_own()
                 self._heartbeat.beat()
+                if self._heartbeat.is_behind:
+                    self._heartbeat.beat()
                 self._store.leave(self._place.identity)
             except RedisError as error:
                 level = "debug" if tries_left else "warning"

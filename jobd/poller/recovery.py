@@ -40,11 +40,13 @@ class Death:
         reason: ``SIGKILL``, ``exit 3``, ...
         running: fingerprint of the job that was; empty if none was, None if nobody knows.
         finished: fingerprints of jobs that were done and perhaps not acknowledged.
+        jid: of the job that was running, for the log.
     """
 
     reason: str
     running: str | None = None
     finished: tuple[str, ...] = ()
+    jid: str = ""
 
     def is_of(self, raw: bytes, *, is_alone: bool) -> bool:
         """Whether a job was running when the worker died; ``is_alone``: it held no other."""
@@ -69,6 +71,7 @@ class Recovery:
         scoreboard: who lives in this instance.
         witness: proves deaths on this host.
         clock: for how long a heartbeat has been missing.
+        keeps_running_jobs: whether this instance's jobs lie in Redis while they run.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Recovery:
         scoreboard: Scoreboard,
         witness: Witness,
         clock: Clock,
+        keeps_running_jobs: bool = True,
     ) -> None:
         self._store = store
         self._identity = identity
@@ -87,11 +91,20 @@ class Recovery:
         self._scoreboard = scoreboard
         self._witness = witness
         self._clock = clock
+        self._keeps_running_jobs = keeps_running_jobs
         self._empty_sweeps: dict[str, int] = {}
         self._suspected_since: dict[str, float] = {}
 
     def recover_worker(self, slot: int, incarnation: int, death: Death) -> None:
-        """Return what a dead worker of this instance held."""
+        """Return what a dead worker of this instance held, or tell that it is lost."""
+        if death.jid and not self._keeps_running_jobs:
+            log.event(
+                "a job is lost: its worker died, and fetch: basic keeps no running job in Redis; "
+                "fetch: reliable does",
+                level="error",
+                job_jid=death.jid,
+                reason=death.reason,
+            )
         processor = f"{slot}.0.{incarnation}"
         for queue in self._queues:
             key = self._store.keys.private(self._identity, processor, queue)

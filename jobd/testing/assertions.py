@@ -94,9 +94,7 @@ class Wanted:
 
     def differences(self, payload: Payload) -> list[str]:
         """A line for each thing in which a payload is not as wanted."""
-        lines: list[str] = []
-        if self._is_other(payload):
-            lines.append(f"class: wanted {self.name}, is {payload['class']}")
+        lines = [f"class: wanted {self.name}"] if self.is_other(payload) else []
         if self.queue is not None and payload["queue"] != self.queue:
             lines.append(f'queue: wanted "{self.queue}", is "{payload["queue"]}"')
         if self.args is not None and self.args != payload["args"]:
@@ -107,9 +105,10 @@ class Wanted:
 
     def distance(self, payload: Payload) -> tuple[bool, int]:
         """Sorts payloads, the most alike first; another class is further than anything else."""
-        return self._is_other(payload), len(self.differences(payload))
+        return self.is_other(payload), len(self.differences(payload))
 
-    def _is_other(self, payload: Payload) -> bool:
+    def is_other(self, payload: Payload) -> bool:
+        """Whether it is another job that is wanted."""
         return self.selects is not None and not self.selects(payload)
 
     def __str__(self) -> str:
@@ -132,6 +131,9 @@ def describe_missing(
     if not payloads:
         return f"{wanted} is not enqueued; nothing is"
     closest = min(payloads, key=wanted.distance)
+    if wanted.is_other(closest):
+        others = "1 other job is" if len(payloads) == 1 else f"{len(payloads)} other jobs are"
+        return f"{wanted} is not enqueued; {others}{_listed(payloads)}"
     lines = "".join(f"\n    {line}" for line in wanted.differences(closest))
     return (
         f"{wanted} is not enqueued"

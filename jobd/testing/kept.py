@@ -37,6 +37,7 @@ class KeptJobs:
 
     def __init__(self) -> None:
         self._jobs: list[Kept] = []  # guarded by _lock
+        self._late: list[Callable[[], bool]] = []  # guarded by _lock
         self._lock = threading.Lock()
 
     def push(self, batches: Mapping[str, list[bytes]]) -> None:
@@ -47,8 +48,18 @@ class KeptJobs:
         """Keep jobs for their time."""
         self._keep([Kept(raw, at_s) for at_s, raw in entries])
 
+    def expect(self, late: Callable[[], bool]) -> None:
+        """Ask for a push that is late, such as one that waits for a commit, before each look.
+
+        Args:
+            late: pushes if it is time; False to be asked again.
+        """
+        with self._lock:
+            self._late.append(late)
+
     def payloads(self) -> list[Payload]:
         """All of them, in the order of the pushes."""
+        self._ask_who_is_late()
         with self._lock:
             return [kept.payload() for kept in self._jobs]
 
@@ -59,6 +70,7 @@ class KeptJobs:
             selects: which to look at.
             until_s: epoch seconds; what is scheduled for later stays.
         """
+        self._ask_who_is_late()
         with self._lock:
             ready = [
                 (kept.at_s or 0.0, index)
@@ -69,12 +81,21 @@ class KeptJobs:
 
     def clear(self, selects: Selects) -> None:
         """Forget those that are selected."""
+        self._ask_who_is_late()
         with self._lock:
             self._jobs = [kept for kept in self._jobs if not selects(kept.payload())]
 
     def _keep(self, jobs: list[Kept]) -> None:
+        self._ask_who_is_late()  # they were pushed before
         with self._lock:
             self._jobs += jobs
+
+    def _ask_who_is_late(self) -> None:
+        with self._lock:
+            asked, self._late = self._late, []
+        waiting = [late for late in asked if not late()]
+        with self._lock:
+            self._late = waiting + self._late
 
 
 class Queues(Mapping[str, list[Payload]]):

@@ -292,7 +292,11 @@ class Processor:
         while True:
             try:
                 if not settle():
-                    log.event("ownership lost: the job runs again", level="warning")
+                    log.event(
+                        "ownership lost: the job was taken over, and may run again, or the store "
+                        "was emptied",
+                        level="warning",
+                    )
             except RedisError as error:
                 if self._attention.is_out_of_time:
                     log.event("the job could not be settled", level="error", reason=str(error))

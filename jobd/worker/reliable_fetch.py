@@ -169,7 +169,10 @@ class ReliableFetch:
             if claimed.lost and not self._may_know:
                 # After a lost reply it only means that they were acknowledged already.
                 log.event(
-                    "ownership lost: finished jobs run again", level="warning", jobs=claimed.lost
+                    "ownership lost: finished jobs were taken over, and may run again, or the "
+                    "store was emptied",
+                    level="warning",
+                    jobs=claimed.lost,
                 )
             if claimed.refused and claimed.refused != self._refusal:
                 log.event("a queue refused", level="error", reason=claimed.refused)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from jobd import config as jobd_config
@@ -15,6 +16,7 @@ from jobd.config import (
     load,
 )
 from jobd.config.settings import WITHOUT_EFFECT
+from jobd.errors import ConfigError
 from tests.config.settled import ROOT, URL, Load, queues
 
 
@@ -39,6 +41,30 @@ def plain(value: object) -> object:
         names = tuple(getattr(item, "name", item) for item in value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - a default of any type
         return list(names)
     return value
+
+
+def manual(language: str) -> list[str]:
+    """The blocks of docs/configuration.md in a language; what is only shown is in none."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in blocks if name == language]
+
+
+def test_the_files_of_the_manual_are_read_without_complaint(settle: Load) -> None:
+    queues, capsules, redis = manual("yaml")
+    for text in (queues, capsules, *redis.splitlines()):  # of Redis it shows three ways
+        assert settle(text)
+
+
+def test_mistakes_are_told_as_the_manual_shows(tmp_path: Path) -> None:
+    (shown,) = manual("")
+    lines = [""] * 8 + ['queues: ["mail box"]']
+    lines[2] = "concurency: 3"
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "jobd.yml").write_text("\n".join(lines))
+    with pytest.raises(ConfigError) as refused:
+        load(Flags(), {}, tmp_path)
+    assert list(refused.value.problems) == shown.splitlines()
 
 
 def test_the_shipped_file_holds_every_setting_with_its_default() -> None:

@@ -10,6 +10,7 @@ from jobd.config import (
     Flags,
     RedisSettings,
     client_redis,
+    client_wire,
     load,
     mask_url,
 )
@@ -120,8 +121,23 @@ def test_settings_show_no_password_in_a_traceback() -> None:
 # Clients
 
 
-def test_a_client_without_anything_uses_sidekiq_s_default(tmp_path: Path) -> None:
-    assert client_redis({}, tmp_path) == RedisSettings(url="redis://localhost:6379/0")
+@pytest.mark.parametrize("environ", [{}, {"JOBD_ENV": "test"}, {"REDIS_URL": URL}])
+def test_a_client_without_a_file_uses_what_a_bare_jobd_would(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    assert not state_directory(tmp_path).exists(), "jobd has never run here"
+    assert client_redis(environ, tmp_path) == load(Flags(), environ, tmp_path).redis
+
+
+def test_a_client_writes_times_as_the_server_beside_it(settle: Load, tmp_path: Path) -> None:
+    assert client_wire({}, tmp_path) == 8
+    assert settle("wire: 7\nproduction: {wire: 8}").wire == 7
+    assert client_wire({}, tmp_path) == 7
+    assert client_wire({"JOBD_ENV": "production"}, tmp_path) == 8
+    with pytest.raises(ConfigError, match="wire"):
+        settle("wire: 9")
+    with pytest.raises(ConfigError, match="wire"):
+        client_wire({}, tmp_path)
 
 
 def test_a_client_uses_what_the_server_beside_it_would(settle: Load, tmp_path: Path) -> None:
@@ -133,16 +149,15 @@ def test_a_client_uses_what_the_server_beside_it_would(settle: Load, tmp_path: P
     assert client_redis({"REDIS_URL": URL}, tmp_path) == RedisSettings(url=URL, size=3)
 
 
-def test_a_client_finds_the_store_that_a_bare_jobd_left(settle: Load, tmp_path: Path) -> None:
-    state_directory(tmp_path).mkdir()
-    assert client_redis({}, tmp_path) == settle().redis
-
-
-def test_a_client_never_guesses_at_an_embedded_store_in_production(
-    settle: Load, tmp_path: Path
-) -> None:
-    settle("redis: {size: 3}")
-    assert client_redis({"JOBD_ENV": "production"}, tmp_path) == RedisSettings(size=3)
+@pytest.mark.parametrize("text", ["timeout: 5", "redis: {size: 3}", "redis: embedded"])
+def test_where_jobd_refuses_to_guess_a_client_refuses_too(tmp_path: Path, text: str) -> None:
+    (tmp_path / "jobd.yml").write_text(text)
+    environ = {"JOBD_ENV": "production"}
+    with pytest.raises(ConfigError, match="set REDIS_URL, or redis: ") as refused:
+        client_redis(environ, tmp_path)
+    with pytest.raises(ConfigError) as refused_by_jobd:
+        load(Flags(), environ, tmp_path)
+    assert refused.value.problems == refused_by_jobd.value.problems
 
 
 def test_a_client_is_told_what_is_wrong_with_the_file(tmp_path: Path) -> None:

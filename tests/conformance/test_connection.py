@@ -203,6 +203,20 @@ def test_a_wrong_password_is_not_repeated_in_the_error(store_url: str):
         Connection(RedisSettings(url=url)).call("PING")
 
     assert "s3cret" not in str(caught.value)
+    assert "set user and password in the URL" in str(caught.value)
+
+
+@pytest.mark.parametrize("store_url", ["valkey-tcp", "redis-tcp"], indirect=True)
+@pytest.mark.parametrize("kind", [Connection, Pool])
+def test_a_missing_password_is_told_with_the_remedy(kind: type, store_url: str, store_raw: Raw):
+    store_raw.config_set("requirepass", "s3cret")
+    try:
+        with pytest.raises(RedisUnavailable, match=r"does not let us in.*set user and password"):
+            kind(RedisSettings(url=store_url)).call("PING")
+        right = store_url.replace("//", "//:s3cret@")
+        assert kind(RedisSettings(url=right)).call("PING") == b"PONG"
+    finally:
+        store_raw.config_set("requirepass", "")
 
 
 @pytest.mark.parametrize("store_url", ["valkey-tcp", "redis-tcp"], indirect=True)

@@ -4,14 +4,29 @@ from collections.abc import Callable
 
 import pytest
 
-from jobd.store import Held, Promotion, Pulse, Store
+from jobd.api.access import Access
+from jobd.api.moves import Moves
+from jobd.pulse import Counted, Pulse
+from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
 
 HOLDER = a_holder()
-PULSE = Pulse(work={}, process={"a": 1}, instance={"a": 1}, processed=0, failed=0, day="2026-11-21")
+PULSE = Pulse(
+    work={},
+    process={"a": 1},
+    instance={"a": 1},
+    counted=Counted(),
+    number="1",
+    at_s=1_795_293_395.0,
+)
+
+
+def moves(store: Store) -> Moves:
+    return Moves(Access(redis=store.redis, keys=KEYS))
+
 
 RUN: dict[str, Callable[[Store], object]] = {
     "beat": lambda store: store.beat(IDENTITY, PULSE),
@@ -23,8 +38,12 @@ RUN: dict[str, Callable[[Store], object]] = {
     "forget": lambda store: store.forget("p"),
     "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),
     "promote": lambda store: store.promote(KEYS.retry, [Promotion(b"", "default", b"")]),
+    "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
+    "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
     "renew": lambda store: store.renew(IDENTITY),
+    "reschedule": lambda store: moves(store).reschedule("retry", [b"job"], 5),
     "retry": lambda store: store.retry("p", b"", b"", 1.0),
+    "strike": lambda store: moves(store).strike("default", 0, 1, [b"job"]),
 }
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import subprocess
+import unittest
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from jobd.config import RedisSettings
 from jobd.contrib.django import preferences
 from jobd.errors import InvalidJob, RedisUnavailable
 from jobd.jobs import registry
+from jobd.testing import assert_enqueued
 from tests.contrib.conftest import MANAGE, SITE, StartSite
 from tests.support.eventually import eventually
 from tests.support.jobd_process import COMMAND, StartJobd
@@ -275,6 +277,114 @@ def test_djangos_test_cases_run_what_waits_when_told(store: RecordingStore) -> N
         assert len(store.pushed) == 1
 
 
+# In tests of a project: Django's TestCase never commits
+
+
+def in_a_test_case(test: Callable[[Any], object]) -> None:
+    """Run it as the one test of a TestCase."""
+    case = type("Case", (TestCase,), {"test": test, "databases": {"default", "other"}})("test")
+    result = unittest.TestResult()
+    unittest.TestSuite([case]).run(result)
+    assert result.testsRun == 1
+    assert result.errors + result.failures == []
+
+
+def kept() -> list[str]:
+    return [payload["args"][0] for payload in jobd.Job.jobs]
+
+
+def test_fake_mode_keeps_at_once_what_is_pushed_outside_of_the_tests_own_transactions(
+    shop: Any, jobd_fake: object
+) -> None:
+    def test(case: TestCase) -> None:
+        shop.jobs.greet.perform_async("Ada")
+        shop.jobs.greet.perform_in(60, "Bob")
+        assert kept() == ["Ada", "Bob"]
+        assert_enqueued(shop.jobs.greet, args=["Ada"])
+
+    in_a_test_case(test)
+
+
+def test_fake_mode_keeps_what_was_pushed_in_a_transaction_when_that_is_over(
+    shop: Any, jobd_fake: object
+) -> None:
+    def test(case: TestCase) -> None:
+        with transaction.atomic():
+            with transaction.atomic():
+                shop.jobs.greet.perform_async("Ada")
+            shop.jobs.greet.perform_bulk([["Bob"]])
+            assert kept() == []
+        shop.jobs.greet.perform_async("Cid")
+        assert kept() == ["Ada", "Bob", "Cid"]
+        assert kept() == ["Ada", "Bob", "Cid"]
+        assert jobd.Job.drain() == 3
+
+    in_a_test_case(test)
+
+
+def test_fake_mode_keeps_nothing_of_what_is_rolled_back(shop: Any, jobd_fake: object) -> None:
+    def test(case: TestCase) -> None:
+        with rolled_back():
+            shop.jobs.greet.perform_async("Ada")
+        with transaction.atomic():
+            with rolled_back():
+                shop.jobs.greet.perform_async("Bob")
+            shop.jobs.greet.perform_async("Cid")
+        assert kept() == ["Cid"]
+
+    in_a_test_case(test)
+    assert kept() == ["Cid"]
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_captured_callbacks_push_nothing_twice(shop: Any, jobd_fake: object, looks: bool) -> None:
+    def test(case: TestCase) -> None:
+        with case.captureOnCommitCallbacks(execute=True) as callbacks:
+            with transaction.atomic():
+                shop.jobs.greet.perform_async("Ada")
+            assert not looks or kept() == ["Ada"]
+        assert len(callbacks) == 1
+        assert kept() == ["Ada"]
+
+    in_a_test_case(test)
+
+
+def test_each_database_has_transactions_of_its_own_in_tests_too(
+    shop: Any, jobd_fake: object
+) -> None:
+    def test(case: TestCase) -> None:
+        with transaction.atomic(using="other"):
+            shop.jobs.greet.perform_async("Ada")
+            shop.jobs.greet.set(enqueue_on_commit="other").perform_async("Bob")
+            assert kept() == ["Ada"]
+        assert kept() == ["Ada", "Bob"]
+
+    in_a_test_case(test)
+
+
+def test_inline_mode_runs_at_once_what_is_pushed_outside_of_the_tests_own_transactions(
+    shop: Any, jobd_inline: object, tmp_path: Path
+) -> None:
+    def test(case: TestCase) -> None:
+        shop.jobs.greet.perform_async("Ada")
+        with transaction.atomic():
+            shop.jobs.greet.perform_async("Bob")
+        with case.captureOnCommitCallbacks(execute=True), transaction.atomic():
+            shop.jobs.greet.perform_async("Cid")
+
+    in_a_test_case(test)
+    ran = [json.loads(line)["name"] for line in Path("ran.jsonl").read_text().splitlines()]
+    assert ran == ["Ada", "Cid"]
+
+
+def test_without_a_test_mode_a_test_case_pushes_nothing(shop: Any, store: RecordingStore) -> None:
+    def test(case: TestCase) -> None:
+        assert shop.jobs.greet.perform_async("Ada")
+
+    in_a_test_case(test)
+    assert store.writes == []
+
+
 # In the server
 
 
@@ -303,6 +413,47 @@ def test_each_job_starts_with_usable_connections(shop: Any, start_site: StartSit
     assert found == [False] * 4
     assert len({job["pid"] for job in site.ran("connection")}) == 1
     assert " fail" not in site.log()
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_a_transaction_that_a_job_leaves_open_is_not_left_to_the_next(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site("-c", "1")
+    shop.jobs.LeavesOpen.perform_async()
+    shop.jobs.Loops.perform_async()
+    (looped,) = eventually(lambda: site.ran("looped"), message=site.log)
+    assert looped["orders"] == shop.models.Order.objects.count() == 4
+    assert not shop.models.Order.objects.filter(name="in limbo").exists()
+    assert re.search(r"the job left a transaction open.*database=default", site.log())
+    assert site.ran("greeted") == []
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_a_connection_is_kept_for_conn_max_age_unless_the_server_dropped_it(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site("-c", "1")
+    for how in ("kept", "dropped", "kept", "kept"):
+        shop.jobs.Ages.perform_async(how)
+    eventually(lambda: site.ran("used")[3:], message=site.log)
+    one, two, three, four = (job["connection"] for job in site.ran("used"))
+    assert one == two != three == four
+    assert " fail" not in site.log()
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_a_job_that_runs_inline_is_on_the_connection_of_the_job_around_it(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site("-c", "1")
+    shop.jobs.Loops.perform_async()
+    (looped,) = eventually(lambda: site.ran("looped"), message=site.log)
+    assert looped["orders"] == 4
+    assert [job["name"] for job in site.ran("confirmed")] == ["a", "b", "c"]
 
 
 @pytest.mark.redis

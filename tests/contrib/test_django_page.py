@@ -72,6 +72,7 @@ def test_the_project_of_the_page_runs(project: Path, redis_url: str, start_jobd:
 
     manage("migrate", "--run-syncdb")
     manage("check")
+    assert "Found 1 test(s)" in manage("test", "shop")
     visited = manage("shell", "-c", VISIT).split()
     assert len(visited[-1]) == len(visited[-2]) == 24
     (line,) = re.findall(r"^python manage\.py (jobd .*)$", PAGE, re.MULTILINE)

@@ -85,10 +85,6 @@ def run(store: RecordingStore) -> Run:
     return run_last
 
 
-def is_django_6() -> bool:
-    return django.VERSION >= (6,)
-
-
 # Enqueueing
 
 
@@ -351,7 +347,7 @@ except ImportError as error:
     assert "needs Django 6, or the package django-tasks" in done.stdout
 
 
-@pytest.mark.skipif(not is_django_6(), reason="tasks can be pickled since Django 6.1 only")
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="tasks can be pickled since Django 6.1 only")
 def test_a_task_can_be_pickled(shop: Any) -> None:
     for task in (shop.tasks.add, shop.tasks.lowly, shop.tasks.add.using(backend="any")):
         assert pickle.loads(pickle.dumps(task)) == task
@@ -506,6 +502,19 @@ def test_a_server_runs_tasks_and_tells_their_signals(shop: Any, start_site: Star
         assert finished["started_at"] <= finished["finished_at"]
         assert site.log().count(f"Task id={result.id}") == 2
     assert site.ran("introspected")[0]["id"] == results[2].id
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_lines_come_once_each_with_djangos_own_logging_too(
+    shop: Any, start_site: StartSite
+) -> None:
+    site = start_site(env={"SHOP_DEBUG": "1"})
+    result = shop.tasks.add.enqueue(40)
+    eventually(lambda: site.ran("finished"), message=site.log)
+    site.wait_for_log(rf"done .*{result.id}")
+    for state in ("RUNNING", "SUCCESSFUL"):
+        assert site.log().count(f"Task id={result.id} path=shop.tasks.add state={state}") == 1
 
 
 @pytest.mark.redis

@@ -36,6 +36,7 @@ def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dic
         "status": 9,
         "reason": "SIGKILL",
         "running": fingerprint(running) if running else "",
+        "jid": "b4a5" if running else "",
         "finished": [],
     }
 

@@ -1,6 +1,7 @@
 """Starting it: what the command line says, and what makes it leave again at once."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,34 @@ def test_check_of_what_is_good_says_so(start_jobd: StartJobd):
     assert jobd.wait() == 0
     assert re.search(r"loads.* jobs=.*Echo", jobd.log())
     assert "all is well" in jobd.log()
+
+
+def test_check_with_a_private_store_is_well_too(start_jobd: StartJobd):
+    jobd = start_jobd(ready=False, args=["--check"], config={"redis": "embedded"}, redis_url=None)
+
+    assert jobd.wait() == 0
+    assert re.search(r"the private store is started by the server.*-server", jobd.log())
+    assert "all is well" in jobd.log()
+    assert not (jobd.directory / ".jobd").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [({"require": []}, "no module is named"), ({}, "app_jobs defines none")],
+    ids=["nothing required", "no job in what is required"],
+)
+def test_server_that_knows_no_job_says_so_once_and_what_to_do(
+    config: dict[str, Any], found: str, start_jobd: StartJobd
+):
+    started = start_jobd(jobs="", config={"concurrency": 2, **config})
+    checked = start_jobd(jobs="", config=config, ready=False, args=["--check"])
+
+    assert checked.wait() == 0
+    assert "all else is well" in checked.log()
+    for jobd in (started, checked):
+        (line,) = re.findall(r".*no job is known here.*", jobd.log())
+        assert found in line
+        assert "-r MODULE" in line
 
 
 def test_check_of_an_app_that_raises_shows_where(start_jobd: StartJobd):

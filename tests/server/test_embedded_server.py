@@ -28,6 +28,10 @@ for fd in (0, 1, 2):
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 CTRL_C = b"\x03"
+NOTHING_SET = [
+    *("env", "-u", "REDIS_URL", "-u", "REDIS_PROVIDER", "-u", "JOBD_ENV", "-u", "APP_ENV"),
+    f"PYTHONPATH={REPOSITORY}",
+]
 
 
 class Terminal:
@@ -126,10 +130,9 @@ def test_second_server_of_a_directory_leaves_the_first_one_in_peace(
 ):
     jobd = start_embedded(start_jobd, terminal)
     (store,) = jobd.children("store")
-    clean = ["env", "-u", "REDIS_URL", "-u", "JOBD_ENV", "-u", "APP_ENV"]
 
     second = subprocess.run(
-        [*clean, f"PYTHONPATH={REPOSITORY}", *COMMAND],
+        [*NOTHING_SET, *COMMAND],
         cwd=jobd.directory,
         capture_output=True,
         text=True,
@@ -143,6 +146,20 @@ def test_second_server_of_a_directory_leaves_the_first_one_in_peace(
     assert jobd.stop() == 0
 
 
+def test_a_program_in_the_same_directory_pushes_to_it_with_nothing_set(
+    start_jobd: StartJobd, terminal: Terminal
+):
+    jobd = start_embedded(start_jobd, terminal)
+    program = "import jobd; print(jobd.push({'class': 'Echo', 'args': ['hello']}))"
+
+    jid = subprocess.check_output(
+        [*NOTHING_SET, sys.executable, "-c", program], cwd=jobd.directory, text=True, timeout=60
+    ).strip()
+
+    (job,) = eventually(jobd.ran, timeout=20, message=terminal.text)
+    assert job["jid"] == jid
+
+
 def test_boot_lines_tell_what_runs_and_end_with_a_job_to_try(
     start_jobd: StartJobd, terminal: Terminal
 ):
@@ -153,5 +170,5 @@ def test_boot_lines_tell_what_runs_and_end_with_a_job_to_try(
     text = terminal.text()
     assert "background jobs" in text
     assert "private, started and stopped with this jobd" in text
-    assert "1 processes" in text
+    assert "1 process" in text
     assert "push Echo" in text.splitlines()[-1]

@@ -1,5 +1,8 @@
 """Ways to fetch, groups of workers, and the wire of older Sidekiqs, in a whole server."""
 
+import os
+import signal
+
 import pytest
 
 from tests.server.load import jids, push_many
@@ -25,6 +28,17 @@ def test_basic_fetch_runs_jobs_and_gives_a_running_one_back_on_term(
 
     assert raw.lrange("queue:default", 0, -1) == [nap]
     assert not raw.exists("retry", "jobd:privates")
+
+
+def test_basic_fetch_tells_of_the_job_that_is_lost_with_its_worker(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(config={"fetch": "basic", "concurrency": 1})
+    jid = wire.push(raw, "Hold", "a")
+    (run,) = eventually(lambda: jobd.ran("start"), timeout=20, message=jobd.log)
+
+    os.kill(run["pid"], signal.SIGKILL)
+
+    jobd.wait_for_log(rf"a job is lost: .*fetch: reliable.*{jid}")
+    assert not raw.exists("queue:default", "retry", "dead")
 
 
 def test_capsules_keep_to_their_queues(raw: Raw, start_jobd: StartJobd):

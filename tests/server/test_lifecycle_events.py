@@ -58,6 +58,80 @@ def server(config):
         raise ValueError("no licence")
 """
 
+HANDLERS = """
+import asyncio
+import jobd
+from tests.support.sample_jobs import Echo, record
+
+ERRORS = (
+    RuntimeError, SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit,
+    jobd.JobInterrupted,
+)
+
+
+def kind_of(payload):
+    return ERRORS[payload["args"][0]]
+
+
+@jobd.configure_server
+def server(config):
+    @config.error_handlers.append
+    def told(error, context):
+        record("told", "", None, [])
+        raise kind_of(context["job"])("from error handler")
+
+    @config.death_handlers.append
+    def buried(payload, error):
+        record("buried", "", None, [])
+        raise kind_of(payload)("from death handler")
+
+
+class Failing(jobd.Job):
+    retry = 1
+
+    @jobd.on_failure
+    def failed(self, error, number):
+        raise ERRORS[number]("from on_failure")
+
+    @classmethod
+    def retry_in(cls, count, error, payload):
+        record("retry_in", "", None, [])
+        raise kind_of(payload)("from retry_in")
+
+    @classmethod
+    def retries_exhausted(cls, payload, error):
+        record("exhausted", "", None, [])
+        raise kind_of(payload)("from retries_exhausted")
+
+    @jobd.after_enqueue
+    @classmethod
+    def sent(cls, payload):
+        raise kind_of(payload)("from after_enqueue")
+
+    def perform(self, number):
+        raise ValueError("the job's own error")
+
+
+class Parent(jobd.Job):
+    retry = False
+
+    def perform(self, number):
+        Failing.set(retry=0).perform_async(number)
+        record("parent", "", None, [])
+
+
+class Guarded(jobd.Job):
+    retry = 0
+
+    @jobd.before_perform
+    def check(self, number):
+        raise ERRORS[number]("from before_perform")
+
+    def perform(self, number):
+        record("performed", "", None, [])
+"""
+KINDS = 6
+
 
 def told(jobd: JobdProcess, pid: int) -> list[str]:
     """What a process wrote down, oldest first; a beat only where it is the first."""
@@ -156,3 +230,28 @@ def test_startup_that_raises_ends_the_boot(start_jobd: StartJobd):
     assert jobd.wait(timeout=30) == os.EX_CONFIG
     assert "no licence" in jobd.log()
     assert jobd.ran("startup")
+
+
+@pytest.mark.slow
+def test_handlers_and_callbacks_that_raise_anything_stop_no_server(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(jobs=HANDLERS)
+    worker = jobd.worker(1).pid
+    for number in range(KINDS):
+        wire.push(raw, "Failing", number, retry=1)
+        wire.push(raw, "Failing", number, retry=0)
+        wire.push(raw, "Parent", number, retry=0)
+        wire.push(raw, "Guarded", number, retry=0)
+    eventually(lambda: len(jobd.ran("told")) > 4 * KINDS, timeout=30, message=jobd.log)
+    wire.push(raw, "Echo")
+    (echo,) = eventually(jobd.ran, timeout=30, message=jobd.log)
+
+    assert echo["pid"] == worker, "one worker did it all"
+    # Only the first push of each kind had a retry left; Failing twice, and Guarded, had none.
+    assert raw.zcard("retry") == len(jobd.ran("retry_in")) == KINDS
+    # And one Parent: what looks like an interruption ends the job that pushes, too.
+    assert raw.zcard("dead") == len(jobd.ran("buried")) == 3 * KINDS + 1
+    assert len(jobd.ran("exhausted")) == 2 * KINDS
+    assert not jobd.ran("performed")
+    for hook in ("error handler", "death handler", "on_failure", "retry_in", "after_enqueue"):
+        assert f"from {hook}" in jobd.log()
+    assert jobd.stop() == 0

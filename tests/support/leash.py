@@ -21,9 +21,12 @@ import pytest
 _PR_SET_CHILD_SUBREAPER = 36
 
 # Not preexec_fn: it forks in Python, which warns since 3.12 when there are threads.
-# A parent that died before prctl() is noticed by its pid.
+# A parent that died before prctl() is noticed by its pid. A shell that starts the tests in the
+# background has them ignore Ctrl-C, and exec() would hand that on.
 _LEASH = """
-import ctypes, os, sys
+import ctypes, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 ctypes.CDLL(None).prctl(1, 9)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)

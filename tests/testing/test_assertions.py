@@ -102,13 +102,23 @@ def test_the_closest_job_is_shown_with_what_differs(frozen: list[int]) -> None:
 def test_every_difference_is_told(frozen: list[int]) -> None:
     in_queue = "is in its queue since 2030-03-17T17:46:40.000+00:00, not scheduled"
     LetterJob.perform_async("Bob", [1])
-    assert refused(PostcardJob, args=["Ada"], queue="express", at=3600)[3:] == [
-        "    class: wanted PostcardJob, is LetterJob",
+    assert refused(LetterJob, args=["Ada"], queue="express", at=3600)[3:] == [
         '    queue: wanted "express", is "post"',
         "    args[0]: wanted 'Ada', is 'Bob'",
         "    args[1]: wanted none, is [1]",
         f"    at: wanted 2030-03-17T18:46:40.000+00:00 ± 1 s, {in_queue}",
     ]
+
+
+def test_where_no_such_job_is_enqueued_those_that_are_are_listed(frozen: list[int]) -> None:
+    LetterJob.perform_async("Bob", [1])
+    assert refused(PostcardJob, args=["Bob"]) == [
+        "PostcardJob with args ['Bob'] is not enqueued; 1 other job is",
+        "  LetterJob ['Bob', [1]] in queue \"post\"",
+    ]
+    LetterJob.perform_bulk([[name] for name in "abcdef"])
+    assert refused("LeterJob")[0] == "LeterJob is not enqueued; 7 other jobs are"
+    assert refused("LeterJob")[-1] == "  and 2 more"
 
 
 def test_a_wrong_time_is_told(frozen: list[int]) -> None:

@@ -5,7 +5,7 @@ an error too, so a call that they came to accept would show.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from typing import Any, Generic, TypeVar, assert_type
 
 import jobd
 from jobd import Job, job
@@ -14,6 +14,7 @@ from jobd.testing import Queues, assert_enqueued, drain, fake, queues, refute_en
 
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+T = TypeVar("T")
 
 
 class ApplicationJob(Job):
@@ -41,6 +42,18 @@ class ManyJob(Job):
 class StaticJob(Job):
     @staticmethod
     def perform(number: int) -> None: ...
+
+
+class ImportJob(ApplicationJob, Generic[T]):
+    def parsed(self, line: str) -> T:
+        raise NotImplementedError
+
+    def perform(self, path: str, limit: int | None = None) -> None: ...
+
+
+class UserImportJob(ImportJob[int]):
+    def parsed(self, line: str) -> int:
+        return int(line)
 
 
 @job
@@ -75,6 +88,9 @@ assert_type(PositionalJob().perform(0, ["a"]), str)
 assert_type(ManyJob.perform_async(), str | None)
 assert_type(ManyJob.perform_async(1, 2, 3), str | None)
 assert_type(StaticJob.perform_async(1), str | None)
+assert_type(UserImportJob.perform_async("users.csv", limit=3), str | None)
+assert_type(UserImportJob.set(queue="low").perform_in(60, "users.csv"), str | None)
+assert_type(UserImportJob().parsed("1"), int)
 
 MoodSenderJob.perform_async()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 MoodSenderJob.perform_async(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -93,6 +109,7 @@ MoodSenderJob.perform_now(1)  # type: ignore[arg-type]  # pyright: ignore[report
 MoodSenderJob.perform_bulk("a@b.c", batch_size="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 PositionalJob.perform_async(first=0, second=[])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 ManyJob.perform_async(1, "2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+UserImportJob.perform_async(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 StaticJob.perform_async("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ApplicationJob.perform_async()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 

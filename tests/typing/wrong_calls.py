@@ -5,12 +5,17 @@ A line that ends in "wrong" must be one for both checkers, and no other line may
 
 from datetime import UTC, datetime, timedelta
 
+import jobd
 from jobd import Job, job
 
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-class GreetingJob(Job):
+class ApplicationJob(Job):
+    retry = 5
+
+
+class GreetingJob(ApplicationJob):
     def perform(self, name: str, times: int = 1) -> None: ...
 
 
@@ -41,10 +46,15 @@ GreetingJob.set(queue="low").perform_async(3)  # wrong
 GreetingJob.set(queue="low").perform_in(60, "Ada", "3")  # wrong
 GreetingJob.perform("Ada")  # wrong
 GreetingJob.perform_asink("Ada")  # wrong
+GreetingJob.perform_bulk("Ada", batch_size="2")  # wrong
+ApplicationJob.perform_async()  # wrong
+Job.perform_in(60)  # wrong
+jobd.Jbo()  # wrong
 add.perform_async(1, y=3)
 add.perform_async("1")  # wrong
 add.perform_async()  # wrong
 add.perform_in(60, 1, 2, 3)  # wrong
+add.perform_at(MOMENT, "1")  # wrong
 add.perform_inline(y=1)  # wrong
 add.set(retry=0).perform_async(1, z=2)  # wrong
 add("1", 2)  # wrong

@@ -1,20 +1,25 @@
 """Database connections of a worker: none that is stale, none that another process holds too.
 
-Around each job happens what Django does around each request. A job that forks (multiprocessing
-does) leaves its child none of its connections.
+Around each job happens what Django does around each request. A job that leaves a transaction open
+does not leave it to the next one, whose rows and pushes would wait in it for ever. A job that
+forks (multiprocessing does) leaves its child none of its connections.
 """
 
 import os
+from contextvars import ContextVar
 from typing import Any, Final
 
 from django.db import close_old_connections, connections, reset_queries
 
+from jobd import log
 from jobd.app import App
 from jobd.jobs import Job
 from jobd.middleware import ServerCall
 from jobd.payload import Payload
 
 _inherited: Final[list[object]] = []  # only ever filled in a child that was just forked
+# A job that another one runs inline is on the connections, and in the transaction, of that one.
+_is_in_job: Final[ContextVar[bool]] = ContextVar("jobd.contrib.django.is_in_job", default=False)
 
 
 def guard(app: App) -> None:
@@ -24,13 +29,36 @@ def guard(app: App) -> None:
 
 
 def with_usable_connections(job: Job, payload: Payload, proceed: ServerCall) -> None:
-    """The middleware: no connection is older than ``CONN_MAX_AGE`` or was left broken."""
+    """The middleware: no connection is older than ``CONN_MAX_AGE`` or was left as it must not be.
+
+    That is broken, without autocommit, or in a transaction.
+    """
+    if _is_in_job.get():
+        proceed(job, payload)
+        return
+    token = _is_in_job.set(True)
     reset_queries()  # under DEBUG they would pile up
     close_old_connections()
     try:
         proceed(job, payload)
     finally:
+        _is_in_job.reset(token)
+        _roll_back_what_is_open()
         close_old_connections()
+
+
+def _roll_back_what_is_open() -> None:
+    for wrapper in connections.all(initialized_only=True):
+        # close_old_connections() would leave it closed and in its block, of no more use to anybody.
+        if wrapper.in_atomic_block:
+            log.event(
+                "the job left a transaction open: it is rolled back, with its pushes; let "
+                "transaction.atomic() end in the job",
+                level="error",
+                database=wrapper.alias,
+            )
+            wrapper.close()
+            del connections[wrapper.alias]
 
 
 def forget_inherited() -> None:

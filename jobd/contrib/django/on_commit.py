@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from jobd.client import Client, Prepared
+from jobd.contrib.django import in_tests
 from jobd.contrib.django.preferences import enqueue_on_commit
 from jobd.errors import InvalidJob, RedisError, RedisUnavailable
 from jobd.payload import Payload, When
@@ -63,7 +64,7 @@ class OnCommitClient(Client):
             (at_once if alias is None else waiting.setdefault(alias, [])).append(job)
         super()._write(at_once)
         for alias, late in waiting.items():
-            transaction.on_commit(partial(self._write_late, late), using=alias)
+            in_tests.on_commit(partial(self._write_late, late), alias)
 
     def _write_late(self, jobs: Sequence[Prepared]) -> None:
         try:
@@ -117,7 +118,7 @@ def open_transaction(choice: object) -> str | None:
         raise InvalidJob(
             f"{OPTION}: True, False or an alias of DATABASES, not {choice!r}"
         ) from None
-    return str(alias) if connection.in_atomic_block else None
+    return str(alias) if in_tests.is_in_transaction(connection) else None
 
 
 def after_commit(function: Callable[[], object], choice: object) -> None:
@@ -126,4 +127,4 @@ def after_commit(function: Callable[[], object], choice: object) -> None:
     if alias is None:
         function()
     else:
-        transaction.on_commit(function, using=alias)
+        in_tests.on_commit(function, alias)

@@ -19,10 +19,17 @@ DATABASES = {
     alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DIRECTORY / f"{alias}.sqlite3")}
     for alias in ("default", "other")
 }
+DATABASES["other"] |= {
+    "ENGINE": "droppable",
+    "CONN_MAX_AGE": None,
+    "CONN_HEALTH_CHECKS": True,
+}
 TASKS = {
     "default": {"BACKEND": BACKEND, "QUEUES": ["default", "low"]},
     "once": {"BACKEND": BACKEND, "OPTIONS": {"retry": 0}},
     "any": {"BACKEND": BACKEND, "QUEUES": []},
 }
 JOBD = json.loads(os.environ.get("SHOP_JOBD", "{}"))
-LOGGING_CONFIG = None
+DEBUG = "SHOP_DEBUG" in os.environ
+if not DEBUG:
+    LOGGING_CONFIG = None

@@ -1,10 +1,12 @@
 import multiprocessing
 
-from django.db import connection
+from django.db import connection, connections, transaction
 
 from jobd import Job, job
 from shop.models import Order
 from shop.record import record
+
+_kept = []
 
 
 class Confirm(Job):
@@ -28,6 +30,41 @@ class Connections(Job):
         if how == "broken":
             connection.errors_occurred = True
             connection.connection.close()
+
+
+class LeavesOpen(Job):
+    """Begins a transaction that it does not end."""
+
+    def perform(self):
+        transaction.atomic().__enter__()
+        Order.objects.create(name="in limbo")
+        greet.perform_async("in limbo")
+
+
+class Ages(Job):
+    """Uses the connection that is kept for ever, and tells which it is."""
+
+    def perform(self, how):
+        other = connections["other"]
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        _kept.append(other.connection)  # so that its id never comes again
+        record("used", connection=id(other.connection))
+        if how == "dropped":
+            other.connection.close()
+
+
+class Loops(Job):
+    """Runs another job inline, in a transaction and in the middle of a query."""
+
+    def perform(self):
+        for name in ("a", "b", "c"):
+            Order.objects.create(name=name)
+        with transaction.atomic():
+            for order in Order.objects.iterator(chunk_size=1):
+                Confirm.perform_inline(order.pk)
+            Order.objects.create(name="after")
+        record("looped", orders=Order.objects.count())
 
 
 class Forking(Job):

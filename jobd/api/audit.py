@@ -1,0 +1,111 @@
+"""Who did what by hand: a short record of operators' acts, for all who share a Redis.
+
+It holds the newest only, so that it needs no care, and is no proof: whoever can write to Redis can
+write here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from jobd.api.access import Access
+from jobd.api.replies import document, mapping, moment, number, string
+
+LIMIT: Final = 1_000
+_LONGEST: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """An act.
+
+    Attributes:
+        at: by the server's clock.
+        who: a user's name, or the name of a program.
+        what: a verb such as ``retry`` or ``clear``.
+        target: what it was done to: a queue, a set, a jid, an identity.
+        count: for how many jobs.
+        detail: whatever else there is to say.
+    """
+
+    at: datetime | None
+    who: str
+    what: str
+    target: str
+    count: int
+    detail: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON can carry of it; the time in ISO 8601."""
+        return {**asdict(self), "at": self.at and self.at.isoformat()}
+
+
+class Audit:
+    """The acts of operators, the newest first.
+
+    Args:
+        access: the current app's, if None.
+        limit: how many are kept.
+    """
+
+    def __init__(self, *, access: Access | None = None, limit: int = LIMIT) -> None:
+        self._access = Access.of() if access is None else access
+        self._limit = limit
+
+    @property
+    def size(self) -> int:
+        """How many are kept."""
+        return number(self._access.redis.call("LLEN", self._access.keys.audit))
+
+    def record(
+        self,
+        who: str,
+        what: str,
+        *,
+        target: str = "",
+        count: int = 1,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note an act; texts are cut at 1,000 letters.
+
+        Args:
+            who: a user's name, or the name of a program.
+            what: a verb such as ``retry`` or ``clear``.
+            target: what it was done to.
+            count: for how many jobs.
+            detail: anything that JSON can carry; no secrets.
+        """
+        entry = {
+            "at": self._access.now_ms(),
+            "who": who[:_LONGEST],
+            "what": what[:_LONGEST],
+            "target": target[:_LONGEST],
+            "count": count,
+            "detail": dict(detail or {}),
+        }
+        key = self._access.keys.audit
+        self._access.atomically(
+            ("LPUSH", key, msgspec.json.encode(entry)), ("LTRIM", key, 0, self._limit - 1)
+        )
+
+    def entries(self, page: int = 1, size: int = 50) -> list[AuditEntry]:
+        """A page of them, the newest first, counted from 1."""
+        first = (page - 1) * size
+        key = self._access.keys.audit
+        found = self._access.redis.call("LRANGE", key, first, first + size - 1)
+        return [_entry(mapping(document(raw))) for raw in found]
+
+
+def _entry(told: dict[str, Any]) -> AuditEntry:
+    at_ms = number(told.get("at"))
+    return AuditEntry(
+        at=moment(at_ms) if at_ms else None,
+        who=string(told.get("who")),
+        what=string(told.get("what")),
+        target=string(told.get("target")),
+        count=number(told.get("count")),
+        detail=mapping(told.get("detail")),
+    )

@@ -1,0 +1,181 @@
+"""A queue, and what an operator does to it and to the jobs that wait there.
+
+Source: Sidekiq's lib/sidekiq/api.rb, Queue; pausing and deleting by class as in Sidekiq Pro.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from jobd.api.access import Access, server_ms
+from jobd.api.bulk import Progress, Tally
+from jobd.api.filter import Filter
+from jobd.api.moves import Moves
+from jobd.api.records import JobRecord
+from jobd.api.replies import number, text
+from jobd.api.walk import PAGE, Stretch, queue_page, through_queue
+from jobd.errors import CannotAct, InvalidJob
+from jobd.payload import check_options, encode
+
+_STRIKE_PAGE: Final = 500
+_MOST_PASSES: Final = 5
+
+
+class Queue:
+    """The jobs that wait in one queue.
+
+    Args:
+        name: without a prefix.
+        access: the current app's, if None.
+    """
+
+    def __init__(self, name: str = "default", *, access: Access | None = None) -> None:
+        self.name = name
+        self._access = Access.of() if access is None else access
+        self._key = self._access.keys.queue(name)
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}>"
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __bool__(self) -> bool:
+        return True  # an empty queue is no missing one
+
+    @classmethod
+    def all(cls, *, access: Access | None = None) -> "list[Queue]":
+        """Every queue that was ever pushed to and not cleared, by name."""
+        access = Access.of() if access is None else access
+        members = access.redis.call("SMEMBERS", access.keys.queues)
+        return [cls(name, access=access) for name in sorted(map(text, members))]
+
+    @property
+    def size(self) -> int:
+        """How many jobs wait."""
+        return number(self._access.redis.call("LLEN", self._key))
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds for which the job that runs next has waited; 0 if none waits."""
+        last, time = self._access.redis.pipeline([("LINDEX", self._key, -1), ("TIME",)])
+        return 0.0 if last is None else self._record(last).latency_s(server_ms(time))
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nobody may take jobs from it."""
+        return bool(self._access.redis.call("SISMEMBER", self._access.keys.paused, self.name))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has jobs, or has ever had since it was last cleared."""
+        known, size = self._access.redis.pipeline(
+            [("SISMEMBER", self._access.keys.queues, self.name), ("LLEN", self._key)]
+        )
+        return bool(known or size)
+
+    # Reading
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        """Every job, those that run next first; O(n²) in the distance read, by pages.
+
+        Others may write meanwhile, and so may you: what is there throughout is given. As many as
+        waited at the start, at the most.
+        """
+        for stretch in through_queue(self._access.redis, self._key):
+            for raw in stretch.raws:
+                yield self._record(raw)
+
+    def page(self, number: int, size: int) -> list[JobRecord]:
+        """Jobs in the order in which they will run; pages count from 1.
+
+        O(n) in the distance from the nearer end of the queue.
+        """
+        raws = queue_page(self._access.redis, self._key, (number - 1) * size, size)
+        return [self._record(raw) for raw in raws]
+
+    def find(self, key: str) -> JobRecord | None:
+        """The job with this jid, or `JobRecord.key`; O(n), by pages, since queues have no index."""
+        return next((record for record in self if record.key == key), None)
+
+    # Acting
+
+    def delete(self, wanted: Filter, *, progress: Progress | None = None) -> int:
+        """Delete every job that matches, by pages; how many there were.
+
+        O(n) in the queue's size for each 500 jobs: minutes for a million. A step keeps the server
+        for as long as it takes to walk to them from the nearer end, tens of ms of a million.
+        """
+        tally = Tally(total=self.size)
+        for _ in range(_MOST_PASSES):
+            tally, missed = self._strike_all(wanted, tally, progress)
+            if not missed:
+                break
+        return tally.done
+
+    def delete_by_class(self, name: str) -> int:
+        """Delete every job of a class, also inside ActiveJob; see `delete`."""
+        return self.delete(Filter(class_name=name))
+
+    def clear(self) -> int:
+        """Delete the queue with all its jobs; how many there were. A pause stays."""
+        keys = self._access.keys
+        size, *_ = self._access.atomically(
+            ("LLEN", self._key), ("UNLINK", self._key), ("SREM", keys.queues, self.name)
+        )
+        return number(size)
+
+    def pause(self) -> bool:
+        """Have nobody take jobs from it; False if it was paused already.
+
+        Ruby's Sidekiq minds it only with Pro.
+        """
+        return bool(self._access.redis.call("SADD", self._access.keys.paused, self.name))
+
+    def unpause(self) -> bool:
+        """Have its jobs run again; False if it was not paused."""
+        return bool(self._access.redis.call("SREM", self._access.keys.paused, self.name))
+
+    def move(self, record: JobRecord, queue: str) -> bool:
+        """Move a job to the back of another queue; O(n) in the size of this one.
+
+        Returns:
+            False if it was no longer here.
+
+        Raises:
+            CannotAct: it is no job, or that is no name of a queue.
+        """
+        if record.is_malformed:
+            raise CannotAct(f"{record!r}: no other queue can run it; delete it or kill it")
+        try:
+            check_options({"queue": queue})
+        except InvalidJob as error:
+            raise CannotAct(str(error)) from error
+        again = encode({**record.fields, "queue": queue})
+        return Moves(self._access).move(self.name, record.raw, queue, again)
+
+    def _record(self, raw: bytes) -> JobRecord:
+        return JobRecord(raw, queue=self.name, access=self._access)
+
+    def _strike_all(
+        self, wanted: Filter, tally: Tally, progress: Progress | None
+    ) -> tuple[Tally, int]:
+        """Delete what matches, once through the queue; how far it is, and how many moved away."""
+        missed = 0
+        for stretch in through_queue(self._access.redis, self._key, _STRIKE_PAGE):
+            raws = [raw for raw in stretch.raws if wanted.matches(self._record(raw))]
+            found = self._strike(stretch, raws) if raws else 0
+            missed += max(len(raws) - found, 0)
+            seen = min(tally.seen + len(stretch.raws), tally.total)
+            tally = replace(
+                tally, seen=seen, matched=tally.matched + found, done=tally.done + found
+            )
+            if progress is not None:
+                progress(tally)
+        return tally, missed
+
+    def _strike(self, stretch: Stretch, raws: Sequence[bytes]) -> int:
+        # What was pulled nearer since, or pushed back, is looked for beside it.
+        near = max(stretch.near - _STRIKE_PAGE, 0)
+        far = stretch.near + len(stretch.raws) + PAGE
+        return Moves(self._access).strike(self.name, near, far, raws)

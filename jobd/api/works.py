@@ -1,0 +1,104 @@
+"""The jobs that run now, as the last heartbeats told.
+
+Source: Sidekiq's lib/sidekiq/api.rb, WorkSet and Work.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobd.api.access import Access
+from jobd.api.records import JobRecord
+from jobd.api.replies import document, flat, mapping, moment, number, string, text
+
+_EARLIEST = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A job that runs.
+
+    Attributes:
+        process: identity of the instance.
+        tid: of the thread; ``SLOT.THREAD.INCARNATION`` in jobd.
+        queue: where it was taken from.
+        run_at: when it was started; None if that was not told.
+        record: the job; it cannot be deleted, since no queue holds it.
+    """
+
+    process: str
+    tid: str
+    queue: str
+    run_at: datetime | None
+    record: JobRecord
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON can carry of it; the time in ISO 8601."""
+        run_at = self.run_at and self.run_at.isoformat()
+        head = {"process": self.process, "tid": self.tid, "run_at": run_at}
+        return {**head, **self.record.as_dict(), "queue": self.queue}
+
+
+class WorkSet:
+    """Every job that runs, on jobd and on Ruby's Sidekiq.
+
+    Args:
+        access: the current app's, if None.
+
+    Each method is O(n) in the number of running jobs, and two round trips; it tells what was so at
+    the last heartbeat of each instance, up to 10 s ago.
+    """
+
+    def __init__(self, *, access: Access | None = None) -> None:
+        self._access = Access.of() if access is None else access
+
+    def __iter__(self) -> Iterator[Work]:
+        """Those that have run longest first."""
+        return iter(self.all())
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __bool__(self) -> bool:
+        return True
+
+    def all(self) -> list[Work]:
+        """Those that have run longest first."""
+        keys, redis = self._access.keys, self._access.redis
+        identities = sorted(map(text, redis.call("SMEMBERS", keys.processes)))
+        if not identities:
+            return []
+        told = redis.pipeline([("HGETALL", keys.work(identity)) for identity in identities])
+        found = [
+            self._work(identity, tid, raw)
+            for identity, reply in zip(identities, told, strict=True)
+            for tid, raw in flat(reply).items()
+        ]
+        return sorted(found, key=_started_s)
+
+    @property
+    def size(self) -> int:
+        """How many jobs run."""
+        return len(self.all())
+
+    def find(self, jid: str) -> Work | None:
+        """The run of a job; None if it does not run."""
+        return next((work for work in self.all() if work.record.jid == jid), None)
+
+    def _work(self, identity: str, tid: str, raw: bytes) -> Work:
+        told = mapping(document(raw))
+        payload = string(told.get("payload")).encode("utf-8", "replace")
+        run_at = number(told.get("run_at"))
+        queue = string(told.get("queue"))
+        return Work(
+            process=identity,
+            tid=tid,
+            queue=queue,
+            run_at=moment(run_at * 1000) if run_at else None,
+            record=JobRecord(payload, queue=queue, access=self._access),
+        )
+
+
+def _started_s(work: Work) -> float:
+    return work.run_at.timestamp() if work.run_at else _EARLIEST
