@@ -86,7 +86,8 @@ class ReliableFetch:
         self._clock = clock
         self._told = told
         self._keeper = Keeper(self._waiting_s, self._rescue)
-        self._keepers_store: Store | None = None  # over a connection of its own
+        self._keepers_connection = connect()  # at its first command, if it ever has one
+        self._keepers_store = Store(self._keepers_connection, store.keys)
         self._lock = threading.Lock()  # held while the server is asked about what is held
         self._done: list[tuple[int, bytes]] = []  # grows without _lock, shrinks with it
         self._spare: deque[tuple[int, bytes]] = (
@@ -220,8 +221,6 @@ class ReliableFetch:
                 return True  # the long one has just ended
             faults.point("rescuing")
             self._told.job_is_long()
-            if self._keepers_store is None:
-                self._keepers_store = Store(self._connect(), self._store.keys)
             self._let_go()
             try:
                 self._return_leaving(self._keepers_store)
@@ -394,5 +393,7 @@ class ReliableFetch:
             self._return_leaving(self._store)
 
     def close(self) -> None:
-        """Drop the waiting connections; a wait still open on the server ends with its socket."""
+        """Drop the connections; a wait still open on the server ends with its socket."""
         self._close_waiters()
+        with self._lock:  # the keeper may be in the middle of a command
+            self._keepers_connection.close()
