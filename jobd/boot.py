@@ -43,10 +43,11 @@ from jobd.supervisor.master import Master
 from jobd.supervisor.plan import Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
-from jobd.worker.fetch import BasicFetch, Fetcher, queue_order
+from jobd.worker.fetch import BasicFetch, Draw, Fetcher
 from jobd.worker.measured import Measured
-from jobd.worker.processor import Application, Processor, Rules
-from jobd.worker.reliable_fetch import ReliableFetch
+from jobd.worker.processor import Application, Display, Processor, Rules
+from jobd.worker.reliable_fetch import ReliableFetch, Told
+from jobd.worker.title import Title
 from jobd.worker.worker import PollerWatch, Pulse, Worker
 
 _BLOCKED_S: Final = 6.0
@@ -198,6 +199,7 @@ class Server:
         connection = Connection(config.redis, name=f"jobd worker {child.slot}".replace(" ", "-"))
         store = Store(connection, Keys())
         capsule = _capsule_of(config, child.slot)
+        title = Title(child.slot)
         fetcher: Fetcher
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
@@ -216,11 +218,11 @@ class Server:
             fetcher = ReliableFetch(
                 store,
                 Holder.of(store.keys, child.identity, processor, names),
-                order=queue_order(capsule, rng),
+                draw=Draw(capsule, rng, config.batch),
                 connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
                 wakers=attention.wakers,
                 clock=self._clock,
-                on_acknowledged=slot.acknowledged,
+                told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
             )
         measured = Measured(
             app.server_middleware.fold(perform),
@@ -234,7 +236,7 @@ class Server:
                 app=Application(registry, measured, app.hooks),
                 rules=_rules(config),
                 attention=attention,
-                slot=slot,
+                display=Display(slot, title),
                 clock=ServerClock(self._clock, self._scoreboard),
                 rng=rng,
             ),

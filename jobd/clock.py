@@ -29,6 +29,5 @@ class SystemClock:
         """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
-    def monotonic(self) -> float:
-        """CLOCK_MONOTONIC: the same in every process of this machine since its boot."""
-        return time.monotonic()
+    # CLOCK_MONOTONIC: the same in every process of this machine since its boot.
+    monotonic = staticmethod(time.monotonic)

@@ -48,7 +48,8 @@ class Settings(Protocol):
         ...
 
 
-_job: ContextVar[JobContext | None] = ContextVar("jobd.log.job", default=None)
+# A plain tuple: most jobs write no line, and a JobContext costs four times as much to make.
+_job: ContextVar[tuple[str, str, str] | None] = ContextVar("jobd.log.job", default=None)
 
 
 class Sink:
@@ -270,7 +271,7 @@ class Log:
             self.event(text, level="error", elapsed=elapsed_s, reason=reason, error=error)
         elif job is not None and self._threshold <= 20:
             elapsed = "" if elapsed_s is None else f"{elapsed_s:.3f}"
-            self._emit(self._format.job(self._stamp(), self.pid, text, job, elapsed))
+            self._emit(self._format.job(self._stamp(), self.pid, text, JobContext(*job), elapsed))
 
     def record(self, record: logging.LogRecord) -> None:
         """Write what came through ``logging``, with its ``extra`` as fields."""
@@ -286,7 +287,8 @@ class Log:
         job = _job.get()
         whole: dict[str, object] = {}
         if job is not None:
-            whole = {"class": job.name, "jid": job.jid, "queue": job.queue}
+            jid, name, queue = job
+            whole = {"class": name, "jid": jid, "queue": queue}
         whole |= {name: value for name, value in fields.items() if value is not None}
         self._emit(
             self._format.line(Line(self._stamp(), self.pid, level, text, whole, stack)),
@@ -381,9 +383,18 @@ def _fill_standard_fds() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
+def flush_streams() -> None:
+    """Write out what was printed without a line break: it is this job's, and not the next one's."""
+    for stream in (sys.stdout, sys.stderr):
+        try:  # contextlib.suppress() costs more than the rest of this
+            stream.flush()
+        except (ValueError, OSError, AttributeError):
+            continue  # the job has closed it, or put something else in its place
+
+
 def set_job(jid: str, name: str, queue: str) -> None:
     """From now on this thread (or task) runs that job."""
-    _job.set(JobContext(jid, name, queue))
+    _job.set((jid, name, queue))
 
 
 def clear_job() -> None:

@@ -10,6 +10,7 @@ descriptor, or keeps the GIL for an hour, still shows what it is doing.
 The bytes of a page::
 
     0     sequence, state, pid, incarnation, beat, job started (epoch s), processed, failed
+    48    fingerprint of the running job, and whether its name is known by now
     64    queue, class and jid of the running job, each cut to its field
     512   ring of the fingerprints of jobs that are finished but not yet acknowledged
     2048  master's half: sequence, state, pid, incarnation, spawned (epoch s), restarts, last exit
@@ -38,10 +39,21 @@ RING_SIZE: Final = (_HALF - _RING_AT - 8) // _RING_ENTRY
 _CHILD = struct.Struct("<IIIIddQQ")
 _JOB_AT: Final = 64
 _JOB = struct.Struct("<128s192s64s")
-_STATE_AT: Final = 4
-_BEAT_AT: Final = 16
-_STARTED_AT: Final = 24
+_JID_AT: Final = _JOB_AT + 128 + 192
+_JID_BYTES: Final = 64
 _COUNTS_AT: Final = 32
+_RUNNING_AT: Final = 48
+_IS_NAMED_AT: Final = 56
+# The hot path's fields, as indexes of the page cast to their size.
+_STATE: Final = 4 // 4
+_IS_NAMED: Final = _IS_NAMED_AT // 4
+_IN_RING: Final = _RING_AT // 4
+_BEAT: Final = 16 // 8
+_STARTED: Final = 24 // 8
+_PROCESSED: Final = _COUNTS_AT // 8
+_FAILED: Final = _PROCESSED + 1
+_RUNNING: Final = _RUNNING_AT // 8
+_RING: Final = (_RING_AT + 8) // 8
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _F64 = struct.Struct("<d")
@@ -64,6 +76,11 @@ class State(IntEnum):
     WAITING = 7  # the master waits before it starts a new child here
 
 
+# As plain integers, which cost a tenth to store.
+_IS_IDLE: Final = int(State.IDLE)
+_IS_RUNNING: Final = int(State.RUNNING)
+
+
 class InstanceState(IntEnum):
     """What the instance as a whole is doing, as its master says."""
 
@@ -79,6 +96,7 @@ class SlotState:
     Attributes:
         beat: monotonic seconds of the child's last sign of life.
         started: epoch seconds at which the running job began; 0 when none runs.
+        running: fingerprint of the running job.
         processed: jobs run in this slot over all its incarnations, failed ones included.
         finished: fingerprints of jobs that are done and perhaps not yet acknowledged in Redis.
     """
@@ -88,6 +106,7 @@ class SlotState:
     incarnation: int
     beat: float
     started: float
+    running: str
     processed: int
     failed: int
     queue: str
@@ -126,10 +145,13 @@ class SlotWriter:
         # One store each: struct's pack_into() writes zeros first, which a reader would see.
         self._words = page.cast("I")
         self._doubles = page.cast("d")
+        self._quads = page.cast("q")
+        self._jid = page[_JID_AT : _JID_AT + _JID_BYTES]
         self._clock = clock
         self._sequence: int = self._words[0] & ~1  # a killed writer left it odd
         self._processed, self._failed = _COUNTS.unpack_from(page, _COUNTS_AT)
         self._in_ring = 0
+        self._shown = ("", "")
 
     def open(self, pid: int, incarnation: int) -> None:
         """Take over the slot. The counters go on: they are the slot's, not the process's."""
@@ -147,17 +169,34 @@ class SlotWriter:
             self._failed,
         )
         _JOB.pack_into(self._page, _JOB_AT, b"", b"", b"")
-        self._in_ring = 0
-        _U32.pack_into(self._page, _RING_AT, 0)
+        self._shown = ("", "")
+        self._in_ring = self._words[_IN_RING] = 0
         self._end()
 
-    def start(self, queue: bytes, name: bytes, jid: bytes, started: float) -> None:
-        """A job begins. Longer names are cut: they are shown, never compared."""
-        self._begin()
-        _JOB.pack_into(self._page, _JOB_AT, queue, name, jid)
-        _F64.pack_into(self._page, _STARTED_AT, started)
-        _U32.pack_into(self._page, _STATE_AT, State.RUNNING)
-        _F64.pack_into(self._page, _BEAT_AT, self._clock.monotonic())
+    def hold(self, raw: bytes, started: float) -> None:
+        """A job is in hand and not parsed yet: should that kill this process, it is charged.
+
+        The write is not ended before `start` or the end of the job: who reads meanwhile waits.
+        """
+        words = self._words
+        words[0] = self._sequence = self._sequence | 1
+        self._quads[_RUNNING] = hash(raw)
+        words[_IS_NAMED] = 0
+        self._doubles[_STARTED] = started  # the last: from now on it is charged
+        words[_STATE] = _IS_RUNNING
+
+    def start(self, queue: str, name: str, jid: str, started: float) -> None:
+        """The job begins. Longer names are cut: they are shown, never compared."""
+        words = self._words
+        words[0] = self._sequence | 1
+        if self._shown == (queue, name):  # the same as before, most often
+            self._jid[:] = jid.encode()[:_JID_BYTES].ljust(_JID_BYTES, b"\0")
+        else:
+            self._shown = (queue, name)
+            _JOB.pack_into(self._page, _JOB_AT, queue.encode(), name.encode(), jid.encode())
+        words[_IS_NAMED] = 1
+        self._doubles[_STARTED] = started
+        words[_STATE] = _IS_RUNNING
         self._end()
 
     def finish(self, raw: bytes | None, *, failed: bool) -> None:
@@ -169,22 +208,28 @@ class SlotWriter:
                 another job.
             failed: whether it counts as failed too.
         """
+        words, quads = self._words, self._quads
+        words[0] = self._sequence | 1
         self._processed += 1
-        self._failed += failed
-        self._end_job(raw)
+        quads[_PROCESSED] = self._processed
+        if failed:
+            self._failed += 1
+            quads[_FAILED] = self._failed
+        if raw is not None and self._in_ring < RING_SIZE:
+            quads[_RING + self._in_ring] = hash(raw)
+            self._in_ring += 1
+            words[_IN_RING] = self._in_ring
+        self._end_job()
 
     def give_up(self) -> None:
         """The running job ended without being processed: it was given back."""
-        self._end_job(None)
-
-    def _end_job(self, raw: bytes | None) -> None:
         self._begin()
-        _COUNTS.pack_into(self._page, _COUNTS_AT, self._processed, self._failed)
-        if raw is not None and self._in_ring < RING_SIZE:
-            self._add_to_ring(raw)
-        _F64.pack_into(self._page, _STARTED_AT, 0.0)
-        _U32.pack_into(self._page, _STATE_AT, State.IDLE)
-        _F64.pack_into(self._page, _BEAT_AT, self._clock.monotonic())
+        self._end_job()
+
+    def _end_job(self) -> None:
+        self._doubles[_STARTED] = 0.0
+        self._words[_STATE] = _IS_IDLE
+        self._doubles[_BEAT] = self._clock.monotonic()
         self._end()
 
     def acknowledged(self) -> None:
@@ -192,39 +237,34 @@ class SlotWriter:
         if self._in_ring:
             self._in_ring = 0
             self._begin()
-            _U32.pack_into(self._page, _RING_AT, 0)
+            self._words[_IN_RING] = 0
             self._end()
-
-    def _add_to_ring(self, raw: bytes) -> None:
-        _I64.pack_into(self._page, _RING_AT + 8 + self._in_ring * _RING_ENTRY, hash(raw))
-        self._in_ring += 1
-        _U32.pack_into(self._page, _RING_AT, self._in_ring)
 
     def set_counts(self, processed: int, failed: int) -> None:
         """Set the counters; the poller keeps in its slot what Redis knows already."""
         self._begin()
         self._processed, self._failed = processed, failed
-        _COUNTS.pack_into(self._page, _COUNTS_AT, processed, failed)
+        self._quads[_PROCESSED], self._quads[_FAILED] = processed, failed
         self._end()
 
     def set_state(self, state: State) -> None:
         """Say what this child is doing when it runs no job."""
         self._begin()
-        _U32.pack_into(self._page, _STATE_AT, state)
-        _F64.pack_into(self._page, _BEAT_AT, self._clock.monotonic())
+        self._words[_STATE] = state
+        self._doubles[_BEAT] = self._clock.monotonic()
         self._end()
 
     def beat(self) -> None:
         """Sign of life."""
-        self._doubles[_BEAT_AT // 8] = self._clock.monotonic()
+        self._doubles[_BEAT] = self._clock.monotonic()
 
     def _begin(self) -> None:
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        self._sequence |= 1
         self._words[0] = self._sequence
 
     def _end(self) -> None:
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        self._words[0] = self._sequence
+        # Odd for as long as it was written, then even: whatever it was before.
+        self._words[0] = self._sequence = ((self._sequence | 1) + 1) & 0xFFFFFFFF
 
 
 class Scoreboard:
@@ -330,7 +370,8 @@ _READ_TRIES: Final = 1000
 
 def _parse(copy: bytes) -> SlotState:
     _, state, pid, incarnation, beat, started, processed, failed = _CHILD.unpack_from(copy, 0)
-    queue, name, jid = _JOB.unpack_from(copy, _JOB_AT)
+    is_named = _U32.unpack_from(copy, _IS_NAMED_AT)[0]
+    queue, name, jid = _JOB.unpack_from(copy, _JOB_AT) if is_named else (b"", b"", b"")
     count = min(_U32.unpack_from(copy, _RING_AT)[0], RING_SIZE)
     starts = range(_RING_AT + 8, _RING_AT + 8 + count * _RING_ENTRY, _RING_ENTRY)
     finished = tuple(_as_text(_I64.unpack_from(copy, at)[0]) for at in starts)
@@ -340,6 +381,7 @@ def _parse(copy: bytes) -> SlotState:
         incarnation,
         beat,
         started,
+        _as_text(_I64.unpack_from(copy, _RUNNING_AT)[0]),
         processed,
         failed,
         _text(queue),

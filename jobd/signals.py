@@ -9,6 +9,7 @@ after a signal, while ``time.sleep`` and ``Event.wait`` return only at their end
 """
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -35,6 +36,10 @@ HANDLED = frozenset(
 """What master, poller and workers handle; blocked across a fork, so that none is lost in it."""
 
 
+# Not signal.getsignal(), which makes enums of its answers, at a hundred times the cost.
+_getsignal: Callable[[int], object] = importlib.import_module("_signal").getsignal
+
+
 class SignalInbox:
     """The signals that arrived since the loop last looked, and an fd that wakes it.
 
@@ -47,8 +52,10 @@ class SignalInbox:
         self, signals: Iterable[int], *, on_arrival: Callable[[int], None] | None = None
     ) -> None:
         self._signals = frozenset(signals)
+        self._watched = tuple(self._signals & {signal.SIGTERM, signal.SIGALRM})
         self._on_arrival = on_arrival
         self._arrived: set[int] = set()
+        self._handler = self._arrive  # one object, so that it is known again by identity
         self._reader, self._writer = socket.socketpair()
         self._reader.settimeout(0)
         self._writer.settimeout(0)
@@ -59,7 +66,7 @@ class SignalInbox:
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in self._signals:
             # No SA_RESTART: a job that waits in a system call must return to Python to be ended.
-            signal.signal(number, self._arrive)
+            signal.signal(number, self._handler)
 
     def _arrive(self, number: int, _frame: FrameType | None) -> None:
         self._arrived.add(number)
@@ -78,16 +85,17 @@ class SignalInbox:
     def reclaim(self) -> bool:
         """Install the handlers again if somebody has changed them; returns whether one had.
 
-        Looks at the wake-up socket, which ``asyncio`` changes, and at the two signals that jobs
-        use most.
+        Looks at the two signals that jobs use most; costs no system call.
         """
-        writer = self._writer.fileno()
-        woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        handlers = map(signal.getsignal, self._signals & {signal.SIGTERM, signal.SIGALRM})
-        if woken == writer and all(handler == self._arrive for handler in handlers):
-            return False
-        self.open()
-        return True
+        for number in self._watched:
+            if _getsignal(number) is not self._handler:
+                self.open()
+                return True
+        return False
+
+    def reclaim_wakeup(self) -> None:
+        """Have signals wake this loop again, before it waits: ``asyncio`` may have changed that."""
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
 
     def take(self) -> set[int]:
         """The signals that arrived since the last call; each at most once."""

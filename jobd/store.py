@@ -20,7 +20,7 @@ from jobd.connection import Argument, Command, Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
 from jobd.pulse import Beat, Pulse
-from jobd.scoreboard import SlotState
+from jobd.scoreboard import SlotState, fingerprint
 
 HEARTBEAT_LIFE_S: Final = 60
 
@@ -95,12 +95,13 @@ class Claimed(NamedTuple):
 
     Attributes:
         lost: how many of the acknowledged jobs were not held any more: somebody recovered them.
+        jobs: pairs as ``Held``, which would cost more to make than all the rest of a claim.
         paused: indexes of queues that were passed over: paused ones, and those that refused.
         refused: why a queue refused (its key is no list), or an empty string.
     """
 
     lost: int
-    jobs: tuple[Held, ...]
+    jobs: tuple[tuple[int, bytes], ...]
     paused: frozenset[int]
     refused: str = ""
 
@@ -162,25 +163,32 @@ class Store:
     # Of workers who claim
 
     def claim(
-        self, holder: Holder, *, done: Sequence[Held], order: Sequence[int], limit: int = 1
+        self,
+        holder: Holder,
+        *,
+        done: Sequence[tuple[int, bytes]],
+        order: Sequence[int],
+        limit: int = 1,
+        shares: Sequence[int] = (),
     ) -> Claimed:
         """Acknowledge what is done and take up to ``limit`` jobs. May be sent again after an error.
 
         Args:
             holder: whose private lists to use.
-            done: finished jobs, acknowledged by value.
+            done: finished jobs as ``Held``, acknowledged by value.
             order: indexes of the holder's queues in the order in which to look.
             limit: how many jobs to take at the most; more are returned if more are held already.
+            shares: of each queue of the holder, how many jobs to ask of it first; without them,
+                and for what they leave over, the first in the order that has jobs gives all.
         """
-        finished = [part for held in done for part in (held.queue + 1, held.raw)]
-        reply = self._run(
-            _CLAIM, *holder.constant, limit, len(done), *finished, *(i + 1 for i in order)
+        finished: list[Argument] = [part for pair in done for part in pair]
+        wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
+        lost, flat, paused, refused = self._run(
+            _CLAIM, *holder.constant, limit, len(done), *finished, *wishes
         )
-        lost, flat, paused, refused = reply
-        jobs = tuple(Held(flat[i] - 1, flat[i + 1]) for i in range(0, len(flat), 2))
-        return Claimed(
-            lost, jobs, frozenset(i - 1 for i in paused), _text(refused) if refused else ""
-        )
+        parts = iter(flat)
+        jobs = tuple(zip(parts, parts, strict=True))
+        return Claimed(lost, jobs, frozenset(paused), _text(refused) if refused else "")
 
     def blocking_claim(self, holder: Holder, queue: int, timeout_s: float) -> Command:
         """The command that waits for a job of one queue; its reply is the job, or None.
@@ -217,9 +225,9 @@ class Store:
 
     # Of workers who settle; each tells whether the job was still held
 
-    def acknowledge(self, private: str, raw: bytes) -> bool:
-        """The job is done."""
-        return bool(self._redis.call("LREM", private, 1, raw))
+    def acknowledge(self, private: str, *raws: bytes) -> int:
+        """The jobs are done; returns how many were held."""
+        return sum(self._redis.pipeline([("LREM", private, 1, raw) for raw in raws]))
 
     def retry(self, private: str | None, raw: bytes, again: bytes, at_s: float) -> bool:
         """The job failed and runs again at that time, with the payload ``again``.
@@ -302,8 +310,8 @@ class Store:
         return [_text(name) for name in self._redis.call("SMEMBERS", self.keys.privates)]
 
     def held(self, private: str, limit: int) -> list[bytes]:
-        """Jobs of a private list, newest claim first; the oldest ``limit`` of them."""
-        return list(self._redis.call("LRANGE", private, -limit, -1))
+        """Jobs of a private list, newest claim first, ``limit`` of them at the most."""
+        return list(self._redis.call("LRANGE", private, 0, limit - 1))
 
     def forget(self, private: str) -> bool:
         """Strike an empty private list of a dead owner from the register."""
@@ -332,11 +340,16 @@ class Store:
             slot: self.keys.private(identity, f"{slot}.0.{state.incarnation}", state.queue)
             for slot, state in busy.items()
         }
-        commands = [("LINDEX", name, -1) for name in names.values()]
+        # Behind the running job lie those of its batch that are done and not acknowledged yet.
+        commands = [
+            ("LRANGE", name, -1 - len(busy[slot].finished), -1) for slot, name in names.items()
+        ]
         replies = self._redis.pipeline(commands) if commands else []
-        found = zip(names, replies, strict=True)
         return {
-            slot: raw.decode(errors="surrogateescape") for slot, raw in found if raw is not None
+            slot: raw.decode(errors="surrogateescape")
+            for slot, raws in zip(names, replies, strict=True)
+            for raw in raws
+            if fingerprint(raw) == busy[slot].running
         }
 
     def beat(self, identity: str, pulse: Pulse) -> Beat:

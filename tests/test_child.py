@@ -150,6 +150,7 @@ def test_deaths_are_kept_until_they_are_recovered_but_not_without_end(ends: Ends
         "incarnation": 5,
         "status": 768,
         "reason": "exit 3",
+        "running": "",
         "jid": "",
         "finished": [],
     }

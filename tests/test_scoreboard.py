@@ -25,7 +25,7 @@ def test_an_untouched_slot_is_empty(board: Scoreboard) -> None:
 def test_a_running_job_shows_with_its_beginning(board: Scoreboard, clock: FakeClock) -> None:
     writer = board.writer(1)
     writer.open(42, 7)
-    writer.start(b"default", b"MoodSenderJob", b"a1b2", 1_800_000_000.5)
+    writer.start("default", "MoodSenderJob", "a1b2", 1_800_000_000.5)
     seen = board.read(1)
     assert (seen.state, seen.pid, seen.incarnation) == (State.RUNNING, 42, 7)
     assert (seen.queue, seen.name, seen.jid) == ("default", "MoodSenderJob", "a1b2")
@@ -35,9 +35,10 @@ def test_a_running_job_shows_with_its_beginning(board: Scoreboard, clock: FakeCl
 def test_a_job_that_ended_is_counted_and_waits_in_the_ring(board: Scoreboard) -> None:
     writer = board.writer(1)
     writer.open(42, 1)
-    for jid, failed in ((b"one", False), (b"two", True)):
-        writer.start(b"q", b"J", jid, 1.0)
-        writer.finish(jid, failed=failed)
+    for jid, failed in (("one", False), ("two", True)):
+        writer.hold(jid.encode(), 1.0)
+        writer.start("q", "J", jid, 1.0)
+        writer.finish(jid.encode(), failed=failed)
     seen = board.read(1)
     assert (seen.state, seen.is_busy) == (State.IDLE, False)
     assert (seen.processed, seen.failed, seen.finished) == (
@@ -51,7 +52,7 @@ def test_a_job_that_ended_is_counted_and_waits_in_the_ring(board: Scoreboard) ->
 
 def test_a_job_that_is_given_back_is_not_counted(board: Scoreboard) -> None:
     writer = board.writer(1)
-    writer.start(b"q", b"J", b"one", 1.0)
+    writer.start("q", "J", "one", 1.0)
     writer.give_up()
     seen = board.read(1)
     assert (seen.processed, seen.is_busy, seen.finished) == (0, False, ())
@@ -62,7 +63,7 @@ def test_a_full_ring_and_endless_names_do_no_harm(board: Scoreboard) -> None:
     writer.finish(b"x" * 5000, failed=False)
     for number in range(RING_SIZE + 5):
         writer.finish(f"{number:024d}".encode(), failed=False)
-    writer.start(b"q" * 5000, b"n" * 5000, b"j" * 5000, 1.0)
+    writer.start("q" * 5000, "n" * 5000, "j" * 5000, 1.0)
     seen = board.read(1)
     assert len(seen.finished) == RING_SIZE
     assert seen.finished[-1] == fingerprint(f"{RING_SIZE - 2:024d}".encode())
@@ -74,7 +75,7 @@ def test_a_full_ring_and_endless_names_do_no_harm(board: Scoreboard) -> None:
 def test_the_counters_are_the_slot_s_and_go_on_in_the_next_life(board: Scoreboard) -> None:
     first = board.writer(1)
     first.open(42, 1)
-    first.start(b"q", b"J", b"one", 1.0)
+    first.start("q", "J", "one", 1.0)
     first.finish(b"one", failed=True)
     second = board.writer(1)
     second.open(43, 2)
@@ -135,11 +136,23 @@ def test_the_state_of_the_instance_is_for_all(board: Scoreboard) -> None:
     assert board.read(0).pid == 1
 
 
-def test_names_that_are_no_utf8_can_be_read(board: Scoreboard) -> None:
+def test_names_that_are_cut_inside_a_character_can_be_read(board: Scoreboard) -> None:
     writer = board.writer(1)
-    writer.start(b"\xff\xfe", "é".encode() * 100, b"jid", 1.0)
-    assert board.read(1).queue == "\ufffd\ufffd"
+    writer.start("a" + "é" * 100, "é" * 100, "jid", 1.0)
+    assert board.read(1).queue.endswith("é\ufffd")
     assert board.read(1).name.startswith("ééé")
+
+
+def test_a_job_in_hand_is_charged_before_its_name_is_known(board: Scoreboard) -> None:
+    writer = board.writer(1)
+    writer.start("q", "Before", "one", 1.0)
+    writer.finish(b"before", failed=False)
+    writer.hold(b"not parsed yet", 2.0)
+    seen = board.read(1)
+    assert (seen.is_busy, seen.running) == (True, fingerprint(b"not parsed yet"))
+    assert (seen.name, seen.jid) == ("", "")
+    writer.give_up()
+    assert not board.read(1).is_busy
 
 
 @pytest.mark.process
@@ -148,7 +161,7 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_a_slot_that_can_be_read_an
 ) -> None:
     writer = board.writer(1)
     writer.open(42, 1)
-    writer.start(b"q", b"J", b"one", 1.0)
+    writer.start("q", "J", "one", 1.0)
     writer._begin()  # pyright: ignore[reportPrivateUsage]  # SIGKILL comes before _end()
     assert board.read(1).jid == "one"
     successor = board.writer(1)
@@ -164,7 +177,7 @@ def test_readers_never_see_half_a_write_of_another_process(board: Scoreboard) ->
     if pid == 0:
         os.write(ready, b"1")
         while True:
-            for letter in (b"a", b"b"):
+            for letter in "ab":
                 writer.start(letter, letter * 100, letter * 24, 1.0)
                 sum(range(200))  # a job: no reader gets in between writes that never pause
     try:

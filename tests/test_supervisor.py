@@ -140,7 +140,7 @@ def test_a_killed_worker_is_replaced_at_once_and_the_poller_told_what_it_held(
     instance = start(busy=2).until_ready()
     os.kill(instance.children()["worker 2"], signal.SIGKILL)
     instance.sees('msg="toy ready" slot=2 incarnation=2', timeout=1)
-    instance.sees("slot=2 incarnation=1 status=9 reason=SIGKILL job_jid=toy-jid finished=1")
+    instance.sees("slot=2 incarnation=1 status=9 reason=SIGKILL is_charged=true finished=1")
     instance.sees("level=warning")
     instance.sees('msg="worker 2 left"')
     assert "again_in" not in instance.log
@@ -250,7 +250,7 @@ def test_a_worker_that_does_not_leave_is_killed_with_what_its_job_started(start:
     assert len(grandchildren) == 1
     assert instance.term() == 0
     # Its job goes back, and is not to blame.
-    assert 'slot=1 incarnation=1 status=9 reason=SIGKILL job_jid=""' in instance.log
+    assert "slot=1 incarnation=1 status=9 reason=SIGKILL is_charged=false" in instance.log
 
 
 def test_term_may_come_many_times(start: Start) -> None:

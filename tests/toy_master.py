@@ -65,7 +65,8 @@ class ToyWorker:
     def start_job(self) -> None:
         self.is_busy = True
         self.writer.finish(b"a job that is done", failed=False)
-        self.writer.start(b"default", b"ToyJob", b"toy-jid", CLOCK.now_ms() / 1000)
+        self.writer.hold(b"a job that runs", CLOCK.now_ms() / 1000)
+        self.writer.start("default", "ToyJob", "toy-jid", CLOCK.now_ms() / 1000)
 
     def obey(self) -> None:
         for number in sorted(self.inbox.take()):
@@ -94,7 +95,7 @@ class ToyPoller(ToyWorker):
                 incarnation=died["incarnation"],
                 status=died["status"],
                 reason=died["reason"],
-                job_jid=died["jid"],
+                is_charged=bool(died["running"]),
                 finished=len(died["finished"]),
             )
             if not OPTIONS.get("deaf"):

@@ -106,7 +106,8 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     default="auto",
     unit="auto or jobs",
     check=batch,
-    help="The most jobs that one claim may take. This version takes one, whatever is set.",
+    help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
+    "are so short that the last one begins within 5 ms; 1 turns that off.",
 )
 WIRE: Final[Setting[Wire]] = Setting(
     "wire",

@@ -2,10 +2,11 @@
 -- what the first one claimed and moves nothing, so it is its own question "what do I hold?".
 --
 -- KEYS  1 jobd:privates, 2 paused, then n queues, then this processor's n private lists, in step
--- ARGV  the n names of the queues, k, the number f of finished jobs, f pairs (index of the queue,
---       job), then the indexes of the queues in the order in which to look
--- Returns {finished jobs that were not held any more, {index, job, ...}, {indexes of queues passed
---         over: paused, or refused}, the error of a queue that refused (it is no list) or false}
+-- ARGV  the n names of the queues, which are numbered from 0, k, the number f of finished jobs, f
+--       pairs (queue, job), then pairs in the order in which to look: queue, its share of the k jobs.
+--       What the shares leave over is taken from the first queue that has more
+-- Returns {finished jobs that were not held any more, {queue, job, ...}, {queues passed over:
+--         paused, or refused}, the error of a queue that refused (it is no list) or false}
 
 -- A write before anything else: the rest may then run on a server at its maxmemory.
 redis.call('SREM', KEYS[1], '')
@@ -16,14 +17,15 @@ local at = n + 3
 
 local lost = 0
 for _ = 1, finished do
-  lost = lost + 1 - redis.call('LREM', KEYS[2 + n + ARGV[at]], 1, ARGV[at + 1])
+  -- From the tail, where the oldest lie: each is found at once.
+  lost = lost + 1 - redis.call('LREM', KEYS[3 + n + ARGV[at]], -1, ARGV[at + 1])
   at = at + 2
 end
 
 local jobs = {}
 if redis.call('EXISTS', unpack(KEYS, 3 + n)) > 0 then
-  for i = 1, n do
-    local held = redis.call('LRANGE', KEYS[2 + n + i], 0, -1)
+  for i = 0, n - 1 do
+    local held = redis.call('LRANGE', KEYS[3 + n + i], 0, -1)
     for j = #held, 1, -1 do
       jobs[#jobs + 1] = i
       jobs[#jobs + 1] = held[j]
@@ -33,26 +35,52 @@ if redis.call('EXISTS', unpack(KEYS, 3 + n)) > 0 then
 end
 
 local some_paused = redis.call('EXISTS', KEYS[2]) == 1
-local paused, refused = {}, false
-while k > 0 and at <= #ARGV do
-  local i = tonumber(ARGV[at])
-  at = at + 1
-  if some_paused and redis.call('SISMEMBER', KEYS[2], ARGV[i]) == 1 then
+local passed, paused, refused = {}, {}, false
+
+-- Moves up to `most` jobs of queue i; returns whether it has no more to give.
+local function move(i, most)
+  local from, to = KEYS[3 + i], KEYS[3 + n + i]
+  local first = redis.pcall('LMOVE', from, to, 'RIGHT', 'LEFT')
+  if type(first) == 'table' then
+    -- One key of the wrong type must not keep the other queues from being served.
+    refused = first.err
     paused[#paused + 1] = i
-  else
-    local job = redis.pcall('LMOVE', KEYS[2 + i], KEYS[2 + n + i], 'RIGHT', 'LEFT')
-    if type(job) == 'table' then
-      -- One key of the wrong type must not keep the other queues from being served.
-      paused[#paused + 1] = i
-      refused, job = job.err, false
-    elseif job then
-      redis.call('SADD', KEYS[1], KEYS[2 + n + i])
+    return true
+  elseif not first then
+    return true
+  end
+  redis.call('SADD', KEYS[1], to)
+  local got = {first}
+  if most > 1 then
+    local rest = redis.call('LRANGE', from, 1 - most, -1)
+    for j = #rest, 1, -1 do
+      got[#got + 1] = rest[j]
     end
-    while job do
-      jobs[#jobs + 1] = i
-      jobs[#jobs + 1] = job
-      k = k - 1
-      job = k > 0 and redis.call('LMOVE', KEYS[2 + i], KEYS[2 + n + i], 'RIGHT', 'LEFT')
+    if #got > 1 then
+      -- Written before it is removed: should the server refuse one of them, no job is lost.
+      redis.call('LPUSH', to, unpack(got, 2))
+      redis.call('LTRIM', from, 0, -#got)
+    end
+  end
+  for _, job in ipairs(got) do
+    jobs[#jobs + 1] = i
+    jobs[#jobs + 1] = job
+  end
+  k = k - #got
+  return #got < most
+end
+
+for round = 1, 2 do
+  for j = at, #ARGV, 2 do
+    local i = tonumber(ARGV[j])
+    local most = round == 1 and math.min(k, tonumber(ARGV[j + 1])) or k
+    if most > 0 and not passed[i] then
+      if some_paused and redis.call('SISMEMBER', KEYS[2], ARGV[1 + i]) == 1 then
+        paused[#paused + 1] = i
+        passed[i] = true
+      else
+        passed[i] = move(i, most)
+      end
     end
   end
 end

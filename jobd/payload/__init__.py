@@ -75,7 +75,7 @@ _RELATIVE_BELOW_S: Final = 1_000_000_000
 _LATEST_S: Final = 253_402_300_800  # the year 10000, out of reach of every date library
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]+")
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder()
+_decode = msgspec.json.Decoder().decode
 
 
 def new_jid() -> str:
@@ -359,12 +359,12 @@ def decode(raw: bytes) -> Payload:
         MalformedPayload: everything that Ruby's parser would refuse, and what is no job.
     """
     try:
-        payload: object = _decoder.decode(raw)
+        payload: object = _decode(raw)
     except (ValueError, RecursionError, MemoryError) as err:
         raise MalformedPayload(f"not JSON: {err}") from err
     if not isinstance(payload, dict):
         raise MalformedPayload(f"not a JSON object but a {type(payload).__name__}")
-    job = cast("Payload", payload)
+    job: Payload = payload  # pyright: ignore[reportUnknownVariableType] - of anything
     if type(job.get("class")) is not str or not job["class"]:
         raise MalformedPayload('no "class", which names the job')
     if type(job.get("args")) is not list:

@@ -272,7 +272,8 @@ class Poller:
         while self._deaths:
             message = self._deaths[0]
             slot, incarnation = message["slot"], message["incarnation"]
-            death = Death(message["reason"], message["jid"], tuple(message["finished"]))
+            finished = tuple(message["finished"])
+            death = Death(message["reason"], message["running"], finished, message["jid"])
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
             self._deaths.pop(0)

@@ -8,6 +8,7 @@ Only the job that was running when its worker died is charged with that death. I
 payload, and a worker that claims it for the fourth time buries it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -17,7 +18,7 @@ from jobd.clock import Clock
 from jobd.errors import MalformedPayload, RedisRejected
 from jobd.keys import PrivateList
 from jobd.payload import decode, encode
-from jobd.scoreboard import NO_JID, Scoreboard, fingerprint
+from jobd.scoreboard import Scoreboard, fingerprint
 from jobd.store import Store
 
 _PAGE: Final = 100
@@ -29,8 +30,6 @@ _SWEEP_EVERY_S: Final = 8.0
 _LARGEST_PARSED_BYTES: Final = 16_000_000
 _UNTRIMMED: Final = 1_000_000_000
 """The limits of the dead set are the workers' to keep, at the next burial."""
-_JID_BYTES: Final = 64
-"""So much of a jid has its place in the scoreboard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,19 @@ class Death:
 
     Attributes:
         reason: ``SIGKILL``, ``exit 3``, ...
-        jid: of the job that was running; empty if none was, None if nobody knows.
+        running: fingerprint of the job that was; empty if none was, None if nobody knows.
         finished: fingerprints of jobs that were done and perhaps not acknowledged.
+        jid: of the job that was running, for the log.
     """
 
     reason: str
-    jid: str | None = None
+    running: str | None = None
     finished: tuple[str, ...] = ()
+    jid: str = ""
 
-    def is_of(self, jid: str, held: int) -> bool:
-        """Whether a job, one of ``held`` in its list, was running when the worker died."""
-        if self.jid is None or (self.jid == NO_JID and held == 1):
-            return held == 1
-        shown = jid.encode()[:_JID_BYTES].rstrip(b"\0").decode(errors="replace")
-        return shown == self.jid
+    def is_of(self, raw: bytes, *, is_alone: bool) -> bool:
+        """Whether a job was running when the worker died; ``is_alone``: it held no other."""
+        return is_alone if self.running is None else fingerprint(raw) == self.running
 
 
 class Witness(Protocol):
@@ -194,30 +192,48 @@ class Recovery:
             return True
 
     def _return(self, key: str, queue: str, death: Death | None) -> int:
-        """Empty a private list into its queue; O(jobs held)."""
+        """Empty a private list into its queue, the oldest job to run next; O(jobs held)."""
         returned = 0
-        while raws := self._store.held(key, _PAGE):
+        finished = Counter(death.finished if death else ())
+        page = self._store.held(key, _PAGE)
+        is_alone = len(page) == 1
+        while page:
             faults.point("returning")
-            if death is not None and self._bury_what_is_too_large(key, raws, death):
-                continue
-            pairs = [(raw, self._as_it_goes_back(raw, death, len(raws))) for raw in raws]
-            done = [raw for raw, back in pairs if back is None]
-            for raw in done:
-                self._store.acknowledge(key, raw)
-            going = [(raw, back) for raw, back in pairs if back is not None]
-            if going:
-                self._store.give_back(key, queue, going)
-            returned += len(going)
+            done, rest = _sort_out(page, finished)
+            if done:
+                self._store.acknowledge(key, *done)
+            back = [
+                (raw, again)
+                for raw in rest
+                if (again := self._as_it_goes_back(key, raw, death, is_alone=is_alone)) is not None
+            ]
+            if back:
+                self._store.give_back(key, queue, back)
+            returned += len(back)
+            page = self._store.held(key, _PAGE)
         if returned:
             reason = death.reason if death else None
             log.event("jobs recovered", level="warning", queue=queue, jobs=returned, reason=reason)
         return returned
 
-    def _bury_what_is_too_large(self, key: str, raws: Sequence[bytes], death: Death) -> bool:
+    def _as_it_goes_back(
+        self,
+        key: str,
+        raw: bytes,
+        death: Death | None,
+        *,
+        is_alone: bool,
+    ) -> bytes | None:
+        """The payload as it is queued again, charged if it ran; None if it was buried."""
+        if death is None or not death.is_of(raw, is_alone=is_alone):
+            return raw
+        if len(raw) > _LARGEST_PARSED_BYTES:
+            self._bury_unparsed(key, raw, death)
+            return None
+        return _charged(raw, death)
+
+    def _bury_unparsed(self, key: str, raw: bytes, death: Death) -> None:
         """Bury a job that may have killed its worker by its size: parsing it may kill us too."""
-        raw = raws[0]
-        if len(raws) > 1 or len(raw) <= _LARGEST_PARSED_BYTES or death.jid == "":
-            return False
         log.event(
             "a job of this size was running when its worker died: buried as it is",
             level="error",
@@ -226,24 +242,27 @@ class Recovery:
         )
         now_s = self._clock.now_ms() / 1000 + self._scoreboard.clock_offset_s
         self._store.bury(key, raw, raw, now_s=now_s, max_jobs=_UNTRIMMED, timeout_s=now_s)
-        return True
 
-    def _as_it_goes_back(self, raw: bytes, death: Death | None, held: int) -> bytes | None:
-        """The payload as it is queued again; None if the job was done."""
-        if death is None:
-            return raw
-        if fingerprint(raw) in death.finished:
-            return None
-        if death.jid == "":  # nothing ran, so there is nobody to charge
-            return raw
-        try:
-            payload: dict[str, Any] = decode(raw)
-        except MalformedPayload:
-            return raw
-        jid = str(payload.get("jid") or NO_JID)
-        if not death.is_of(jid, held):
-            return raw
-        recovered = payload.get("recovered")
-        payload["recovered"] = (recovered if isinstance(recovered, int) else 0) + 1
-        payload["recovered_reason"] = death.reason
-        return encode(payload)
+
+def _sort_out(page: Sequence[bytes], finished: Counter[str]) -> tuple[list[bytes], list[bytes]]:
+    """Those that are done, each of ``finished`` counting once, and the others."""
+    done: list[bytes] = []
+    rest: list[bytes] = []
+    for raw in page:
+        name = fingerprint(raw)
+        is_done = finished[name] > 0
+        finished[name] -= is_done
+        (done if is_done else rest).append(raw)
+    return done, rest
+
+
+def _charged(raw: bytes, death: Death) -> bytes:
+    """The payload with one death more; as it is, if it does not parse."""
+    try:
+        payload: dict[str, Any] = decode(raw)
+    except MalformedPayload:
+        return raw
+    recovered = payload.get("recovered")
+    payload["recovered"] = (recovered if isinstance(recovered, int) else 0) + 1
+    payload["recovered_reason"] = death.reason
+    return encode(payload)

@@ -10,7 +10,8 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
 
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
-         "jid": "b4a5..", "finished": ["f4b75e523969083d"]}
+         "running": "0f4b75e523969d83", "jid": "b4a5..",
+         "finished": ["f4b75e523969083d"]}
 
 Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
 child closes those that it inherits: so the end of the stream tells a child that the master is gone
@@ -101,7 +102,8 @@ class Died(TypedDict):
     Attributes:
         status: as ``waitpid`` gave it.
         reason: the same in words: ``exit 3``, ``SIGKILL``.
-        jid: the job that was running and is charged for it, or an empty string.
+        running: fingerprint of the job that was running and is charged, or an empty string.
+        jid: the same job's, for the log.
         finished: fingerprints of jobs that are done and perhaps not acknowledged.
     """
 
@@ -110,6 +112,7 @@ class Died(TypedDict):
     incarnation: int
     status: int
     reason: str
+    running: str
     jid: str
     finished: list[str]
 

@@ -29,14 +29,16 @@ class Deaths:
             status: as ``waitpid`` gave it.
             left: what the child had written into its slot, if anything.
         """
+        # Who was killed because the time to drain was up is not to blame.
+        charged = left if left is not None and left.is_busy and not handle.is_killed else None
         died = Died(
             type="died",
             slot=handle.slot,
             incarnation=handle.incarnation,
             status=status,
             reason=signals.describe_exit(status),
-            # Who was killed because the time to drain was up is not to blame.
-            jid=left.jid if left is not None and left.is_busy and not handle.is_killed else "",
+            running=charged.running if charged else "",
+            jid=charged.jid if charged else "",
             finished=list(left.finished) if left is not None else [],
         )
         if len(self._kept) >= _MOST_KEPT:

@@ -141,8 +141,8 @@ class Attention:
         signals.alarm(_LAST_GRACE_S)
         self._interrupt()
 
-    def interruptible(self, run: Callable[[], T]) -> T:
-        """Call ``run``; meanwhile a signal may raise ``JobInterrupted`` in it.
+    def interruptible(self, run: Callable[..., T], *arguments: object) -> T:
+        """Call ``run`` with the arguments; meanwhile a signal may raise ``JobInterrupted`` in it.
 
         Raises:
             JobInterrupted: also if the interruption came just before or just after ``run``.
@@ -152,7 +152,7 @@ class Attention:
             raise JobInterrupted
         try:
             self._is_running = True
-            return run()
+            return run(*arguments)
         finally:
             self._is_running = False
 
@@ -163,6 +163,7 @@ class Attention:
 
     def glance(self) -> None:
         """Look if a signal came, or if it is a while ago: a look costs some system calls."""
+        self._inbox.reclaim_wakeup()
         if self._inbox.has_news or self._monotonic() - self._looked_at > _LOOK_EVERY_S:
             self.look()
 
@@ -177,5 +178,6 @@ class Attention:
 
     def wait(self, seconds: float) -> None:
         """Wait, but not longer than until something arrives; then take note of it."""
+        self._inbox.reclaim_wakeup()
         wait_readable(self.wakers, seconds)
         self.look()

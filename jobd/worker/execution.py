@@ -34,10 +34,10 @@ Outcome: TypeAlias = Done | Failed | Interrupted
 DONE = Done()
 
 
-def execute(run: Callable[[], object]) -> Outcome:
-    """Call ``run`` and tell how it ended."""
+def execute(run: Callable[..., object], *arguments: object) -> Outcome:
+    """Call ``run`` with the arguments and tell how it ended."""
     try:
-        run()
+        run(*arguments)
     except BaseException as error:  # noqa: BLE001 - a job may raise anything and end only itself
         reason = Stop.behind(error)
         return Failed(error) if reason is None else Interrupted(reason)

@@ -6,35 +6,38 @@ this process knows it, so kill -9 loses it. ``reliable_fetch`` is the default an
 Source: Sidekiq's lib/sidekiq/fetch.rb and capsule.rb.
 """
 
+import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from jobd.clock import Clock
 from jobd.config import Capsule
 from jobd.connection import Connection
 from jobd.store import Store
 from jobd.wait import HasFileno, wait_readable
+from jobd.worker.pace import MOST, Pace
 
 _BLOCK_S: Final = 2.0
 _UNBLOCK_EVERY_S: Final = 0.05
 _PAUSED_EVERY_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class UnitOfWork:
+class UnitOfWork(NamedTuple):
     """A job in this worker's hands.
 
     Attributes:
         queue: the name of the queue it came from.
         raw: its bytes, which every settlement names.
         position: index of the queue among the fetcher's own.
+        is_alone: whether its claim brought no other.
     """
 
     queue: str
     raw: bytes
     position: int
+    is_alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,10 @@ class Fetcher(Protocol):
         """The next job; None after a few seconds without one, or when a waker is readable."""
         ...
 
+    def take(self) -> UnitOfWork | None:
+        """The next job that is here already; None if a round trip is needed for one."""
+        ...
+
     def acknowledge(self, unit: UnitOfWork) -> None:
         """It is done."""
         ...
@@ -71,7 +78,7 @@ class Fetcher(Protocol):
         ...
 
     def give_back(self, unit: UnitOfWork) -> bool:
-        """It goes back to its queue, unchanged, to run next."""
+        """It goes back to its queue, unchanged, to run next; jobs not begun go back behind it."""
         ...
 
     def flush(self) -> None:
@@ -83,24 +90,51 @@ class Fetcher(Protocol):
         ...
 
 
-def queue_order(capsule: Capsule, rng: random.Random) -> Callable[[], Sequence[int]]:
-    """How a capsule looks through its queues: a function that draws an order of their indexes.
+class Draw:
+    """What a claim asks for: how many jobs, and, drawn anew each time, of which queues.
 
-    Strict keeps the order given. Otherwise each draw sorts by ``random() ** (1 / weight)``, which
-    puts a queue first with probability weight / total (Efraimidis and Spirakis, 2006) at a tenth
-    of the cost of shuffling names repeated by weight.
+    Strict order is the one given, and the first queue that has jobs gives all. Otherwise sorting
+    by ``random() ** (1 / weight)`` puts a queue first with probability weight / total (Efraimidis
+    and Spirakis, 2006) at a tenth of the cost of shuffling names repeated by weight.
+
+    Args:
+        capsule: whose queues.
+        rng: what is drawn with.
+        batch: the most jobs that a claim may take, or ``auto``.
+
+    Attributes:
+        pace: decides how many.
     """
-    indexes = tuple(range(len(capsule.queues)))
-    if capsule.mode == "strict" or len(indexes) == 1:
-        return lambda: indexes
-    exponents = [1 / max(queue.weight, 1) for queue in capsule.queues]
-    draw = rng.random
 
-    def weighted() -> Sequence[int]:
-        keys = [draw() ** exponent for exponent in exponents]
-        return sorted(indexes, key=keys.__getitem__, reverse=True)
+    def __init__(
+        self, capsule: Capsule, rng: random.Random, batch: int | Literal["auto"] = "auto"
+    ) -> None:
+        self.pace = Pace(MOST if batch == "auto" else batch)
+        self._indexes = tuple(range(len(capsule.queues)))
+        self._is_fixed = capsule.mode == "strict" or len(self._indexes) == 1
+        weights = [max(queue.weight, 1) for queue in capsule.queues]
+        self._exponents = [1 / weight for weight in weights]
+        self._bounds = tuple(itertools.accumulate(weights))
+        self._rng = rng
 
-    return weighted
+    def order(self) -> Sequence[int]:
+        """The indexes of the queues in the order in which to look through them."""
+        if self._is_fixed:
+            return self._indexes
+        draw = self._rng.random
+        keys = [draw() ** exponent for exponent in self._exponents]
+        return sorted(self._indexes, key=keys.__getitem__, reverse=True)
+
+    def shares(self, jobs: int) -> Sequence[int]:
+        """How many of so many jobs to ask of each queue; empty where the order decides alone.
+
+        Each job's queue is drawn: asking the first queue of one order for all of them would
+        distort the shares.
+        """
+        if self._is_fixed or jobs <= 1:
+            return ()
+        queues = self._rng.choices(self._indexes, cum_weights=self._bounds, k=jobs)
+        return [queues.count(index) for index in self._indexes]
 
 
 class BasicFetch:
@@ -128,7 +162,7 @@ class BasicFetch:
         self._store = store
         self._blocking = blocking
         self._names = tuple(queue.name for queue in capsule.queues)
-        self._order = queue_order(capsule, rng)
+        self._draw = Draw(capsule, rng)
         self._wakers = wakers
         self._clock = clock
         self._paused: frozenset[str] = frozenset()
@@ -149,7 +183,7 @@ class BasicFetch:
         now = self._clock.monotonic()
         if now - self._paused_at >= _PAUSED_EVERY_S:
             self._paused, self._paused_at = self._store.paused_queues(), now
-        names = [self._names[i] for i in self._order() if self._names[i] not in self._paused]
+        names = [self._names[i] for i in self._draw.order() if self._names[i] not in self._paused]
         if not names:
             wait_readable(self._wakers, _PAUSED_EVERY_S)
             return False
@@ -172,6 +206,10 @@ class BasicFetch:
             self._store.unblock([self._blocking.client_id])
             if wait_readable([self._blocking], _UNBLOCK_EVERY_S):
                 return
+
+    def take(self) -> UnitOfWork | None:
+        """There is never one: BRPOP brings a single job."""
+        return None
 
     def acknowledge(self, unit: UnitOfWork) -> None:
         """Nothing holds the job, so there is nothing to tell."""

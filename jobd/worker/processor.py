@@ -4,10 +4,8 @@ The steps of a job's life and nothing else: how it is fetched, executed and judg
 this file. Source: Sidekiq's lib/sidekiq/processor.rb.
 """
 
-import contextlib
 import os
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +18,6 @@ from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, ServerClock, SlotWriter
-from jobd.worker import title
 from jobd.worker.attention import Attention
 from jobd.worker.execution import Done, Failed, Interrupted, execute
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
@@ -35,6 +32,7 @@ from jobd.worker.retry import (
     record_failure,
     recoveries,
 )
+from jobd.worker.title import Title
 
 _FORK_RETURNED: Final = 70
 
@@ -62,6 +60,14 @@ class Application:
     hooks: Hooks
 
 
+@dataclass(frozen=True, slots=True)
+class Display:
+    """Where others see what a processor does: ``jobctl`` and recovery, and ``ps``."""
+
+    slot: SlotWriter
+    title: Title
+
+
 class Processor:
     """Runs one job at a time.
 
@@ -70,7 +76,7 @@ class Processor:
         app: the user's jobs.
         rules: for those that fail.
         attention: what may interrupt a job.
-        slot: where this processor shows what it does.
+        display: where this processor shows what it does.
         clock: ours and the server's.
         rng: spreads retries.
     """
@@ -82,7 +88,7 @@ class Processor:
         app: Application,
         rules: Rules,
         attention: Attention,
-        slot: SlotWriter,
+        display: Display,
         clock: ServerClock,
         rng: random.Random,
     ) -> None:
@@ -90,14 +96,14 @@ class Processor:
         self._app = app
         self._rules = rules
         self._attention = attention
-        self._slot = slot
+        self._slot, self._title = display.slot, display.title
         self._clock = clock
         self._rng = rng
         self._pid = os.getpid()
         self._backoff = Backoff(rng)
 
     def step(self) -> bool:
-        """Take one job and see it through; False if there was none.
+        """Take what one claim brings and see it through; False if that was nothing.
 
         Raises:
             RedisError: no job could be fetched. Nothing is in hand then.
@@ -106,51 +112,58 @@ class Processor:
         if unit is None:
             return False
         faults.point("claimed")
-        attention = self._attention
-        if attention.is_stopping or attention.is_quiet:
-            # The signal came while the claim was on its way.
-            self._settle(partial(self._fetcher.give_back, unit))
-            return True
+        while unit is not None:
+            if self._attention.is_stopping or self._attention.is_quiet:
+                # The signal came while the claim was on its way, or during the last job.
+                self._settle(partial(self._fetcher.give_back, unit))
+                return True
+            self._see_through(unit)
+            unit = self._fetcher.take()
+        return True
+
+    def _see_through(self, unit: UnitOfWork) -> None:
+        began_s = self._clock.now_ms() / 1000
         # Before it is parsed: should that kill the worker, the job is charged with it.
-        self._slot.start(unit.queue.encode(), b"", NO_JID.encode(), self._clock.now_ms() / 1000)
+        self._slot.hold(unit.raw, began_s)
         try:
             payload = decode(unit.raw)
         except MalformedPayload as error:
+            self._slot.start(unit.queue, "", NO_JID, began_s)
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
-            return True
-        self._run(unit, payload)
-        return True
+        else:
+            self._run(unit, payload, began_s)
 
-    def _run(self, unit: UnitOfWork, payload: dict[str, Any]) -> None:
+    def _run(self, unit: UnitOfWork, payload: dict[str, Any], began_s: float) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
         log.set_job(jid, name, unit.queue)
-        wall_s = self._clock.now_ms() / 1000
-        self._slot.start(unit.queue.encode(), name.encode(), jid.encode(), wall_s)
-        title.show_job(self._slot.number, name, wall_s)
+        self._slot.start(unit.queue, name, jid, began_s)
+        title = self._title
+        title.job = (name, began_s)
+        if unit.is_alone:
+            title.show_job()
         try:
-            if has_killed_enough(payload):
+            if "recovered" in payload and has_killed_enough(payload):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
             else:
                 self._perform(unit, payload, jid)
         finally:
-            title.show(self._slot.number, "idle")
+            title.job = None
+            if title.is_shown:
+                title.show_idle()
             log.clear_job()
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")
         began = self._clock.monotonic()
-        outcome = execute(partial(self._attention.interruptible, partial(self._call, payload)))
+        outcome = execute(self._attention.interruptible, self._call, payload)
         if os.getpid() != self._pid:
             # The job forked and its child came back to here: the job is not its to settle.
             os._exit(_FORK_RETURNED)
         self._attention.reclaim()
-        for stream in (sys.stdout, sys.stderr):
-            # What the job wrote without a line break is its own, and not the next one's.
-            with contextlib.suppress(ValueError, OSError, AttributeError):
-                stream.flush()
+        log.flush_streams()
         elapsed_s = self._clock.monotonic() - began
         faults.point("performed")
         match outcome:

@@ -1,25 +1,31 @@
 """Fetching that loses nothing: every job lies in a private list until it is settled.
 
-A claim acknowledges the last job and takes the next in one script, and sent again after an error
-it returns what is held already. When all queues are empty the worker blocks, one BLMOVE a queue,
-on connections of their own, so an idle fleet costs the server a few commands in five seconds and
-a job is picked up within a millisecond.
+A claim acknowledges the last jobs and takes the next in one script, and sent again after an error
+it returns what is held already. It takes several when they are short; those not begun go back when
+one of them turns out long. When all queues are empty the worker blocks, one BLMOVE a queue, on
+connections of their own, so an idle fleet costs the server a few commands in five seconds and a
+job is picked up within a millisecond.
 
-Invariants: at most one claim of a processor is outstanding; it claims only when nothing of its
-last claim is left; what it holds beyond the running job goes back before it does anything else.
+Invariants: at most one claim or return of a processor is outstanding; it claims only when nothing
+of its last claim is left; a job leaves the buffer once, to the worker or back to its queue; a job
+whose return got no reply is returned again before anything is claimed, and is not run.
 """
 
+import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from jobd import log
+from jobd import faults, log
 from jobd.clock import Clock
 from jobd.connection import Connection
 from jobd.errors import RedisError, RedisFull, RedisUnavailable
-from jobd.store import Held, Holder, Store
+from jobd.store import Claimed, Held, Holder, Store
 from jobd.wait import HasFileno, wait_readable
-from jobd.worker.fetch import Grave, UnitOfWork, bury
+from jobd.worker.fetch import Draw, Grave, UnitOfWork, bury
+from jobd.worker.keeper import LONG_S, Keeper
 
 _BLOCK_S: Final = 5.0
 """Always less than a heartbeat's life, so that no waiter outlives its owner on the server."""
@@ -29,8 +35,23 @@ _CLAIM_EVERY_S: Final = 60.0
 """What a request that the network held back for minutes left in our list is found then."""
 _STALE_S: Final = 30.0
 """Half of a heartbeat's life."""
+_FROZEN_S: Final = 1.0
+"""No claim gets so old unless the whole process was suspended: the keeper is there."""
 _UNBLOCK_EVERY_S: Final = 0.05
 _UNBLOCK_TRIES: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whom to call.
+
+    Attributes:
+        acknowledged: when the server knows of every finished job.
+        job_is_long: when others are waiting behind a job that turns out long; by another thread.
+    """
+
+    acknowledged: Callable[[], object]
+    job_is_long: Callable[[], object]
 
 
 class ReliableFetch:
@@ -39,11 +60,11 @@ class ReliableFetch:
     Args:
         store: over a connection that this thread alone uses.
         holder: the processor's queues and private lists.
-        order: draws the order, of indexes, in which to look through the holder's queues.
-        connect: makes a further connection to wait on, with a timeout above five seconds.
+        draw: decides what a claim asks for.
+        connect: makes a further connection, to wait on, with a timeout above five seconds.
         wakers: readable when the worker has to look up from its wait.
         clock: for the deadlines of waits.
-        on_acknowledged: called when the server knows of every finished job.
+        told: hears what the rest of the worker wants to know.
     """
 
     def __init__(
@@ -51,23 +72,37 @@ class ReliableFetch:
         store: Store,
         holder: Holder,
         *,
-        order: Callable[[], Sequence[int]],
+        draw: Draw,
         connect: Callable[[], Connection],
         wakers: Sequence[HasFileno],
         clock: Clock,
-        on_acknowledged: Callable[[], None],
+        told: Told,
     ) -> None:
         self._store = store
         self._holder = holder
-        self._order = order
+        self._draw = draw
         self._connect = connect
         self._wakers = wakers
         self._clock = clock
-        self._on_acknowledged = on_acknowledged
-        self._done: list[Held] = []
-        self._spare: deque[Held] = deque()  # held, not begun; only healing brings more than one
+        self._told = told
+        self._keeper = Keeper(self._waiting_s, self._rescue)
+        self._keepers_connection = connect()  # at its first command, if it ever has one
+        self._keepers_store = Store(self._keepers_connection, store.keys)
+        self._lock = threading.Lock()  # held while the server is asked about what is held
+        self._done: list[tuple[int, bytes]] = []  # grows without _lock, shrinks with it
+        self._spare: deque[tuple[int, bytes]] = (
+            deque()
+        )  # held, not begun; the worker takes without _lock
+        self._leaving: list[
+            tuple[int, bytes]
+        ] = []  # on their way back, oldest first; guarded by _lock
+        self._claimed_at = 0.0
+        self._began_at = 0.0  # when the running job was taken
+        self._taken = 0  # jobs of the last claim that were begun
+        self._is_alone = True
         self._waiters: list[Connection] = []
-        self._is_uncertain = False  # the last claim or settlement got no reply
+        self._is_uncertain = False  # the last settlement got no reply
+        self._may_know = False  # the last acknowledgement got no reply; guarded by _lock
         self._must_claim = True  # a wait alone would miss something
         self._doubtful_until = float("-inf")  # what a lost request still does, we would not hear of
         self._is_refused = False  # the server is full and will not block
@@ -76,54 +111,93 @@ class ReliableFetch:
 
     def retrieve(self) -> UnitOfWork | None:
         """Claim; if there is nothing, wait up to five seconds for the first job of any queue."""
-        if self._spare:
-            return self._unit(self._spare.popleft())
+        if (unit := self.take()) is not None:
+            return unit
         paused: frozenset[int] = frozenset()
         if self._must_claim or self._done or self._clock.monotonic() > self._claim_by:
-            paused = self._claim(limit=1)
-            if self._spare:
-                return self._unit(self._spare.popleft())
+            paused = self._claim(self._draw.pace.limit)
+            if (unit := self.take()) is not None:
+                return unit
         # What a wait cannot see: an unpaused queue, a fifth queue, and what becomes of a claim or
         # a BLMOVE whose connection broke: the server may carry it out later than our next claim.
         is_short = len(self._holder.queues) <= _MOST_WAITERS
         all_seen = is_short and not paused and not self._is_doubtful
-        queues = [i for i in self._order() if i not in paused]
+        queues = [i for i in self._draw.order() if i not in paused]
         held = self._wait(queues[:_MOST_WAITERS], _BLOCK_S if all_seen else _LOOK_S)
         self._must_claim = self._must_claim or held is not None or not all_seen
-        return None if held is None else self._unit(held)
+        if held is None:
+            return None
+        self._hold((held,))
+        return self.take()
+
+    def take(self) -> UnitOfWork | None:
+        """The next job of the last claim, unless that is so old that others may have it by now."""
+        if not self._spare:
+            return None
+        now = self._clock.monotonic()
+        if now - self._claimed_at > _FROZEN_S:
+            self._spare.clear()  # the next claim returns what is still held
+            return None
+        self._began_at = now
+        try:
+            queue, raw = self._spare.popleft()
+        except IndexError:  # the keeper was quicker
+            return None
+        self._taken += 1
+        return UnitOfWork(self._holder.queues[queue], raw, queue, self._is_alone)
+
+    def _hold(self, jobs: Sequence[tuple[int, bytes]]) -> None:
+        self._claimed_at = self._began_at = self._clock.monotonic()
+        self._is_alone = len(jobs) == 1
+        self._spare.extend(jobs)
+        if not self._is_alone and jobs:
+            self._keeper.wake()
 
     def _claim(self, limit: int) -> frozenset[int]:
         began = self._clock.monotonic()
         self._claim_by = began + _CLAIM_EVERY_S
-        try:
-            claimed = self._store.claim(
-                self._holder, done=self._done, order=self._order() if limit else (), limit=limit
-            )
-        except RedisError:
-            # Refused in the middle, it has acknowledged too: a script is not rolled back.
-            self._is_uncertain = True
-            self._doubt()
-            raise
-        if claimed.lost and not self._is_uncertain:
-            # After a lost reply it only means that the first claim acknowledged them already.
-            log.event(
-                "ownership lost: finished jobs were taken over, and may run again, or the store "
-                "was emptied",
-                level="warning",
-                jobs=claimed.lost,
-            )
-        if claimed.refused and claimed.refused != self._refusal:
-            log.event("a queue refused", level="error", reason=claimed.refused)
-        self._refusal = claimed.refused
-        self._is_uncertain = False
-        self._done.clear()
-        self._on_acknowledged()
-        self._spare = deque(claimed.jobs)  # all that is held, so what was known is in it
-        self._must_claim = bool(claimed.jobs)
-        if claimed.jobs and self._clock.monotonic() - began > _STALE_S:
+        if self._taken:
+            self._draw.pace.note(self._taken, began - self._claimed_at)
+            self._taken = 0
+        with self._lock:
+            try:
+                claimed = self._claim_once(limit)
+            except RedisError:
+                # Refused in the middle, it has acknowledged too: a script is not rolled back.
+                self._may_know = True
+                self._doubt()
+                raise
+            if claimed.lost and not self._may_know:
+                # After a lost reply it only means that they were acknowledged already.
+                log.event(
+                    "ownership lost: finished jobs were taken over, and may run again, or the "
+                    "store was emptied",
+                    level="warning",
+                    jobs=claimed.lost,
+                )
+            if claimed.refused and claimed.refused != self._refusal:
+                log.event("a queue refused", level="error", reason=claimed.refused)
+            self._refusal = claimed.refused
+            self._may_know = False
+            self._done.clear()
+            self._told.acknowledged()
+            self._spare.clear()  # what was known is in what is held
+            self._must_claim = bool(claimed.jobs)
+            self._hold(claimed.jobs)
+        if claimed.jobs and self._claimed_at - began > _STALE_S:
             # We were suspended: what we hold may have been recovered meanwhile. Ask again.
             return self._claim(limit)
         return claimed.paused
+
+    def _claim_once(self, limit: int) -> Claimed:
+        self._return_leaving(self._store)
+        return self._store.claim(
+            self._holder,
+            done=self._done,
+            order=self._draw.order() if limit else (),
+            limit=limit,
+            shares=self._draw.shares(limit),
+        )
 
     def _doubt(self) -> None:
         self._must_claim = True
@@ -133,8 +207,52 @@ class ReliableFetch:
     def _is_doubtful(self) -> bool:
         return self._clock.monotonic() < self._doubtful_until
 
-    def _unit(self, held: Held) -> UnitOfWork:
-        return UnitOfWork(self._holder.queues[held.queue], held.raw, held.queue)
+    # Not letting jobs wait behind a long one; in the keeper's thread
+
+    def _waiting_s(self) -> float | None:
+        is_waiting = self._spare or self._done or self._leaving
+        return self._clock.monotonic() - self._began_at if is_waiting else None
+
+    def _rescue(self) -> bool:
+        """Give back what is not begun, and acknowledge what is done."""
+        with self._lock:
+            waited_s = self._waiting_s()
+            if waited_s is None or waited_s < LONG_S:
+                return True  # the long one has just ended
+            faults.point("rescuing")
+            self._told.job_is_long()
+            self._let_go()
+            try:
+                self._return_leaving(self._keepers_store)
+                self._acknowledge_early(self._keepers_store)
+            except RedisError:
+                return False  # sent again, by the next claim at the latest
+            return True
+
+    def _let_go(self) -> None:
+        """Take every job out of the buffer that the worker has not taken yet."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._leaving.append(self._spare.popleft())
+
+    def _return_leaving(self, store: Store) -> None:
+        for queue in {queue for queue, _ in self._leaving}:
+            # The newest first, so that the oldest runs next.
+            raws = [raw for position, raw in reversed(self._leaving) if position == queue]
+            private, name = self._holder.privates[queue], self._holder.queues[queue]
+            store.give_back(private, name, [(raw, raw) for raw in raws])
+        self._leaving.clear()
+
+    def _acknowledge_early(self, store: Store) -> None:
+        done = self._done[:]  # the running job may end meanwhile, and be added
+        if not done:
+            return
+        try:
+            store.claim(self._holder, done=done, order=(), limit=0)
+        except RedisError:
+            self._may_know = True
+            raise
+        del self._done[: len(done)]
 
     # Waiting
 
@@ -228,7 +346,7 @@ class ReliableFetch:
 
     def acknowledge(self, unit: UnitOfWork) -> None:
         """Rides on the next claim."""
-        self._done.append(Held(unit.position, unit.raw))
+        self._done.append((unit.position, unit.raw))
 
     def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
         """One script: out of the private list, into ``retry``."""
@@ -242,7 +360,14 @@ class ReliableFetch:
 
     def give_back(self, unit: UnitOfWork) -> bool:
         """One script: out of the private list, to the end of the queue that runs next."""
-        return self._certain(lambda: self._give_back(Held(unit.position, unit.raw)))
+
+        def give_back() -> bool:
+            with self._lock:
+                self._let_go()
+                self._return_leaving(self._store)  # claimed later, so behind it
+                return self._give_back(Held(unit.position, unit.raw))
+
+        return self._certain(give_back)
 
     def _certain(self, settle: Callable[[], bool]) -> bool:
         """Settle; a settlement that is sent again and finds nothing has simply worked before."""
@@ -263,10 +388,12 @@ class ReliableFetch:
         """Acknowledge what is done, then give back everything that is still held."""
         if self._done or self._must_claim or self._spare or self._is_doubtful:
             self._claim(limit=0)
-        while self._spare:
-            self._give_back(self._spare[-1])  # newest first, so that the oldest runs next
-            self._spare.pop()
+        with self._lock:
+            self._let_go()
+            self._return_leaving(self._store)
 
     def close(self) -> None:
-        """Drop the waiting connections; a wait still open on the server ends with its socket."""
+        """Drop the connections; a wait still open on the server ends with its socket."""
         self._close_waiters()
+        with self._lock:  # the keeper may be in the middle of a command
+            self._keepers_connection.close()

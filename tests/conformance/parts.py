@@ -8,13 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 
-from jobd.clock import SystemClock
+from jobd.clock import Clock, SystemClock
 from jobd.config import Capsule, QueueWeight, RedisSettings
 from jobd.connection import Connection
 from jobd.keys import Keys
 from jobd.store import Claimed, Held, Holder, Store
-from jobd.worker.fetch import BasicFetch, queue_order
-from jobd.worker.reliable_fetch import ReliableFetch
+from jobd.worker.fetch import BasicFetch, Draw
+from jobd.worker.reliable_fetch import ReliableFetch, Told
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw
 
@@ -70,7 +70,7 @@ def claim(store: Store, holder: Holder, *done: Held, limit: int = 1) -> Claimed:
 
 
 def raws_of(claimed: Claimed) -> list[bytes]:
-    return [held.raw for held in claimed.jobs]
+    return [raw for _, raw in claimed.jobs]
 
 
 def blocked(raw: Raw) -> int:
@@ -139,20 +139,26 @@ class Bench:
         self.store = Store(self.connection, KEYS)
         self.holder = a_holder(*(queue.name for queue in capsule.queues), processor=processor)
         self.acknowledgements = 0
+        self.long_jobs = 0
         self._settings = settings
         self._rng = random.Random(seed)
         self._capsule = capsule
+        self.clock: Clock = SystemClock()
         self._thread = ThreadPoolExecutor(1)
 
-    def reliable(self) -> ReliableFetch:
+    def reliable(self, batch: int = 1) -> ReliableFetch:
+        """Make a fetcher that takes so many jobs at once as if all of them had been short."""
+        draw = Draw(self._capsule, self._rng, batch)
+        for _ in range(20):
+            draw.pace.note(jobs=1, took_s=1e-6)
         return ReliableFetch(
             self.store,
             self.holder,
-            order=queue_order(self._capsule, self._rng),
+            draw=draw,
             connect=self._a_blocking_connection,
             wakers=[self.bell],
-            clock=SystemClock(),
-            on_acknowledged=self._count,
+            clock=self.clock,
+            told=Told(acknowledged=self._count, job_is_long=self._note_long),
         )
 
     def basic(self) -> BasicFetch:
@@ -180,6 +186,9 @@ class Bench:
 
     def _count(self) -> None:
         self.acknowledgements += 1
+
+    def _note_long(self) -> None:
+        self.long_jobs += 1
 
 
 @contextlib.contextmanager

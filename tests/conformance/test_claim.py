@@ -94,7 +94,7 @@ def test_a_claim_counts_the_finished_jobs_that_somebody_took(store: Store, store
     holder = a_holder()
     store.push({"default": payloads(3)})
     done = claim(store, holder, limit=2).jobs
-    store.give_back(holder.privates[0], "default", [(done[0].raw, done[0].raw)])
+    store.give_back(holder.privates[0], "default", [(done[0][1], done[0][1])])
 
     claimed = claim(store, holder, *done)
 
@@ -127,6 +127,28 @@ def test_the_first_queue_is_asked_for_all_before_the_second(store: Store):
     store.push({"a": [b"1", b"2"], "b": [b"3", b"4"]})
 
     assert raws_of(claim(store, holder, limit=3)) == [b"1", b"2", b"3"]
+
+
+def test_each_queue_is_asked_for_its_share_and_the_order_fills_what_is_left(store: Store):
+    holder = a_holder("a", "b", "c")
+    store.push({"a": [b"1", b"2", b"3"], "b": [b"4"], "c": [b"5", b"6", b"7", b"8"]})
+
+    claimed = store.claim(holder, done=(), order=(2, 1, 0), limit=6, shares=(1, 4, 1))
+
+    assert raws_of(claimed) == [b"5", b"4", b"1", b"6", b"7", b"8"]
+
+
+def test_many_are_claimed_in_order_and_lie_in_the_order_of_their_claim(
+    store: Store, store_raw: Raw
+):
+    holder = a_holder()
+    store.push({"default": payloads(200)})
+
+    claimed = claim(store, holder, limit=128)
+
+    assert raws_of(claimed) == payloads(200)[:128]
+    assert store_raw.lrange(holder.privates[0], 0, -1) == payloads(200)[127::-1]
+    assert store_raw.lrange("queue:default", 0, -1) == payloads(200)[:127:-1]
 
 
 def test_a_paused_queue_is_passed_over_and_reported(store: Store, store_raw: Raw):

@@ -102,14 +102,15 @@ def test_a_push_is_refused_and_writes_nothing(
     assert store_raw.keys() == []
 
 
-def test_claims_go_on_until_every_queue_is_empty(store: Store, store_raw: Raw):
+@pytest.mark.parametrize("limit", [1, 2])
+def test_claims_go_on_until_every_queue_is_empty(store: Store, store_raw: Raw, limit: int):
     store.push({"default": payloads(3)})
     fill(store_raw)
 
     ran: list[bytes] = []
-    done = claim(store, HOLDER).jobs
+    done = claim(store, HOLDER, limit=limit).jobs
     while done:
-        ran += [held.raw for held in done]
+        ran += [raw for _, raw in done]
         done = claim(store, HOLDER, *done).jobs
 
     assert ran == payloads(3)

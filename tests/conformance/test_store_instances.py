@@ -7,7 +7,7 @@ import pytest
 
 from jobd.metrics import Counts
 from jobd.pulse import Counted, Pulse
-from jobd.scoreboard import SlotState, State
+from jobd.scoreboard import SlotState, State, fingerprint
 from jobd.store import HEARTBEAT_LIFE_S, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, a_payload, claim, payloads, raws_of
 from tests.support.servers import Raw
@@ -45,19 +45,22 @@ def metric_keys(raw: Raw) -> set[bytes]:
     return set(raw.keys("[hj]|*"))
 
 
-def a_state(queue: str = "default", incarnation: int = 1) -> SlotState:
+def a_state(
+    running: bytes = b"", queue: str = "default", incarnation: int = 1, done: tuple[bytes, ...] = ()
+) -> SlotState:
     return SlotState(
         state=State.IDLE,
         pid=1,
         incarnation=incarnation,
         beat=0.0,
         started=1.0,
+        running=fingerprint(running),
         processed=0,
         failed=0,
         queue=queue,
         name="Echo",
         jid="",
-        finished=(),
+        finished=tuple(map(fingerprint, done)),
     )
 
 
@@ -260,11 +263,15 @@ def test_sweeping_an_empty_registry_does_nothing(store: Store):
 
 
 def test_running_jobs_are_read_from_their_private_lists(store: Store):
-    store.push({"default": [a_payload(1)], "low": [b"\xff"]})
-    claim(store, a_holder("default"))
+    store.push({"default": payloads(4), "low": [b"\xff"]})
+    claim(store, a_holder("default"), limit=4)
     claim(store, a_holder("low", processor="2.0.7"))
 
-    busy = {1: a_state(), 2: a_state("low", 7), 3: a_state(incarnation=9)}
+    busy = {
+        1: a_state(a_payload(1), done=(a_payload(0),)),
+        2: a_state(b"\xff", "low", 7),
+        3: a_state(a_payload(1), incarnation=9),
+    }
 
     assert store.running(IDENTITY, busy) == {1: a_payload(1).decode(), 2: "\udcff"}
     assert store.running(IDENTITY, {}) == {}
@@ -285,13 +292,13 @@ def test_names_that_are_not_utf8_hurt_nobody(store: Store, store_raw: Raw):
 # What the dead left
 
 
-def test_the_oldest_of_what_is_held_is_shown_first_from_the_end(store: Store):
+def test_what_is_held_is_shown_newest_first(store: Store):
     holder = a_holder()
     store.push({"default": payloads(4)})
     claim(store, holder, limit=4)
 
     assert store.held(holder.privates[0], 9) == payloads(4)[::-1]
-    assert store.held(holder.privates[0], 2) == [a_payload(1), a_payload(0)]
+    assert store.held(holder.privates[0], 2) == [a_payload(3), a_payload(2)]
 
 
 def test_jobs_of_the_dead_go_back_in_their_order(store: Store):

@@ -110,7 +110,9 @@ def test_five_slow_answers_in_a_row_are_told(
 def test_a_running_job_is_shown_with_its_payload_as_it_stands_in_redis(station: Station) -> None:
     payload = a_payload("Echo", "ä", 2**70, {"k": []})
     (raw,) = station.hold(payload, owner=f"{IDENTITY}:1.0.4")
-    station.seat(1, 4).start(b"default", b"Echo", b"b4a5", 1_799_999_999.9)
+    writer = station.seat(1, 4)
+    writer.hold(raw, 1_799_999_999.9)
+    writer.start("default", "Echo", "b4a5", 1_799_999_999.9)
     fields = beat(station)
     work = station.raw.hgetall(f"{IDENTITY}:work")
     assert fields[b"busy"] == b"1"
@@ -122,7 +124,7 @@ def test_a_running_job_is_shown_with_its_payload_as_it_stands_in_redis(station: 
 
 
 def test_of_a_job_that_lies_nowhere_what_is_known_is_shown(station: Station) -> None:
-    station.seat(1, 4).start(b"low", b"Echo", b"b4a5", 1_799_999_999.9)
+    station.seat(1, 4).start("low", "Echo", "b4a5", 1_799_999_999.9)
     beat(station)
     work = json.loads(station.raw.hget(f"{IDENTITY}:work", "1.0.4"))
     assert json.loads(work["payload"]) == {
@@ -135,7 +137,7 @@ def test_of_a_job_that_lies_nowhere_what_is_known_is_shown(station: Station) -> 
 
 def test_a_job_that_ended_is_not_shown_any_more(station: Station) -> None:
     writer = station.seat(1, 4)
-    writer.start(b"default", b"Echo", b"b4a5", 1.0)
+    writer.start("default", "Echo", "b4a5", 1.0)
     beat(station)
     writer.finish(None, failed=False)
     assert beat(station)[b"busy"] == b"0"
@@ -143,7 +145,7 @@ def test_a_job_that_ended_is_not_shown_any_more(station: Station) -> None:
 
 
 def test_what_a_dead_worker_was_doing_is_not_running(station: Station) -> None:
-    station.seat(1, 4).start(b"default", b"Echo", b"b4a5", 1.0)
+    station.seat(1, 4).start("default", "Echo", "b4a5", 1.0)
     station.vacate(1, 4)
     assert beat(station)[b"busy"] == b"0"
     assert not station.raw.exists(f"{IDENTITY}:work")
@@ -154,7 +156,7 @@ def test_what_a_dead_worker_was_doing_is_not_running(station: Station) -> None:
 
 
 def test_the_instance_tells_where_it_lives_and_of_its_workers(station: Station) -> None:
-    station.seat(1, 4).start(b"default", b"Echo", b"b4a5", 1_799_999_999.9)
+    station.seat(1, 4).start("default", "Echo", "b4a5", 1_799_999_999.9)
     beat(station)
     told = station.store.instance(IDENTITY)
     ticks = start_ticks(os.getpid())
@@ -183,7 +185,7 @@ def test_what_was_said_before_is_gone(station: Station) -> None:
 def run_jobs(station: Station, slot: int, incarnation: int, ok: int, failed: int) -> None:
     writer = station.seat(slot, incarnation)
     for is_failed in [False] * ok + [True] * failed:
-        writer.start(b"default", b"Echo", b"-", 1.0)
+        writer.start("default", "Echo", "-", 1.0)
         writer.finish(None, failed=is_failed)
 
 
@@ -304,7 +306,9 @@ def test_a_beat_takes_one_command_and_tells_the_servers_time(station: Station) -
 
 
 def test_bytes_that_no_text_can_hold_do_not_stop_the_heart(station: Station) -> None:
-    station.hold(b'{"class":"Echo","args":["\xff"]}', owner=f"{IDENTITY}:1.0.4")
-    station.seat(1, 4).start(b"default", b"Echo", b"-", 1.0)
+    (raw,) = station.hold(b'{"class":"Echo","args":["\xff"]}', owner=f"{IDENTITY}:1.0.4")
+    writer = station.seat(1, 4)
+    writer.hold(raw, 1.0)
+    writer.start("default", "Echo", "-", 1.0)
     beat(station)
     assert b"\xff" in station.raw.hget(f"{IDENTITY}:work", "1.0.4")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobd.scoreboard import InstanceState
+from jobd.scoreboard import InstanceState, fingerprint
 from tests.poller.conftest import IDENTITY, OTHER, Station
 from tests.support.clock import FakeClock
 from tests.support.proxy import Proxy
@@ -28,14 +28,15 @@ def send_command(station: Station, command: str) -> None:
     station.raw.lpush(f"{IDENTITY}-signals", command)
 
 
-def a_death(jid: str = "", *, slot: int = 1, incarnation: int = 1) -> dict[str, Any]:
+def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dict[str, Any]:
     return {
         "type": "died",
         "slot": slot,
         "incarnation": incarnation,
         "status": 9,
         "reason": "SIGKILL",
-        "jid": jid,
+        "running": fingerprint(running) if running else "",
+        "jid": "b4a5" if running else "",
         "finished": [],
     }
 
@@ -139,7 +140,7 @@ def test_a_death_is_answered_for_and_the_master_told(station: Station) -> None:
     payload = a_payload("Echo")
     station.hold(payload, owner=OURS)
     turn(station)
-    station.master.says.append(a_death(payload["jid"]))
+    station.master.says.append(a_death(encode(payload)))
     station.poller._look()
     turn(station)
     assert [job["recovered"] for job in queued(station.raw)] == [1]
@@ -153,7 +154,7 @@ def test_a_new_poller_charges_a_death_that_it_is_told_after_its_first_sweep(
     station.hold(payload, owner=OURS)
     station.vacate(1, 1)
     turn(station)
-    station.master.says.append(a_death(payload["jid"]))
+    station.master.says.append(a_death(encode(payload)))
     station.poller._look()
     turn(station)
     assert [job["recovered"] for job in queued(station.raw)] == [1]
@@ -162,7 +163,7 @@ def test_a_new_poller_charges_a_death_that_it_is_told_after_its_first_sweep(
 def test_a_death_told_twice_is_answered_twice_and_charged_once(station: Station) -> None:
     payload = a_payload("Echo")
     station.hold(payload, owner=OURS)
-    station.master.says += [a_death(payload["jid"]), a_death(payload["jid"])]
+    station.master.says += [a_death(encode(payload)), a_death(encode(payload))]
     station.poller._look()
     turn(station)
     assert [job["recovered"] for job in queued(station.raw)] == [1]
@@ -201,7 +202,7 @@ def test_a_death_is_answered_for_when_redis_is_back(distant: Station, proxy: Pro
     distant.hold(payload, owner=OURS)
     turn(distant)
     proxy.refuse()
-    distant.master.says.append(a_death(payload["jid"]))
+    distant.master.says.append(a_death(encode(payload)))
     distant.poller._look()
     turn(distant)
     assert distant.master.heard == []
@@ -215,7 +216,7 @@ def test_a_recovery_whose_reply_was_lost_charges_once(distant: Station, proxy: P
     payload = a_payload("Echo")
     distant.hold(payload, owner=OURS)
     turn(distant)
-    distant.master.says.append(a_death(payload["jid"]))
+    distant.master.says.append(a_death(encode(payload)))
     distant.poller._look()
     proxy.drop_reply_once("EVALSHA")
     for _ in range(3):
@@ -259,7 +260,7 @@ def test_it_leaves_after_its_workers_and_returns_what_they_held(station: Station
     station.hold(other, owner=f"{IDENTITY}:2.0.1")
     turn(station)
     station.vacate(1, 1)
-    station.master.says.append(a_death(charged["jid"]))
+    station.master.says.append(a_death(encode(charged)))
     station.poller._leave()
     assert sorted((job["args"][0], job.get("recovered", 0)) for job in queued(station.raw)) == [
         (1, 1),

@@ -12,7 +12,7 @@ import pytest
 from jobd.poller import proof
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.poller.recovery import Death
-from jobd.scoreboard import NO_JID, fingerprint
+from jobd.scoreboard import fingerprint
 from tests.poller.conftest import IDENTITY, OTHER, Station
 from tests.support.wire import a_payload, encode
 
@@ -43,7 +43,7 @@ def test_what_a_dead_worker_held_goes_to_the_end_that_runs_next(station: Station
     station.raw.lpush("queue:default", waiting)
     first, second = station.hold(a_payload("Echo", 1), a_payload("Echo", 2), owner=OURS)
     (low,) = station.hold(a_payload("Echo", queue="low"), owner=OURS)
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", jid=""))
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", running=""))
     assert station.queue() == [first, second, waiting]
     assert station.queue("low") == [low]
     assert station.held() == 0
@@ -52,8 +52,8 @@ def test_what_a_dead_worker_held_goes_to_the_end_that_runs_next(station: Station
 
 def test_only_the_job_that_was_running_is_charged(station: Station) -> None:
     running, other = a_payload("Echo", 1), a_payload("Echo", 2)
-    _, untouched = station.hold(running, other, owner=OURS)
-    station.recovery.recover_worker(1, 1, Death("SIGSEGV", jid=running["jid"]))
+    raw, untouched = station.hold(running, other, owner=OURS)
+    station.recovery.recover_worker(1, 1, Death("SIGSEGV", running=fingerprint(raw)))
     charged, kept = station.queue()
     assert json.loads(charged) == running | {"recovered": 1, "recovered_reason": "SIGSEGV"}
     assert kept == untouched
@@ -62,24 +62,24 @@ def test_only_the_job_that_was_running_is_charged(station: Station) -> None:
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (0, 1), ("2", 1), (None, 1)])
 def test_each_death_counts(station: Station, before: object, after: int) -> None:
     payload = a_payload("Echo", recovered=before)
-    station.hold(payload, owner=OURS)
-    station.recovery.recover_worker(1, 1, Death("exit 3", jid=payload["jid"]))
+    (raw,) = station.hold(payload, owner=OURS)
+    station.recovery.recover_worker(1, 1, Death("exit 3", running=fingerprint(raw)))
     assert jobs(station)[0]["recovered"] == after
 
 
 @pytest.mark.parametrize("jid", ["x" * 200, "ä" * 50, None, 17])
 def test_a_job_with_any_jid_is_charged(station: Station, jid: object) -> None:
-    station.hold(a_payload("Echo", jid=jid), owner=OURS)
-    writer = station.seat(1, 1)
-    writer.start(b"default", b"Echo", str(jid or "-").encode(), 1.0)
+    station.hold(a_payload("Echo", 1), owner=OURS)
+    (raw,) = station.hold(a_payload("Echo", 2, jid=jid), owner=OURS)
+    station.seat(1, 1).hold(raw, 1.0)
     left = station.board.read(1)
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", left.jid, left.finished))
-    assert jobs(station)[0]["recovered"] == 1
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", left.running, left.finished))
+    assert [job.get("recovered") for job in jobs(station)] == [None, 1]
 
 
 def test_finished_jobs_are_acknowledged_and_not_run_again(station: Station) -> None:
     done, running = station.hold(a_payload("Echo", 1), a_payload("Echo", 2), owner=OURS)
-    death = Death("SIGKILL", jid="", finished=(fingerprint(done),))
+    death = Death("SIGKILL", running="", finished=(fingerprint(done),))
     station.recovery.recover_worker(1, 1, death)
     assert (station.queue(), station.held()) == ([running], 0)
 
@@ -87,28 +87,42 @@ def test_finished_jobs_are_acknowledged_and_not_run_again(station: Station) -> N
 @pytest.mark.parametrize("text", [b"{", b"\xff", b"[1]"])
 def test_what_does_not_parse_goes_back_as_it_is(station: Station, text: bytes) -> None:
     station.hold(text, owner=OURS)
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", jid="-"))
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", fingerprint(text)))
     assert station.queue() == [text]
 
 
 def test_numbers_and_empty_lists_survive_the_charge(station: Station) -> None:
     payload = a_payload("Echo", 2**70, [], {}, 1.5, "ä\u2028")
-    station.hold(payload, owner=OURS)
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", jid=payload["jid"]))
+    (raw,) = station.hold(payload, owner=OURS)
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", fingerprint(raw)))
     assert jobs(station)[0]["args"] == payload["args"]
 
 
-def test_more_than_a_page_is_returned_whole(station: Station) -> None:
-    station.hold(*(a_payload("Echo", n) for n in range(250)), owner=OURS)
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", jid=""))
-    assert (len(station.queue()), station.held()) == (250, 0)
+def test_more_than_a_page_is_returned_whole_and_in_order(station: Station) -> None:
+    raws = station.hold(*(a_payload("Echo", n) for n in range(250)), owner=OURS)
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", running=""))
+    assert (station.queue(), station.held()) == (raws, 0)
+
+
+def test_of_two_equal_jobs_one_that_is_done_counts_once(station: Station) -> None:
+    done, _ = station.hold(*[a_payload("Echo", 1)] * 2, owner=OURS)
+    death = Death("SIGKILL", running="", finished=(fingerprint(done),))
+    station.recovery.recover_worker(1, 1, death)
+    assert (station.queue(), station.held()) == ([done], 0)
+
+
+def test_a_whole_batch_that_was_done_is_acknowledged(station: Station) -> None:
+    raws = station.hold(*(a_payload("Echo", n) for n in range(130)), owner=OURS)
+    done = tuple(fingerprint(raw) for raw in raws[:128])
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", fingerprint(raws[128]), done))
+    assert [job.get("recovered") for job in jobs(station)] == [1, None]
 
 
 def test_other_workers_and_other_lives_of_a_slot_are_left_alone(station: Station) -> None:
     station.hold(a_payload("Echo"), owner=f"{IDENTITY}:2.0.1")
     station.hold(a_payload("Echo"), owner=f"{IDENTITY}:1.0.2")
     station.hold(a_payload("Echo"), owner=f"{OTHER}:1.0.1")
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", jid=""))
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", running=""))
     assert (station.queue(), station.held()) == ([], 3)
 
 
@@ -133,12 +147,11 @@ def test_a_worker_that_is_just_being_forked_is_not_swept(station: Station) -> No
 
 def test_a_death_that_is_not_told_yet_is_not_swept_uncharged(station: Station) -> None:
     # The master notes a death before it tells it, and tells a new poller only once that is ready.
-    payload = a_payload("Echo")
-    station.hold(payload, owner=OURS)
+    (raw,) = station.hold(a_payload("Echo"), owner=OURS)
     station.vacate(1, 1)
     station.recovery.sweep()
     assert station.held() == 1
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", jid=payload["jid"]))
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", fingerprint(raw)))
     assert jobs(station)[0]["recovered"] == 1
 
 
@@ -153,7 +166,7 @@ def test_a_death_that_nobody_tells_is_found(station: Station) -> None:
 
 def test_what_came_to_a_dead_workers_list_late_is_found_uncharged(station: Station) -> None:
     station.seat(1, 2)
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", jid="b4a5"))
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", "0f4b75e523969d83"))
     late = station.hold(a_payload("Echo"), owner=OURS)
     station.recovery.sweep()
     station.clock.advance(SUSPECT_S)
@@ -377,7 +390,7 @@ def test_a_job_that_may_have_killed_by_its_size_is_buried_unparsed_and_alone(
     graves = {f"grave {n}": n + 1 for n in range(10_050)}
     station.raw.zadd("dead", graves)
     (raw,) = station.hold(b"[" * 200)
-    station.recovery.recover_worker(1, 1, Death("SIGKILL", NO_JID))
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", fingerprint(raw)))
     assert station.raw.zscore("dead", raw) is not None
     assert station.raw.zcard("dead") == 10_051, "how many are kept is for the configuration to say"
     assert (station.held(), station.queue()) == (0, [])

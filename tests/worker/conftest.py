@@ -20,10 +20,11 @@ from jobd.scoreboard import Scoreboard, ServerClock, SlotState
 from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
-from jobd.worker.fetch import BasicFetch, Fetcher, queue_order
+from jobd.worker.fetch import BasicFetch, Draw, Fetcher
 from jobd.worker.measured import Measured
-from jobd.worker.processor import Application, Processor, Rules
-from jobd.worker.reliable_fetch import ReliableFetch
+from jobd.worker.processor import Application, Display, Processor, Rules
+from jobd.worker.reliable_fetch import ReliableFetch, Told
+from jobd.worker.title import Title
 from tests.support import wire as by_hand
 from tests.support.clock import FakeClock
 from tests.support.servers import Raw
@@ -62,7 +63,10 @@ class QuietMaster:
 class Bench:
     """One processor and what surrounds it."""
 
-    def __init__(self, url: str, raw: Raw, clock: FakeClock, kind: Kind, *, wire: Wire = 8) -> None:
+    def __init__(
+        self, url: str, raw: Raw, clock: FakeClock, kind: Kind, *, wire: Wire = 8, batch: int = 1
+    ) -> None:
+        self.batch = batch
         self.raw = raw
         self.clock = clock
         self.registry = Registry()
@@ -75,6 +79,7 @@ class Bench:
         self.dead_max_jobs = 10_000
         self.wire: Wire = wire
         self.writer = self.board.writer(SLOT)
+        self.title = Title(SLOT)
         self.writer.open(1, INCARNATION)
         settings = RedisSettings(url=url)
         self.connection = Connection(settings)
@@ -97,11 +102,11 @@ class Bench:
         return ReliableFetch(
             store,
             Holder.of(store.keys, IDENTITY, f"{SLOT}.0.{INCARNATION}", QUEUES),
-            order=queue_order(capsule, random.Random(1)),
+            draw=Draw(capsule, random.Random(1), self.batch),
             connect=lambda: Connection(settings, timeout_s=6),
             wakers=wakers,
             clock=self.clock,
-            on_acknowledged=self.writer.acknowledged,
+            told=Told(acknowledged=self.writer.acknowledged, job_is_long=self.title.show_job),
         )
 
     def knows(self, *kinds: type[Job]) -> "Bench":
@@ -135,7 +140,7 @@ class Bench:
             app=Application(self.registry, measured, self.hooks),
             rules=rules,
             attention=self.attention,
-            slot=self.writer,
+            display=Display(self.writer, self.title),
             clock=ServerClock(self.clock, self.board),
             rng=random.Random(1),
         )
@@ -187,9 +192,9 @@ def make_bench(redis_url: str, raw: Raw, clock: FakeClock) -> Iterator[MakeBench
     own_title = setproctitle.getproctitle()
     with contextlib.ExitStack() as ends:
 
-        def make(kind: Kind = "reliable", *, wire: Wire = 8) -> Bench:
+        def make(kind: Kind = "reliable", **options: Any) -> Bench:
             return ends.enter_context(
-                contextlib.closing(Bench(redis_url, raw, clock, kind, wire=wire))
+                contextlib.closing(Bench(redis_url, raw, clock, kind, **options))
             )
 
         yield make

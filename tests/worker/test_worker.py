@@ -170,7 +170,8 @@ def test_beat_comes_between_jobs_while_quiet_and_while_redis_is_away(bench: Benc
         nonlocal doing
         bench.clock.advance(10)
         doing, bench.attention.is_quiet = "away", False
-        bench.raw.set("queue:default", "not a list")
+        bench.raw.set("queue:default", "not a list")  # no wait succeeds
+        bench.raw.set("jobd:privates", "not a set")  # and no claim
 
     def stop() -> None:
         bench.clock.advance(10)
