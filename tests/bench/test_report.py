@@ -1,0 +1,65 @@
+"""Tables and chart, from made-up results."""
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.bench.bar import BARS, verdict
+from tests.bench.cases import CASES, RATE
+from tests.bench.chart import svg
+from tests.bench.report import Header, bar_table, table, text
+from tests.bench.results import Results
+from tests.bench.sides import SIDES
+
+NOOP = CASES[0]
+HEADER = Header(
+    date="2026-11-22 01:00 UTC",
+    effort="full",
+    machine="2 cores",
+    load=0.5,
+    python="3.11.7",
+    server="valkey 9.1.2",
+    versions={"jobd": {}, "huey": {"huey": "3.5.4"}},
+)
+
+
+@pytest.fixture
+def results() -> Results:
+    found = Results()
+    for ours, theirs in ((90_000.0, 5_000.0), (100_000.0, 6_000.0), (120_000.0, 6_000.0)):
+        found.add("noop", "jobd", RATE.name, ours)
+        found.add("noop", "huey", RATE.name, theirs)
+    found.missing.append("celery: pip failed")
+    return found
+
+
+def test_a_table_has_median_spread_and_distance_the_best_side_first(results: Results) -> None:
+    rows = table(NOOP, results)
+    assert [row for row in rows if row.startswith(("| jobd", "| huey"))] == [
+        "| jobd | 100,000 ± 15 % | – | – | – |  |",
+        "| huey | 6,000 ± 8 % | – | – | – | 18 × |",
+    ]
+
+
+def test_a_case_without_results_has_no_table() -> None:
+    assert table(NOOP, Results()) == []
+
+
+def test_the_bar_is_said_to_be_met_missed_or_not_measured(results: Results) -> None:
+    rows = bar_table([verdict(bar, results, SIDES) for bar in BARS])
+    assert "| noop | jobs/s | jobd 100,000 | huey 6,000 | ≥ 15 × the best peer | 18 | met |" in rows
+    assert sum("not measured" in row for row in rows) == len(BARS) - 1
+
+
+def test_the_report_names_settings_versions_and_what_is_missing(results: Results) -> None:
+    report = text(HEADER, CASES, SIDES, results)
+    assert "on 2 cores; load average 0.5" in report
+    assert "| huey 3.5.4 | no | process workers" in report
+    assert "- celery: pip failed" in report
+
+
+def test_the_chart_has_a_bar_for_each_side_in_proportion(results: Results) -> None:
+    root = ET.fromstring(svg("a & b", CASES, results))
+    widths = [float(box.get("width", "")) for box in root if box.tag.endswith("rect")]
+    assert widths[1] == pytest.approx(widths[0] * 6 / 100, rel=0.01)
+    assert root[0].text == "a & b"
