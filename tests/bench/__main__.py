@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import psutil
+from redis.exceptions import RedisError
 
 from tests.bench import report
 from tests.bench.case import Case
@@ -55,10 +57,24 @@ class Run:
         self._effort = effort
         self._results = results
         self._out: set[str] = set()
-        self._deadline_s = time.monotonic() + (effort.budget_s or float("inf"))
+        self._deadline_s = float("inf")
 
-    def prepare(self, sides: Sequence[Side]) -> None:
-        """Install what is missing; who cannot be installed is out. Not part of the budget."""
+    def all(self, cases: Sequence[Case], sides: Sequence[Side]) -> bool:
+        """Install what is missing, then measure; interrupted, keep what there is.
+
+        Returns:
+            False if it was interrupted.
+        """
+        try:
+            self._install(sides)
+            for case in cases:
+                self._case(case, sides)
+        except KeyboardInterrupt:
+            self._leave_out("the rest", "interrupted")
+            return False
+        return True
+
+    def _install(self, sides: Sequence[Side]) -> None:
         for side in sides:
             try:
                 self._stage.programs(side)
@@ -67,12 +83,11 @@ class Run:
                 self._out.add(side.name)
         self._deadline_s = time.monotonic() + (self._effort.budget_s or float("inf"))
 
-    def case(self, case: Case, sides: Sequence[Side]) -> None:
-        """Each round measures every side once, and begins with another one."""
+    def _case(self, case: Case, sides: Sequence[Side]) -> None:
         taking = [side for side in sides if case.takes(side) and side.name not in self._out]
         failed: set[str] = set()
         for round_ in range(self._effort.rounds):
-            shift = round_ % max(1, len(taking))
+            shift = round_ % max(1, len(taking))  # nobody is always the one after another
             for side in (*taking[shift:], *taking[:shift]):
                 if side.name not in failed and not self._once(case, side, round_):
                     failed.add(side.name)
@@ -84,7 +99,7 @@ class Run:
         self._stage.reset()
         try:
             found = case.measure(self._stage, self._effort, side)
-        except (Failed, ValueError) as err:
+        except (Failed, ValueError, OSError, psutil.Error, RedisError) as err:
             self._leave_out(f"{case.name} of {side.name}", str(err))
             return False
         for figure in case.figures:
@@ -127,18 +142,17 @@ def bench(
     effort_name = effort or ("quick" if quick else "full")
     cases, sides = chosen([name for name in only.split(",") if name], effort_name)
     leash.adopt_orphans()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = dt.datetime.now(dt.UTC)
     results = Results()
     environments = Environments(out / "environments", say)
     with servers.running(server) as running:
         run = Run(Stage(running, environments), EFFORTS[effort_name], results)
-        run.prepare(sides)
-        for case in cases:
-            run.case(case, sides)
+        is_whole = run.all(cases, sides)
         version = report.server_version(servers.connect(running.url()).info("server"))
         header = report.Header.of(began, effort_name, version, sides, environments)
     report.write(out, header, cases, sides, results)
+    sys.exit(0 if is_whole else 128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ class Case:
         needs: what a side must be able to do.
         queues: how many a worker must serve.
         among: which sides, apart from what they can do; those that a question is not about.
+        with_variants: sides that differ from another one in a setting take part, too.
         is_quick: part of ``--quick``.
     """
 
@@ -34,10 +35,12 @@ class Case:
     needs: Ability | None = "run"
     queues: int = 1
     among: Callable[[Side], bool] = lambda _: True
+    with_variants: bool = False
     is_quick: bool = True
 
     def takes(self, side: Side) -> bool:
         """Whether the side can take part."""
         can = self.needs is None or self.needs in side.can
         serves = side.most_queues is None or side.most_queues >= self.queues
-        return can and serves and self.among(side)
+        is_asked = self.with_variants or not side.is_variant
+        return can and serves and is_asked and self.among(side)

@@ -136,7 +136,7 @@ def pickup(queues: int) -> Measure:
             known = running.count()
             options = {"count": effort.pings, "pause_s": effort.pause_s}
             stage.push(side, deployment, "ping", **options)
-            running.until(lambda count: count >= known + effort.pings)
+            running.until(lambda count: count >= known + effort.pings + queues)
             waits = running.waits()
         return {P50.name: 1e3 * percentile(waits, 50), P99.name: 1e3 * percentile(waits, 99)}
 
@@ -216,16 +216,13 @@ def due_at_once(stage: Stage, effort: Effort, side: Side) -> Mapping[str, float]
     return {RATE.name: done / max(LOOK_S, last_s - began_s)}
 
 
-def _is_not_ideal(side: Side) -> bool:
-    return side.pace > 0
-
-
 CASES = (
     Case(
         name="noop",
         title="jobs that do nothing, 2 worker processes",
         figures=(RATE, TRIPS, COMMANDS, SERVER),
         measure=throughput("Noop"),
+        with_variants=True,
     ),
     Case(
         name="push",
@@ -286,6 +283,7 @@ CASES = (
         title="jobs that use 1 ms of CPU, 2 worker processes",
         figures=(RATE,),
         measure=throughput("Spin"),
+        with_variants=True,
         needs=None,
     ),
     Case(
@@ -293,6 +291,7 @@ CASES = (
         title="jobs with an argument of 10 KB, 2 worker processes",
         figures=(RATE,),
         measure=throughput("Text"),
+        with_variants=True,
     ),
     Case(
         name="due",

@@ -69,6 +69,6 @@ TINY = Effort(
     idle_s=0.2,
     due=100,
     backlogs=(1_000, 5_000),
-    scheduled=1_000,
+    scheduled=20_000,
 )
 EFFORTS = {"full": FULL, "quick": QUICK, "tiny": TINY}

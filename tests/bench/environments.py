@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+_STAMP = "installed-from"
 PINNED = Path(__file__).with_name("peers.txt")
 
 
@@ -56,7 +57,7 @@ class Environments:
         """
         wanted = "\n".join([sys.version, *self._pinned[section]])
         folder = self._root / section
-        stamp = folder / "installed-from"
+        stamp = folder / _STAMP
         if not stamp.exists() or stamp.read_text() != wanted:
             self._say(f"installing {section} into {folder}")
             self._make(folder, self._pinned[section])
@@ -64,7 +65,9 @@ class Environments:
         return folder / "bin"
 
     def versions(self, section: str) -> Mapping[str, str]:
-        """Of all that was installed."""
+        """Of all that was installed; nothing if that failed."""
+        if not (self._root / section / _STAMP).exists():
+            return {}
         listed = _output(
             self._root / section / "bin" / "python", "-m", "pip", "list", "--format=json"
         )
@@ -77,7 +80,10 @@ class Environments:
 
 
 def _output(program: Path, *arguments: str) -> str:
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    except OSError as err:
+        raise Unavailable(str(err)) from err
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
         raise Unavailable(f"{' '.join(arguments[1:3])} failed: {last[0]}")

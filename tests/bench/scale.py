@@ -4,13 +4,12 @@ They write Sidekiq's payloads into the server directly, so they take sides that 
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jobd.keys import Keys
 from tests.bench.case import Case, Measure
-from tests.bench.cases import LOOK_S, RATE, SERVER, ServerMeter, backlog, drained
+from tests.bench.cases import LOOK_S, RATE, SERVER, ServerMeter
 from tests.bench.effort import FULL, Effort
 from tests.bench.figures import Figure, rate
 from tests.bench.side import Deployment, Side
@@ -23,22 +22,26 @@ local jobs = {}
 for i = 0, tonumber(ARGV[2]) - 1 do
   if ARGV[4] ~= '' then jobs[#jobs + 1] = ARGV[4] end
   jobs[#jobs + 1] = string.format(ARGV[3], tonumber(ARGV[1]) + i)
-  if #jobs == 1000 or i == tonumber(ARGV[2]) - 1 then
+  if #jobs >= 1000 or i == tonumber(ARGV[2]) - 1 then
     redis.call(ARGV[4] == '' and 'LPUSH' or 'ZADD', KEYS[1], unpack(jobs))
     jobs = {}
   end
 end
 """
 _PAYLOAD = (
-    '{"class":"Noop","args":[1],"queue":"q0","retry":true,"jid":"%024x",'
+    '{"class":"Noop","args":[1],"queue":"QUEUE","retry":true,"jid":"%024x",'
     '"created_at":1790000000000,"enqueued_at":1790000000000}'
 )
 _CHUNK = 50_000
 _FAR_S = "4000000000"
 _CLAIMED = 10_000
 _OWNERS = 16
+# More than the quickest side runs between two looks, and few enough to be made in a moment.
+_LEVEL = 20_000
 
 RECOVER = Figure("recover_s", "s from the first to the last", "lower")
+ALONE = Figure("jobs_per_s_alone", "jobs/s, due ones alone", "higher")
+AMONG = Figure("jobs_per_s_among", "jobs/s, 1 % is due", "higher")
 
 
 class Maker:
@@ -48,19 +51,23 @@ class Maker:
         self._client: Any = stage.client
         self._script: Any = stage.client.register_script(_MAKE_JOBS)
         self._made = 0
-        self._client.sadd("queues", "q0")
 
-    def make(self, count: int, key: str = "queue:q0", score_s: str = "") -> None:
+    def make(self, count: int, key: str, *, queue: str = "q0", score_s: str = "") -> None:
         """So many more."""
+        payload = _PAYLOAD.replace("QUEUE", queue)
         while count > 0:
             now = min(count, _CHUNK)
-            self._script(keys=[key], args=[self._made, now, _PAYLOAD, score_s])
+            self._script(keys=[key], args=[self._made, now, payload, score_s])
             self._made += now
             count -= now
 
-    def top_up(self, level: int) -> None:
-        """As many as it takes until so many are queued."""
-        self.make(level - self._client.llen("queue:q0"))
+    def top_up(self, queues: Sequence[str], level: int) -> None:
+        """As many as it takes until so many are queued, the same number in each."""
+        pipe = self._client.pipeline(transaction=False)
+        for queue in queues:
+            pipe.llen(f"queue:{queue}")
+        for queue, length in zip(queues, pipe.execute(), strict=True):
+            self.make(level // len(queues) - length, f"queue:{queue}", queue=queue)
 
 
 def rate_at(level: object) -> Figure:
@@ -72,32 +79,58 @@ def _server_at(level: object) -> Figure:
     return Figure(f"{SERVER.name}_{level}", f"µs/job of the server with {level:,}", SERVER.better)
 
 
+def kept_full(
+    stage: Stage, effort: Effort, side: Side, deployment: Deployment, queued: int
+) -> tuple[float, float]:
+    """Throughput while so many jobs are queued, by topping the queues up every few milliseconds.
+
+    The first look is taken when every worker has run a job.
+
+    Returns:
+        jobs a second, and microseconds of the server for each.
+    """
+    stage.reset()
+    maker, queues = Maker(stage), deployment.queue_names()
+    stage.client.sadd("queues", *queues)
+
+    def is_over(_: int) -> bool:
+        maker.top_up(queues, queued)
+        return time.monotonic() > end_s
+
+    maker.top_up(queues, queued)
+    with stage.running(side, deployment) as running:
+        workers = deployment.workers * deployment.instances
+        end_s = float("inf")
+        running.until(lambda _: is_over(0) or len(running.counts()) >= workers)
+        end_s = time.monotonic() + effort.warm_s + effort.window_s
+        meter, before = ServerMeter(stage), running.count()
+        samples = running.until(is_over)
+        jobs = max(1, running.count() - before)
+        return rate(samples, effort.warm_s), 1e6 * meter.read()[2] / jobs
+
+
+def growing(step: Callable[[int], Deployment], levels: Sequence[int]) -> Measure:
+    """Throughput of the deployment of each level in turn."""
+
+    def measure(stage: Stage, effort: Effort, side: Side) -> Mapping[str, float]:
+        found: dict[str, float] = {}
+        for level in levels:
+            found |= _named(level, kept_full(stage, effort, side, step(level), _LEVEL))
+        return found
+
+    return measure
+
+
 def long_queue(stage: Stage, effort: Effort, side: Side) -> Mapping[str, float]:
-    """Throughput while the queue is kept at a length, by topping it up every few milliseconds."""
+    """Throughput with each backlog in turn."""
     found: dict[str, float] = {}
-    for level, length in zip(FULL.backlogs, effort.backlogs, strict=False):
-        jobs_per_s, server_us = _at_length(stage, effort, side, length)
-        found[rate_at(level).name] = jobs_per_s
-        found[_server_at(level).name] = server_us
+    for level, queued in zip(FULL.backlogs, effort.backlogs, strict=False):
+        found |= _named(level, kept_full(stage, effort, side, Deployment(), queued))
     return found
 
 
-def _at_length(stage: Stage, effort: Effort, side: Side, length: int) -> tuple[float, float]:
-    stage.reset()
-    maker = Maker(stage)
-    maker.make(length)
-    with stage.running(side, Deployment()) as running:
-        samples = running.until(lambda count: count > 0)
-        end_s = time.monotonic() + effort.warm_s + effort.window_s
-        meter, before = ServerMeter(stage), running.count()
-
-        def is_over(_: int) -> bool:
-            maker.top_up(length)
-            return time.monotonic() > end_s
-
-        samples += running.until(is_over)
-        jobs = max(1, running.count() - before)
-        return rate(samples, effort.warm_s), 1e6 * meter.read()[2] / jobs
+def _named(level: int, found: tuple[float, float]) -> dict[str, float]:
+    return {rate_at(level).name: found[0], _server_at(level).name: found[1]}
 
 
 def many_scheduled(stage: Stage, effort: Effort, side: Side) -> Mapping[str, float]:
@@ -107,16 +140,12 @@ def many_scheduled(stage: Stage, effort: Effort, side: Side) -> Mapping[str, flo
     for figure, future in ((ALONE, 0), (AMONG, effort.scheduled - due)):
         stage.reset()
         maker = Maker(stage)
-        maker.make(future, "schedule", _FAR_S)
-        maker.make(due, "schedule", "1")
+        maker.make(future, "schedule", score_s=_FAR_S)
+        maker.make(due, "schedule", score_s="1")
         with stage.running(side, Deployment()) as running:
             samples = running.until(lambda count: count >= due)
         found[figure.name] = rate(samples, 0.0)
     return found
-
-
-ALONE = Figure("jobs_per_s_alone", "jobs/s, due ones alone", "higher")
-AMONG = Figure("jobs_per_s_among", "jobs/s, 1 % is due", "higher")
 
 
 def recovery(stage: Stage, effort: Effort, side: Side) -> Mapping[str, float]:
@@ -152,25 +181,6 @@ def _when(is_so: Callable[[], bool], patience_s: float = 60.0) -> float:
             raise Failed(f"not recovered within {patience_s:g} s")
         time.sleep(LOOK_S / 4)
     return time.monotonic()
-
-
-def growing(deployments: Mapping[int, Deployment]) -> Measure:
-    """Throughput of each deployment in turn."""
-
-    def measure(stage: Stage, effort: Effort, side: Side) -> Mapping[str, float]:
-        found: dict[str, float] = {}
-        for level, deployment in deployments.items():
-            stage.reset()
-            # A measurement starts when the first of many workers does, so there is more to do.
-            total = backlog(replace(side, pace=2 * side.pace), effort, "Noop", 2)
-            stage.fill(side, deployment, "Noop", total)
-            with stage.running(side, deployment) as running:
-                measured = drained(stage, effort, running, total)
-            found[rate_at(level).name] = measured[RATE.name]
-            found[_server_at(level).name] = measured[SERVER.name]
-        return found
-
-    return measure
 
 
 def _figures(levels: tuple[int, ...]) -> tuple[Figure, ...]:
@@ -209,7 +219,7 @@ SCALE_CASES = (
         name="queues",
         title="2 workers, with so many queues, all of them filled",
         figures=_figures(QUEUES),
-        measure=growing({number: Deployment(queues=number) for number in QUEUES}),
+        measure=growing(lambda number: Deployment(queues=number), QUEUES),
         among=_is_scaled,
         is_quick=False,
     ),
@@ -217,7 +227,7 @@ SCALE_CASES = (
         name="workers",
         title="so many workers",
         figures=_figures(WORKERS),
-        measure=growing({number: Deployment(workers=number) for number in WORKERS}),
+        measure=growing(lambda number: Deployment(workers=number), WORKERS),
         among=_is_scaled,
         is_quick=False,
     ),
@@ -225,7 +235,7 @@ SCALE_CASES = (
         name="instances",
         title="so many instances of one worker each",
         figures=_figures(INSTANCES),
-        measure=growing({n: Deployment(workers=1, instances=n) for n in INSTANCES}),
+        measure=growing(lambda number: Deployment(workers=1, instances=number), INSTANCES),
         among=_is_scaled,
         is_quick=False,
     ),

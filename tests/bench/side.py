@@ -55,6 +55,7 @@ class Side:
         env: further environment variables.
         can: what it is able to do at all.
         most_queues: that one worker serves; None for any number.
+        is_variant: another side in another setting; takes part where the setting matters.
         is_quick: part of ``--quick``.
         is_scaled: part of the cases that look at growth: of each system at most one.
     """
@@ -72,5 +73,6 @@ class Side:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     can: frozenset[Ability] = frozenset({"run", "push", "bulk", "later"})
     most_queues: int | None = None
+    is_variant: bool = False
     is_quick: bool = True
     is_scaled: bool = False

@@ -96,6 +96,7 @@ SIDES = (
         app="jobd_app",
         filler="floor_app",
         files=_jobd(batch=1),
+        is_variant=True,
     ),
     Side(
         name="jobd-info",
@@ -107,6 +108,7 @@ SIDES = (
         app="jobd_app",
         filler="floor_app",
         files=_jobd(level="info"),
+        is_variant=True,
     ),
     Side(
         name="floor",
@@ -129,6 +131,8 @@ SIDES = (
         command=_once(sys.executable, "{apps}/floor_app.py", "{workers}", "1", "{job}"),
         app="floor_app",
         can=frozenset({"run"}),
+        is_variant=True,
+        is_quick=False,
     ),
     Side(
         name="ideal",
@@ -184,6 +188,7 @@ SIDES = (
         app="celery_app",
         env={"C_FORCE_ROOT": "1", "BENCH_VARIANT": "safe"},
         is_quick=False,
+        is_variant=True,
     ),
     Side(
         name="rq",
@@ -212,6 +217,7 @@ SIDES = (
         ),
         app="rq_app",
         is_quick=False,
+        is_variant=True,
     ),
     Side(
         name="dramatiq",
@@ -287,6 +293,7 @@ SIDES = (
         can=frozenset({"run", "push", "bulk"}),
         most_queues=1,
         is_quick=False,
+        is_variant=True,
     ),
     Side(
         name="saq",

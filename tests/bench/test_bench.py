@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.bench.__main__ import ALL_CASES, chosen, listing
-from tests.bench.environments import PINNED, sections
+from tests.bench.environments import PINNED, Environments, Unavailable, sections
 from tests.bench.side import Deployment, Side
 from tests.bench.sides import SIDES
 from tests.bench.stage import REPOSITORY
@@ -62,6 +62,14 @@ def test_every_peer_has_pinned_requirements() -> None:
 def test_requirements_stand_in_a_section_and_are_pinned(text: str) -> None:
     with pytest.raises(ValueError, match="huey"):
         sections(text)
+
+
+def test_a_peer_that_cannot_be_installed_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "environments").touch()
+    environments = Environments(tmp_path / "environments", lambda _: None)
+    with pytest.raises(Unavailable, match="venv"):
+        environments.programs("huey")
+    assert environments.versions("huey") == {}
 
 
 @pytest.mark.parametrize("side", SIDES, ids=lambda side: side.name)

@@ -86,8 +86,14 @@ async def in_bulk(client: Client, *, seconds: float) -> dict[str, float]:
 
 
 async def ping(client: Client, *, count: int, pause_s: float) -> dict[str, float]:
-    """Send jobs that note when they start, with pauses of random length around ``pause_s``."""
+    """Send jobs that note when they start, with pauses of random length around ``pause_s``.
+
+    One job of another kind goes before to each queue: a client's first push connects, and may
+    import what it needs.
+    """
     rng = random.Random(7)
+    for queue in QUEUES:
+        await client.enqueue("Noop", [0], queue)
     for number in range(count):
         await asyncio.sleep(rng.uniform(0.5, 1.5) * pause_s)
         await client.enqueue("Stamp", [time.monotonic()], QUEUES[number % len(QUEUES)])

@@ -30,6 +30,7 @@ answer =
     rate(options["seconds"]) { Noop.perform_bulk(many).size }
   when "ping"
     rng = Random.new(7)
+    QUEUES.each { |queue| Noop.set(queue: queue).perform_async(0) }
     options["count"].times do |number|
       sleep(rng.rand(0.5..1.5) * options["pause_s"])
       Stamp.set(queue: QUEUES[number % QUEUES.size]).perform_async(now)
