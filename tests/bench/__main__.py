@@ -84,6 +84,9 @@ class Run:
         self._deadline_s = time.monotonic() + (self._effort.budget_s or float("inf"))
 
     def _case(self, case: Case, sides: Sequence[Side]) -> None:
+        if time.monotonic() > self._deadline_s:
+            self._leave_out(case.name, "the time was up")
+            return
         taking = [side for side in sides if case.takes(side) and side.name not in self._out]
         failed: set[str] = set()
         for round_ in range(self._effort.rounds):

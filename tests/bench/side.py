@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Ability: TypeAlias = Literal["run", "push", "bulk", "later"]
+Ability: TypeAlias = Literal["run", "wait", "push", "bulk", "later"]
 Kind: TypeAlias = Literal["jobd", "peer", "sidekiq", "floor"]
 
 
@@ -53,7 +53,7 @@ class Side:
         filler: module that fills queues, if another one writes the same bytes more quickly.
         files: written into the working directory before the start.
         env: further environment variables.
-        can: what it is able to do at all.
+        can: what it is able to do at all; "wait" is to be idle without asking all the time.
         most_queues: that one worker serves; None for any number.
         is_variant: another side in another setting; takes part where the setting matters.
         is_quick: part of ``--quick``.
@@ -71,7 +71,7 @@ class Side:
     section: str | None = None
     files: Callable[[Deployment], Mapping[str, str]] = _no_files
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    can: frozenset[Ability] = frozenset({"run", "push", "bulk", "later"})
+    can: frozenset[Ability] = frozenset({"run", "wait", "push", "bulk", "later"})
     most_queues: int | None = None
     is_variant: bool = False
     is_quick: bool = True

@@ -153,7 +153,7 @@ SIDES = (
         command=_sidekiq,
         app="sidekiq",
         filler="floor_app",
-        can=frozenset({"run", "push", "bulk"}),
+        can=frozenset({"run", "wait", "push", "bulk"}),
         is_scaled=True,
     ),
     Side(
@@ -223,11 +223,11 @@ SIDES = (
         name="dramatiq",
         kind="peer",
         section="dramatiq",
-        settings="8 threads in each process and its default middleware",
+        settings="16 threads in each process and its default middleware",
         is_safe=True,
         pace=8_000,
         command=_once(
-            *("{programs}/dramatiq", "dramatiq_app", "--processes", "{workers}", "--threads", "8"),
+            *("{programs}/dramatiq", "dramatiq_app", "--processes", "{workers}", "--threads", "16"),
         ),
         app="dramatiq_app",
     ),
@@ -273,7 +273,7 @@ SIDES = (
             *("--log-level", "WARNING"),
         ),
         app="taskiq_app",
-        can=frozenset({"run", "push", "bulk"}),
+        can=frozenset({"run", "wait", "push", "bulk"}),
         most_queues=1,
     ),
     Side(
@@ -290,7 +290,7 @@ SIDES = (
         ),
         app="taskiq_app",
         env={"BENCH_VARIANT": "streams"},
-        can=frozenset({"run", "push", "bulk"}),
+        can=frozenset({"run", "wait", "push", "bulk"}),
         most_queues=1,
         is_quick=False,
         is_variant=True,
@@ -307,6 +307,7 @@ SIDES = (
         ),
         app="saq_app",
         most_queues=1,
+        is_quick=False,
     ),
     Side(
         name="streaq",
@@ -319,5 +320,6 @@ SIDES = (
             *("{programs}/streaq", "run", "streaq_app:worker", "--workers", "{workers}"),
         ),
         app="streaq_app",
+        is_quick=False,
     ),
 )

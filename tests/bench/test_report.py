@@ -36,8 +36,8 @@ def results() -> Results:
 def test_a_table_has_median_spread_and_distance_the_best_side_first(results: Results) -> None:
     rows = table(NOOP, results)
     assert [row for row in rows if row.startswith(("| jobd", "| huey"))] == [
-        "| jobd | 100,000 ± 15 % | – | – | – |  |",
-        "| huey | 6,000 ± 8 % | – | – | – | 18 × |",
+        "| jobd | 100,000 ± 15 % | – | – | – | – |  |",
+        "| huey | 6,000 ± 8 % | – | – | – | – | 18 × |",
     ]
 
 
