@@ -147,8 +147,7 @@ def pickup(queues: int) -> Measure:
         with stage.running(side, deployment) as running:
             _warm_up(stage, side, deployment, running)
             known = running.count()
-            options = {"count": effort.pings, "pause_s": effort.pause_s}
-            stage.push(side, deployment, "ping", **options)
+            stage.push(side, deployment, "ping", count=effort.pings, pause_s=effort.pause_s)
             running.until(lambda count: count >= known + effort.pings + queues)
             waits = running.waits()
         return {P50.name: 1e3 * percentile(waits, 50), P99.name: 1e3 * percentile(waits, 99)}
@@ -224,8 +223,8 @@ def due_at_once(stage: Stage, effort: Effort, side: Side) -> Mapping[str, float]
         samples = running.until(
             lambda count: count >= known + effort.due or time.monotonic() > end_s
         )
-    done = samples[-1].count - known
-    last_s = next(sample.at_s for sample in samples if sample.count == samples[-1].count)
+    done = samples[-1].jobs - known
+    last_s = next(sample.at_s for sample in samples if sample.jobs == samples[-1].jobs)
     return {RATE.name: done / max(LOOK_S, last_s - began_s)}
 
 

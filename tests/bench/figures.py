@@ -28,7 +28,7 @@ class Sample(NamedTuple):
     """How many jobs were finished at a moment."""
 
     at_s: float
-    count: int
+    jobs: int
 
 
 def rate(samples: Sequence[Sample], warm_s: float) -> float:
@@ -38,23 +38,23 @@ def rate(samples: Sequence[Sample], warm_s: float) -> float:
     queue. A backlog too small to outlast the warm-up is taken from its first job on.
 
     Args:
-        samples: in order of time; the first ones may have a count of 0.
+        samples: in order of time; the first ones may have none.
         warm_s: seconds to leave out.
 
     Raises:
-        ValueError: no time passed between two counts, so there is no rate.
+        ValueError: no time passed between two samples, so there is no rate.
     """
-    began = next((sample for sample in samples if sample.count > 0), None)
+    began = next((sample for sample in samples if sample.jobs > 0), None)
     if began is None:
         raise ValueError("no job was finished")
-    last = next(sample for sample in samples if sample.count == samples[-1].count)
+    last = next(sample for sample in samples if sample.jobs == samples[-1].jobs)
     warm = (sample for sample in samples if sample.at_s >= began.at_s + warm_s)
     first = next(warm, last)
-    if first.count >= last.count:
+    if first.jobs >= last.jobs:
         first = began
-    if first.count >= last.count:
+    if first.jobs >= last.jobs:
         raise ValueError("all jobs were finished between two looks")
-    return (last.count - first.count) / (last.at_s - first.at_s)
+    return (last.jobs - first.jobs) / (last.at_s - first.at_s)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -9,11 +9,11 @@ from typing import Any
 
 from jobd.keys import Keys
 from tests.bench.case import Case, Measure
-from tests.bench.cases import LOOK_S, RATE, SERVER, ServerMeter
+from tests.bench.cases import RATE, SERVER, ServerMeter
 from tests.bench.effort import FULL, Effort
 from tests.bench.figures import Figure, rate
 from tests.bench.side import Deployment, Side
-from tests.bench.stage import Failed, Stage
+from tests.bench.stage import LOOK_S, Failed, Stage
 
 # KEYS  1 a queue, or the set `schedule`
 # ARGV  1 number of the first job, 2 how many, 3 format of a payload, 4 score, or "" for a queue

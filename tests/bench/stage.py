@@ -67,14 +67,14 @@ class Running:
         """
         samples = [Sample(time.monotonic(), self.count())]
         changed_s = samples[0].at_s
-        while not is_over(samples[-1].count):
+        while not is_over(samples[-1].jobs):
             time.sleep(LOOK_S)
             sample = Sample(time.monotonic(), self.count())
-            if sample.count > samples[-1].count:
+            if sample.jobs > samples[-1].jobs:
                 changed_s = sample.at_s
             samples.append(sample)
             if sample.at_s > changed_s + patience_s:
-                raise Failed(f"{sample.count} jobs, then none for {patience_s:g} s\n{self.log()}")
+                raise Failed(f"{sample.jobs} jobs, then none for {patience_s:g} s\n{self.log()}")
             if any(process.poll() is not None for process in self._processes):
                 raise Failed(f"a process has left\n{self.log()}")
         return samples
