@@ -139,10 +139,11 @@ class Stage:
         with self._directory() as directory:
             for name, text in side.files(deployment).items():
                 (directory / name).write_text(text)
-            running = Running(directory, [])
+            processes: list[subprocess.Popen[bytes]] = []
+            running = Running(directory, processes)
             try:
                 for command in side.command(programs, deployment) * deployment.instances:
-                    running._processes.append(self._start(side, deployment, command, directory))
+                    processes.append(self._start(side, deployment, command, directory))
                 yield running
             finally:
                 running.close()

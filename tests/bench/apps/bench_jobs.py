@@ -28,7 +28,8 @@ _counter: memoryview | None = None
 
 
 def _opened() -> memoryview:
-    with (DIRECTORY / "counts" / str(os.getpid())).open("w+b") as file:
+    # Never "w": threads that begin together would truncate what the other has mapped (SIGBUS).
+    with (DIRECTORY / "counts" / str(os.getpid())).open("a+b") as file:
         file.truncate(8)
         return memoryview(mmap.mmap(file.fileno(), 8)).cast("q")
 
