@@ -113,7 +113,7 @@ class Run:
 
     def _leave_out(self, what: str, why: str) -> None:
         say(f"{what}: {why}")
-        self._results.missing.append(f"{what}: {why.splitlines()[0]}")
+        self._results.missing.append(f"{what}: {why.partition('\n')[0]}")
 
 
 def listing() -> str:
@@ -143,6 +143,7 @@ def bench(
         click.echo(listing())
         return
     effort_name = effort or ("quick" if quick else "full")
+    amount = EFFORTS[effort_name]
     cases, sides = chosen([name for name in only.split(",") if name], effort_name)
     leash.adopt_orphans()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -150,8 +151,8 @@ def bench(
     results = Results()
     environments = Environments(out / "environments", say)
     with servers.running(server) as running:
-        run = Run(Stage(running, environments), EFFORTS[effort_name], results)
-        is_whole = run.all(cases, sides)
+        stage = Stage(running, environments, amount.patience_s)
+        is_whole = Run(stage, amount, results).all(cases, sides)
         version = report.server_version(servers.connect(running.url()).info("server"))
         header = report.Header.of(began, effort_name, version, sides, environments)
     report.write(out, header, cases, sides, results)

@@ -24,6 +24,7 @@ def svg(title: str, cases: Sequence[Case], results: Results) -> str:
         names = results.measured(case.name, case.figures[0])
         if names:
             top = _group(root, top, case, names, results)
+    root.insert(0, ET.Element("rect", width="100%", height="100%", fill="white"))
     root.set("viewBox", f"0 0 {_WIDTH} {top}")
     root.set("width", str(_WIDTH))
     root.set("height", str(top))
@@ -34,7 +35,7 @@ def _group(root: ET.Element, top: int, case: Case, names: Sequence[str], results
     figure = case.figures[0]
     medians = {name: Spread.of(results.of(case.name, name, figure.name)).median for name in names}
     largest = max(medians.values()) or 1.0
-    head = _text(root, 10, top + 14, f"{case.title}: {figure.unit} ({figure.better} is better)")
+    head = _text(root, 10, top + 14, f"{case.name}: {figure.unit} ({figure.better} is better)")
     head.set("font-weight", "bold")
     top += _ROW + 4
     is_higher = figure.better == "higher"

@@ -18,6 +18,7 @@ class Effort:
         due: jobs that fall due at one moment.
         backlogs: queued jobs, of the scale cases.
         scheduled: jobs of which one in a hundred is due.
+        patience_s: seconds that a side may go without finishing a job that is waited for.
         budget_s: no measurement begins later than this; None for no limit.
     """
 
@@ -31,6 +32,7 @@ class Effort:
     due: int
     backlogs: tuple[int, ...]
     scheduled: int
+    patience_s: float = 60.0
     budget_s: float | None = None
 
 
@@ -57,6 +59,7 @@ QUICK = Effort(
     due=10_000,
     backlogs=(10_000, 1_000_000),
     scheduled=100_000,
+    patience_s=15.0,
     budget_s=160.0,
 )
 TINY = Effort(

@@ -26,7 +26,6 @@ from tests.bench.sides import APPS
 from tests.support import leash, servers
 
 LOOK_S = 0.004
-PATIENCE_S = 60.0
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -37,8 +36,11 @@ class Failed(Exception):
 class Running:
     """The started processes of one side."""
 
-    def __init__(self, directory: Path, processes: list[subprocess.Popen[bytes]]) -> None:
+    def __init__(
+        self, directory: Path, processes: list[subprocess.Popen[bytes]], patience_s: float
+    ) -> None:
         self.directory = directory
+        self._patience_s = patience_s
         self._processes = processes
         self._files: dict[str, int] = {}
 
@@ -59,11 +61,11 @@ class Running:
         files = (self.directory / "waits").iterdir()
         return [float(line) for file in files for line in file.read_text().split()]
 
-    def until(self, is_over: Callable[[int], bool], patience_s: float = PATIENCE_S) -> list[Sample]:
+    def until(self, is_over: Callable[[int], bool]) -> list[Sample]:
         """Look at the count every few milliseconds until the question is answered with yes.
 
         Raises:
-            Failed: no job was finished for ``patience_s``, or a process has left.
+            Failed: no job was finished for too long, or a process has left.
         """
         samples = [Sample(time.monotonic(), self.count())]
         changed_s = samples[0].at_s
@@ -73,8 +75,8 @@ class Running:
             if sample.jobs > samples[-1].jobs:
                 changed_s = sample.at_s
             samples.append(sample)
-            if sample.at_s > changed_s + patience_s:
-                raise Failed(f"{sample.jobs} jobs, then none for {patience_s:g} s\n{self.log()}")
+            if sample.at_s > changed_s + self._patience_s:
+                raise Failed(f"{sample.jobs} jobs, then no more\n{self.log()}")
             if any(process.poll() is not None for process in self._processes):
                 raise Failed(f"a process has left\n{self.log()}")
         return samples
@@ -107,9 +109,13 @@ class Stage:
     Args:
         server: started, and nobody else's.
         environments: of the peers.
+        patience_s: how long a side may go without finishing a job that is waited for.
     """
 
-    def __init__(self, server: servers.Server, environments: Environments) -> None:
+    def __init__(
+        self, server: servers.Server, environments: Environments, patience_s: float
+    ) -> None:
+        self._patience_s = patience_s
         self.server = server
         self.client = servers.connect(server.url())
         self._environments = environments
@@ -140,10 +146,11 @@ class Stage:
             for name, text in side.files(deployment).items():
                 (directory / name).write_text(text)
             processes: list[subprocess.Popen[bytes]] = []
-            running = Running(directory, processes)
+            running = Running(directory, processes, self._patience_s)
             try:
-                for command in side.command(programs, deployment) * deployment.instances:
-                    processes.append(self._start(side, deployment, command, directory))
+                commands = side.command(programs, deployment) * deployment.instances
+                # One by one, so that those before one that fails are known and ended.
+                processes.extend(self._start(side, deployment, c, directory) for c in commands)
                 yield running
             finally:
                 running.close()
