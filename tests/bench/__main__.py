@@ -113,7 +113,8 @@ class Run:
 
     def _leave_out(self, what: str, why: str) -> None:
         say(f"{what}: {why}")
-        self._results.missing.append(f"{what}: {why.partition('\n')[0]}")
+        first_line = why.partition("\n")[0]
+        self._results.missing.append(f"{what}: {first_line}")
 
 
 def listing() -> str:
