@@ -1,5 +1,6 @@
 """The command: ``bin/bench --only CASE|SIDE,... --quick --list``."""
 
+import dataclasses
 import datetime as dt
 import signal
 import sys
@@ -128,6 +129,7 @@ def listing() -> str:
 @click.option("--only", default="", metavar="NAME,...", help="Cases and sides; see --list.")
 @click.option("--quick", is_flag=True, help="One short round of the main cases: three minutes.")
 @click.option("--effort", type=click.Choice(list(EFFORTS)), help="How much; full by default.")
+@click.option("--rounds", type=click.IntRange(min=1), help="Instead of the effort's own number.")
 @click.option("--server", type=click.Choice(["valkey", "redis"]), default="valkey")
 @click.option(
     "--out",
@@ -137,25 +139,34 @@ def listing() -> str:
 )
 @click.option("--list", "is_list", is_flag=True, help="Show cases and sides, and leave.")
 def bench(
-    *, only: str, quick: bool, effort: str | None, server: servers.Kind, out: Path, is_list: bool
+    *,
+    only: str,
+    quick: bool,
+    effort: str | None,
+    rounds: int | None,
+    server: servers.Kind,
+    out: Path,
+    is_list: bool,
 ) -> None:
     """Measure jobd beside other job systems, all on one server of our own."""
     if is_list:
         click.echo(listing())
         return
     effort_name = effort or ("quick" if quick else "full")
-    amount = EFFORTS[effort_name]
     cases, sides = chosen([name for name in only.split(",") if name], effort_name)
+    amount = EFFORTS[effort_name]
+    if rounds:
+        amount = dataclasses.replace(amount, rounds=rounds, budget_s=None)
     leash.adopt_orphans()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    began = dt.datetime.now(dt.UTC)
     results = Results()
     environments = Environments(out / "environments", say)
+    header = report.Header.of(dt.datetime.now(dt.UTC), effort_name, amount.rounds)
     with servers.running(server) as running:
+        header.server = report.server_version(servers.connect(running.url()).info("server"))
         stage = Stage(running, environments, amount.patience_s)
         is_whole = Run(stage, amount, results).all(cases, sides)
-        version = report.server_version(servers.connect(running.url()).info("server"))
-        header = report.Header.of(began, effort_name, version, sides, environments)
+    header.add_versions(sides, environments)
     report.write(out, header, cases, sides, results)
     sys.exit(0 if is_whole else 128 + signal.SIGINT)
 

@@ -95,20 +95,24 @@ def throughput(job: str, workers: int = 2) -> Measure:
         if total:
             stage.fill(side, deployment, job, total)
         with stage.running(side, deployment) as running:
-            return drained(stage, effort, running, total)
+            return drained(stage, effort, running, workers, total)
 
     return measure
 
 
 def drained(
-    stage: Stage, effort: Effort, running: Running, total: int | None
+    stage: Stage, effort: Effort, running: Running, workers: int, total: int | None
 ) -> Mapping[str, float]:
-    """Throughput of workers that have just been started, and what the server had to do for it."""
-    samples = running.until(lambda count: count > 0)
-    end_s = time.monotonic() + effort.warm_s + effort.window_s
+    """Throughput of workers that have just been started, and what it cost.
+
+    The window opens when each of them has run a job: some take seconds to start, all of the
+    machine's CPU with them.
+    """
+    samples = running.until(lambda count: count == total or len(running.counts()) >= workers)
     family, meter, before = running.family(), ServerMeter(stage), running.count()
-    own_s = _all_busy_s(family)
-    samples += running.until(lambda count: count == total or time.monotonic() > end_s)
+    own_s, end_s = _all_busy_s(family), time.monotonic() + effort.warm_s + effort.window_s
+    if before != total:
+        samples = running.until(lambda count: count == total or time.monotonic() > end_s)
     jobs, own_s = max(1, running.count() - before), _all_busy_s(family) - own_s
     if total is not None and running.count() > total:
         raise Failed(f"{running.count()} jobs were run, {total} queued")

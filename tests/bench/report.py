@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
@@ -23,49 +23,49 @@ from tests.bench.side import Side
 OURS = "jobd"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Header:
-    """Where and when it was measured."""
+    """Where and when it was measured.
+
+    Attributes:
+        load: average of the last 15 minutes before it began.
+        versions: of what is installed, by environment.
+    """
 
     date: str
     effort: str
+    rounds: int
     machine: str
     load: float
     python: str
-    server: str
-    versions: Mapping[str, Mapping[str, str]]
-
-    def sentence(self) -> str:
-        """All but the versions of libraries."""
-        return (
-            f"Measured {self.date}, effort {self.effort}, on {self.machine}; load average "
-            f"{self.load} (15 minutes); Python {self.python}; {self.server}."
-        )
+    server: str = ""
+    versions: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
 
     @classmethod
-    def of(
-        cls,
-        began: dt.datetime,
-        effort: str,
-        server: str,
-        sides: Sequence[Side],
-        environments: Environments,
-    ) -> "Header":
+    def of(cls, began: dt.datetime, effort: str, rounds: int) -> "Header":
         """Of this machine."""
-        sections = {side.section for side in sides if side.section}
         memory_gb = psutil.virtual_memory().total / 1e9
         return cls(
             date=began.strftime("%Y-%m-%d %H:%M UTC"),
             effort=effort,
+            rounds=rounds,
             machine=f"{os.cpu_count()} cores of {_processor()}, {memory_gb:.0f} GB, "
             f"Linux {platform.release()}",
             load=round(os.getloadavg()[2], 1),
             python=platform.python_version(),
-            server=server,
-            versions={
-                "jobd": _own_versions(),
-                **{name: environments.versions(name) for name in sorted(sections)},
-            },
+        )
+
+    def add_versions(self, sides: Sequence[Side], environments: Environments) -> None:
+        """Of jobd's environment and those of the sides."""
+        self.versions["jobd"] = _own_versions()
+        for section in sorted({side.section for side in sides if side.section}):
+            self.versions[section] = environments.versions(section)
+
+    def sentence(self) -> str:
+        """All but the versions of libraries."""
+        return (
+            f"Measured {self.date}, effort {self.effort}, {self.rounds} rounds, on {self.machine}; "
+            f"load average {self.load} before; Python {self.python}; {self.server}."
         )
 
 

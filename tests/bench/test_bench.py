@@ -88,7 +88,7 @@ def test_a_side_is_told_how_many_workers_to_start(side: Side, tmp_path: Path) ->
 def test_a_run_measures_prints_and_writes(tmp_path: Path) -> None:
     names = "noop,push,bulk,recover,jobd,floor"
     done = subprocess.run(
-        [sys.executable, *TINY, "--quick", "--only", names, "--out", str(tmp_path)],
+        [sys.executable, *TINY, "--rounds", "2", "--only", names, "--out", str(tmp_path)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -104,6 +104,7 @@ def test_a_run_measures_prints_and_writes(tmp_path: Path) -> None:
         "bulk": ["floor", "jobd"],
         "recover": ["jobd"],
     }
+    assert len(found["results"]["noop"]["jobd"]["jobs_per_s"]) == 2
     assert "### noop" in done.stdout
     assert (tmp_path / "results.svg").read_text().startswith("<svg")
 

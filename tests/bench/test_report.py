@@ -15,6 +15,7 @@ NOOP = CASES[0]
 HEADER = Header(
     date="2026-11-22 01:00 UTC",
     effort="full",
+    rounds=3,
     machine="2 cores",
     load=0.5,
     python="3.11.7",
@@ -53,7 +54,7 @@ def test_the_bar_is_said_to_be_met_missed_or_not_measured(results: Results) -> N
 
 def test_the_report_names_settings_versions_and_what_is_missing(results: Results) -> None:
     report = text(HEADER, CASES, SIDES, results)
-    assert "on 2 cores; load average 0.5" in report
+    assert "3 rounds, on 2 cores; load average 0.5" in report
     assert "| huey 3.5.4 | no | process workers" in report
     assert "- celery: pip failed" in report
 
