@@ -64,8 +64,8 @@ class Header:
     def sentence(self) -> str:
         """All but the versions of libraries."""
         return (
-            f"Measured {self.date}, effort {self.effort}, {self.rounds} rounds, on {self.machine}; "
-            f"load average {self.load} before; Python {self.python}; {self.server}."
+            f"Measured {self.date}, effort {self.effort}, rounds: {self.rounds}, on "
+            f"{self.machine}; load average {self.load} before; Python {self.python}; {self.server}."
         )
 
 
@@ -161,7 +161,7 @@ def text(header: Header, cases: Sequence[Case], sides: Sequence[Side], results: 
     for case in cases:
         lines += table(case, results)
     lines += bar_table([verdict(bar, results, sides) for bar in BARS])
-    lines += ["### Settings", "", "| side | survives kill -9 | settings |", "|---|---|---|"]
+    lines += ["### Settings", "", "| side | keeps a job at kill -9 | settings |", "|---|---|---|"]
     lines += [_settings_row(side, header) for side in sides]
     if results.missing:
         lines += ["", "### Not measured", "", *(f"- {what}" for what in results.missing)]

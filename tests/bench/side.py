@@ -45,7 +45,7 @@ class Side:
         name: as in tables and for ``--only``.
         section: of ``peers.txt``, whose environment it runs in; None is jobd's own.
         settings: what differs from its defaults, in one line of the report.
-        is_safe: a job outlives the kill -9 of the process that runs it.
+        is_safe: a job is not lost by a kill -9 of the process that runs it.
         pace: jobs a second that it may reach; says how many jobs a measurement needs, no more.
         command: what to start, from the folder of the environment's programs; a list for each
             process.

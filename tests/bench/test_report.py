@@ -1,15 +1,18 @@
 """Tables and chart, from made-up results."""
 
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.bench.__main__ import ALL_CASES
 from tests.bench.bar import BARS, verdict
 from tests.bench.cases import CASES, RATE
 from tests.bench.chart import svg
 from tests.bench.report import Header, bar_table, table, text
 from tests.bench.results import Results
 from tests.bench.sides import SIDES
+from tests.bench.stage import REPOSITORY
 
 NOOP = CASES[0]
 HEADER = Header(
@@ -54,7 +57,7 @@ def test_the_bar_is_said_to_be_met_missed_or_not_measured(results: Results) -> N
 
 def test_the_report_names_settings_versions_and_what_is_missing(results: Results) -> None:
     report = text(HEADER, CASES, SIDES, results)
-    assert "3 rounds, on 2 cores; load average 0.5" in report
+    assert "rounds: 3, on 2 cores; load average 0.5" in report
     assert "| huey 3.5.4 | no | process workers" in report
     assert "- celery: pip failed" in report
 
@@ -65,3 +68,15 @@ def test_the_chart_has_a_bar_for_each_side_in_proportion(results: Results) -> No
     widths = [float(box.get("width", "")) for box in boxes]
     assert widths == [560, pytest.approx(560 * 6 / 100, rel=0.01)]
     assert root[1].text == "a & b"
+
+
+def test_the_manual_shows_every_side_with_its_settings() -> None:
+    page = (REPOSITORY / "docs" / "benchmarks.md").read_text()
+    shown = re.findall(r"^\| (\S+) \| (yes|no) \| (.+) \|$", page, re.MULTILINE)
+    assert shown == [(side.name, "yes" if side.is_safe else "no", side.settings) for side in SIDES]
+
+
+def test_the_manual_names_every_case() -> None:
+    page = (REPOSITORY / "docs" / "benchmarks.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page[page.index("## Cases") : page.index("## Sides")]))
+    assert {case.name for case in ALL_CASES} <= named
