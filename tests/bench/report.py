@@ -21,6 +21,8 @@ from tests.bench.results import Results
 from tests.bench.side import Side
 
 OURS = "jobd"
+_MOST_LOAD = 0.1
+_BUSY = "\n\n**The machine was busy: trust CPU time for each job, not rates and latencies.**"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Header:
     """Where and when it was measured.
 
     Attributes:
-        load: average of the last 15 minutes before it began.
+        load: average of the minute before it began.
         versions: of what is installed, by environment.
     """
 
@@ -51,9 +53,14 @@ class Header:
             rounds=rounds,
             machine=f"{os.cpu_count()} cores of {_processor()}, {memory_gb:.0f} GB, "
             f"Linux {platform.release()}",
-            load=round(os.getloadavg()[2], 1),
+            load=round(os.getloadavg()[0], 1),
             python=platform.python_version(),
         )
+
+    @property
+    def is_busy(self) -> bool:
+        """Something else had more than a tenth of the machine."""
+        return self.load > _MOST_LOAD * (os.cpu_count() or 1)
 
     def add_versions(self, sides: Sequence[Side], environments: Environments) -> None:
         """Of jobd's environment and those of the sides."""
@@ -66,6 +73,8 @@ class Header:
         return (
             f"Measured {self.date}, effort {self.effort}, rounds: {self.rounds}, on "
             f"{self.machine}; load average {self.load} before; Python {self.python}; {self.server}."
+            + _BUSY
+            * self.is_busy
         )
 
 

@@ -188,7 +188,9 @@ class Stage:
             if core is not None:
                 os.sched_setaffinity(process.pid, {core})
             try:
-                status = process.wait()
+                status = process.wait(10 * self._patience_s)
+            except subprocess.TimeoutExpired as err:
+                raise Failed(f"{' '.join(words[:4])} did not end") from err
             finally:
                 process.kill()
                 process.wait()

@@ -1,5 +1,6 @@
 """Tables and chart, from made-up results."""
 
+import dataclasses
 import re
 from xml.etree import ElementTree as ET
 
@@ -60,6 +61,12 @@ def test_the_report_names_settings_versions_and_what_is_missing(results: Results
     assert "rounds: 3, on 2 cores; load average 0.5" in report
     assert "| huey 3.5.4 | no | process workers" in report
     assert "- celery: pip failed" in report
+
+
+@pytest.mark.parametrize(("load", "is_said"), [(0.0, False), (50.0, True)])
+def test_the_report_says_that_the_machine_was_busy(load: float, is_said: bool) -> None:
+    sentence = dataclasses.replace(HEADER, load=load).sentence()
+    assert ("was busy" in sentence) is is_said
 
 
 def test_the_chart_has_a_bar_for_each_side_in_proportion(results: Results) -> None:
