@@ -34,8 +34,8 @@ _MOST_TEXTS = 40_000
 # What no side can exceed with jobs of a millisecond, however many it runs side by side.
 _MOST_NAPS = 20_000
 _MOST_SPINS = 1_000
-# A worker that starts late finds the jobs done by the others, so more are pushed; so often at most.
-_WARM_UPS = 15
+# A worker that starts late finds the jobs taken by the others, so more and more are pushed.
+_WARM_UPS = 10
 
 
 def backlog(side: Side, effort: Effort, job: str, workers: int) -> int:
@@ -162,9 +162,10 @@ def pickup(queues: int) -> Measure:
 
 def _warm_up(stage: Stage, side: Side, deployment: Deployment, running: Running) -> None:
     """Let every worker run a job: some prepare only then."""
-    for _ in range(_WARM_UPS):
-        target = running.count() + 20 * deployment.workers
-        stage.fill(side, deployment, "Nap", 20 * deployment.workers)
+    for more in range(1, _WARM_UPS + 1):
+        jobs = 20 * deployment.workers * more
+        target = running.count() + jobs
+        stage.fill(side, deployment, "Nap", jobs)
         running.until(target.__le__)
         if len(running.counts()) >= deployment.workers:
             return
