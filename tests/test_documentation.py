@@ -19,6 +19,7 @@ from jobd import jobs
 from jobd.cli import jobd
 from jobd.ctl import jobctl
 from jobd.worker import retry
+from tests.bench.__main__ import bench
 from tests.support.servers import Raw
 
 Role: TypeAlias = Literal["client", "server"]
@@ -36,7 +37,7 @@ from jobd.app import current_app
 current_app().is_server = {is_server}
 runpy.run_path({script!r}, run_name="manual")
 """
-COMMANDS: dict[str, click.Command] = {"jobd": jobd, "jobctl": jobctl}
+COMMANDS: dict[str, click.Command] = {"jobd": jobd, "jobctl": jobctl, "bench": bench}
 
 # Files of a reader's project, and what the manual says of files in general.
 OF_READERS = {"config/jobd.yml", "config/sidekiq.yml", "jobd.yml", ".py"}
@@ -136,7 +137,7 @@ def typed(page: Path) -> Iterator[list[str]]:
 
 
 def is_command(text: str) -> bool:
-    return re.match(r"(\S*/)?(jobd|jobctl)( |$)", text) is not None
+    return re.match(r"(\S*/)?(jobd|jobctl|bench)( |$)", text) is not None
 
 
 def flags_of(command: click.Command) -> set[str]:
