@@ -84,7 +84,6 @@ class App:
         is_server: whether this process belongs to a jobd server; set before the application is
             loaded, since it decides which of configure_client and configure_server runs.
         redis: what was set explicitly, if anything was.
-        wire: how times are written: 8, or 7 for Ruby Sidekiq before 8.
         strict: what happens to arguments that JSON would change.
         default_job_options: for every job that does not set them; change it in place.
         open_store: how a client gets its store.
@@ -96,7 +95,7 @@ class App:
     def __init__(self, *, is_server: bool = False, open_store: OpenStore = open_store) -> None:
         self.is_server = is_server
         self.redis: RedisSettings | None = None
-        self.wire: Wire = 8
+        self._wire: Wire | None = None
         self.strict: Strict = "raise"
         self.client_middleware: ClientChain = Chain()
         self.server_middleware: ServerChain = Chain()
@@ -118,6 +117,23 @@ class App:
         from jobd.config import client_redis  # noqa: PLC0415 - slow to import
 
         return client_redis()
+
+    @property
+    def wire(self) -> Wire:
+        """How times are written: as set, else as the settings file says, else 8.
+
+        Raises:
+            ConfigError: nothing was set, and the file has problems.
+        """
+        if self._wire is None:
+            from jobd.config import client_wire  # noqa: PLC0415 - slow to import
+
+            self._wire = client_wire()
+        return self._wire
+
+    @wire.setter
+    def wire(self, given: Wire) -> None:
+        self._wire = given
 
     @property
     def client(self) -> Client:

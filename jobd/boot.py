@@ -41,8 +41,10 @@ from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
 from jobd.supervisor.plan import Plan
+from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Fetcher, queue_order
+from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch
 from jobd.worker.worker import PollerWatch, Pulse, Worker
@@ -132,6 +134,7 @@ class Server:
         self._config = config
         self._clock = SystemClock()
         self._scoreboard = Scoreboard(self._clock)
+        self._tallies = Tallies(config.worker_count)
         self._hint = greeting.Hint(config)
         host = socket.gethostname()
         self._instance = Instance(
@@ -219,10 +222,16 @@ class Server:
                 clock=self._clock,
                 on_acknowledged=slot.acknowledged,
             )
+        measured = Measured(
+            app.server_middleware.fold(perform),
+            self._tallies.writer(child.slot),
+            attention=attention,
+            clock=self._clock,
+        )
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
+                app=Application(registry, measured, app.hooks),
                 rules=_rules(config),
                 attention=attention,
                 slot=slot,
@@ -260,6 +269,7 @@ class Server:
                 config,
                 scoreboard=self._scoreboard,
                 slot=slot,
+                tallies=self._tallies,
                 clock=self._clock,
             ),
             Recovery(

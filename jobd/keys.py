@@ -77,6 +77,10 @@ class Keys:
         """Hash of running jobs by thread id; 60 s."""
         return f"{self.prefix}{identity}:work"
 
+    def workers(self, identity: str) -> str:
+        """The same hash as ``work`` where Sidekiq before 7 looks for it; 60 s, with ``wire: 7``."""
+        return f"{self.prefix}{identity}:workers"
+
     def signals(self, identity: str) -> str:
         """List of remote commands to an instance; 60 s."""
         return f"{self.prefix}{identity}-signals"
@@ -89,6 +93,25 @@ class Keys:
     def stat(self, name: str, day: str | None = None) -> str:
         """Counter ``processed`` or ``failed``, in all or of one UTC day (YYYY-MM-DD, 5 years)."""
         return f"{self.prefix}stat:{name}:{day}" if day else f"{self.prefix}stat:{name}"
+
+    def rollup(self, period: str) -> str:
+        """Hash of job metrics of a minute (8 h) or ten minutes (72 h), as metrics.py names them.
+
+        Its fields are ``CLASS|p`` executions, ``CLASS|f`` failures, ``CLASS|ms`` milliseconds.
+        """
+        return f"{self.prefix}j|{period}"
+
+    def histogram(self, name: str, minute: str) -> str:
+        """String of 26 16-bit counters: durations of a class of jobs in a minute; 8 h."""
+        return f"{self.prefix}h|{name}-{minute}"
+
+    def marks(self, day: str) -> str:
+        """Hash of the deploys of a UTC day (YYYYMMDD): ISO 8601 minute to label; 90 days."""
+        return f"{self.prefix}{day}-marks"
+
+    def mark_lock(self, label: str) -> str:
+        """String that lets a label be marked once a minute; 60 s."""
+        return f"{self.prefix}deploylock-{label}"
 
     def iteration(self, jid: str) -> str:
         """Hash with how far an iterable job has come (ex, c, rt, cancelled); 30 days."""

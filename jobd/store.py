@@ -10,6 +10,7 @@ rounds large integers.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,10 +19,10 @@ from typing import Final, NamedTuple, Protocol
 from jobd.connection import Argument, Command, Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
+from jobd.pulse import Beat, Pulse
 from jobd.scoreboard import SlotState
 
 HEARTBEAT_LIFE_S: Final = 60
-_DAY_COUNTER_LIFE_S: Final = 157_680_000  # five years, as Sidekiq
 
 
 class Redis(Protocol):
@@ -123,26 +124,6 @@ class Promotion(NamedTuple):
     held: bytes
     queue: str
     raw: bytes
-
-
-class Beat(NamedTuple):
-    """The server's answer to a heartbeat."""
-
-    known: bool
-    command: str | None
-    now_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """What a heartbeat tells: the fields of three hashes, and what was counted since the last."""
-
-    work: Mapping[str, bytes]
-    process: Mapping[str, str | bytes | int | float]
-    instance: Mapping[str, str | bytes | int | float]
-    processed: int
-    failed: int
-    day: str
 
 
 class Store:
@@ -359,7 +340,10 @@ class Store:
         }
 
     def beat(self, identity: str, pulse: Pulse) -> Beat:
-        """Say that the instance lives, and what it does; take one remote command."""
+        """Say that the instance lives, and what it does; take one remote command.
+
+        May be sent again after an error, with the same number and the same counts.
+        """
         keys = self.keys
         names = (
             keys.work(identity),
@@ -367,20 +351,22 @@ class Store:
             keys.instance(identity),
             keys.processes,
             keys.signals(identity),
-            *(
-                keys.stat(name, day)
-                for name in ("processed", "failed")
-                for day in (None, pulse.day)
-            ),
         )
-        work, process, instance = map(_flatten, (pulse.work, pulse.process, pulse.instance))
-        counts = (pulse.processed, pulse.failed, _DAY_COUNTER_LIFE_S)
-        sizes = (len(work), len(process))
-        head = (identity, HEARTBEAT_LIFE_S, *counts, *sizes)
-        reply = self._run(_BEAT, len(names), *names, *head, *work, *process, *instance)
-        known, command, (seconds, micros) = reply
-        now_s = int(seconds) + int(micros) / 1e6
-        return Beat(bool(known), _text(command) if command else None, now_s)
+        further = pulse.further(keys, identity, HEARTBEAT_LIFE_S)
+        others = dict.fromkeys(str(command[1]) for command in further)
+        hashes = [_flatten(fields) for fields in (pulse.work, pulse.process, pulse.instance)]
+        sizes = [len(fields) for fields in hashes]
+        head: Command = (identity, HEARTBEAT_LIFE_S, pulse.number, *sizes)
+        tail: Command = [part for command in further for part in (len(command), *command)]
+        arguments = (*head, *itertools.chain(*hashes), *tail)
+        reply = self._run(_BEAT, len(names) + len(others), *names, *others, *arguments)
+        known, command, (seconds, micros), refused = reply
+        return Beat(
+            bool(known),
+            _text(command) if command else None,
+            int(seconds) + int(micros) / 1e6,
+            _text(refused) if refused else "",
+        )
 
     def renew(self, identity: str) -> None:
         """Keep the heartbeat of an instance from running out, for a poller that does not beat."""
@@ -392,8 +378,8 @@ class Store:
         self._redis.pipeline(
             [
                 ("SREM", self.keys.processes, identity),
-                ("DEL", self.keys.work(identity), self.keys.instance(identity)),
-                ("DEL", self.keys.signals(identity)),
+                ("DEL", self.keys.work(identity), self.keys.workers(identity)),
+                ("DEL", self.keys.instance(identity), self.keys.signals(identity)),
             ]
         )
 

@@ -387,6 +387,19 @@ def test_what_is_configured_reaches_the_next_push(store: RecordingStore) -> None
     assert (store.pushed[1]["queue"], store.pushed[1]["locale"]) == ("low", "de")
 
 
+def test_times_are_written_as_the_settings_file_says_unless_told_otherwise(
+    store: RecordingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobd.yml").write_text("wire: 7")
+    monkeypatch.chdir(tmp_path)
+    app, told = an_app(store), an_app(store)
+    Configuration(told).wire = 8
+    for each in (app, told):
+        each.client.push(an_item())
+    floats = [isinstance(payload["created_at"], float) for payload in store.pushed]
+    assert (floats, app.wire, told.wire) == ([True, False], 7, 8)
+
+
 def test_redis_is_given_as_a_url_a_dict_or_settings() -> None:
     app = App()
     config = Configuration(app)

@@ -457,6 +457,18 @@ def test_a_machine_that_stood_still_is_no_reason_to_kill(start: Start, tmp_path:
     assert "not ready" not in instance.log
 
 
+@pytest.mark.slow
+def test_a_poller_that_shows_no_sign_of_life_is_replaced(start: Start) -> None:
+    instance = start(workers=1, poller_silent_s=3).until_ready(1)
+    poller = instance.children()["poller"]
+    os.kill(poller, signal.SIGSTOP)
+    instance.sees("the poller is silent: killed")
+    instance.sees("toy ready", 3)
+    assert instance.children()["poller"] != poller
+    assert instance.term() == 0
+    assert instance.count("the poller is silent") == 1
+
+
 def test_if_nothing_can_be_forked_it_leaves_with_75(start: Start) -> None:
     assert start(forks=0).wait(5) == 75
 

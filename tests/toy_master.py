@@ -83,9 +83,10 @@ class ToyWorker:
 
 
 class ToyPoller(ToyWorker):
-    """Tells what it is told, and answers unless it is ``deaf``."""
+    """Tells what it is told, and answers unless it is ``deaf``. It beats once a second."""
 
     def listen(self) -> None:
+        self.writer.beat()
         for died in self.child.receive():
             log.event(
                 "toy told",
@@ -254,6 +255,7 @@ def main() -> int:
         run_poller=lambda child: ToyPoller(child).run(),
         timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
         boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
+        poller_silent_s=float(str(OPTIONS.get("poller_silent_s", 30))),
         pidfile=Path(str(OPTIONS["pidfile"])) if OPTIONS.get("pidfile") else None,
         store=ToyStore() if OPTIONS.get("store") else None,
         reopen_logs=reopen_logs,

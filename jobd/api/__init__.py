@@ -23,6 +23,7 @@ from jobd.api.bulk import Progress, Tally
 from jobd.api.filter import EVERYTHING, Filter
 from jobd.api.instances import Instance, Worker
 from jobd.api.iterations import IterationState, iteration_states
+from jobd.api.metrics import Deploy, JobMetrics, Mark, Metrics, Point, Report
 from jobd.api.processes import Capsule, Process, ProcessSet
 from jobd.api.queues import Queue
 from jobd.api.records import JobRecord, SetName, SortedEntry
@@ -39,17 +40,23 @@ __all__ = [
     "Capsule",
     "Day",
     "DeadSet",
+    "Deploy",
     "Filter",
     "Health",
     "Instance",
     "IterationState",
+    "JobMetrics",
     "JobRecord",
     "JobSet",
+    "Mark",
+    "Metrics",
+    "Point",
     "Process",
     "ProcessSet",
     "Progress",
     "Queue",
     "QueueSummary",
+    "Report",
     "RetrySet",
     "ScheduledSet",
     "ServerSummary",

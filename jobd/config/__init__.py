@@ -28,6 +28,7 @@ from jobd.config.model import (
     LogSettings,
     QueueWeight,
     RedisSettings,
+    Wire,
     WorkerSettings,
     mask_url,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
+    "client_wire",
     "load",
     "mask_url",
     "url_fault",
@@ -136,6 +138,17 @@ def client_dead_limits(
     found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
     _raise_all(found.problems)
     return found.pick(declared.DEAD_MAX_JOBS), found.pick(declared.DEAD_TIMEOUT)
+
+
+def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
+    """How a client that was not told writes times: as a server started here would.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.WIRE)
 
 
 def _strangers(directory: Path) -> list[str]:

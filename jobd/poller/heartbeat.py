@@ -8,21 +8,27 @@ inside ``info``, where 6.x and 7.x look for it).
 import dataclasses
 import json
 import os
-import time
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import psutil
 
+from jobd import log
 from jobd._version import __version__
 from jobd.clock import Clock
 from jobd.config import Config
+from jobd.metrics import Wire
 from jobd.poller.proof import proof_of_this_host, start_ticks
+from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
-from jobd.store import Beat, Pulse, Store
+from jobd.store import Store
+from jobd.tallies import Tallies
 
 _POLLER_SLOT: Final = 0
+_SLOW_US: Final = 50_000
+_SLOW_PINGS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,11 @@ class Heartbeat:
         config: for what it says of itself.
         scoreboard: what its workers do.
         slot: the poller's own, which remembers what has been counted already.
+        tallies: what the jobs of each class have cost.
         clock: both clocks.
+
+    Attributes:
+        is_behind: the last beat sent what one before it could not, so there may be more to send.
     """
 
     def __init__(
@@ -60,13 +70,21 @@ class Heartbeat:
         *,
         scoreboard: Scoreboard,
         slot: SlotWriter,
+        tallies: Tallies,
         clock: Clock,
     ) -> None:
         self._store = store
         self._instance = instance
         self._scoreboard = scoreboard
         self._slot = slot
+        self._tallies = tallies
         self._clock = clock
+        self._wire: Wire = config.wire
+        self._series = secrets.token_hex(4)  # another poller of this instance numbers its own
+        self._beats = 0
+        self._slow_pings = 0
+        self._unsent: Counted | None = None
+        self.is_behind = False
         self._workers = config.worker_count
         self._info = json.dumps(_info(instance, config), separators=(",", ":"))
         self._proof: dict[str, str | bytes | int | float] = {
@@ -75,23 +93,47 @@ class Heartbeat:
         }
 
     def beat(self) -> Beat:
-        """Publish once; returns the server's answer. Counters that it took are not sent again."""
+        """Publish once; returns the server's answer.
+
+        What was counted is kept until the server has taken it. After an error the same counts are
+        sent under the same number, which the server counts once; what came since follows with the
+        next beat.
+        """
         slots = range(1, self._workers + 1)
         states = {slot: self._read(slot) for slot in slots}
-        processed = sum(state.processed for state in states.values())
-        failed = sum(state.failed for state in states.values())
-        counted = self._scoreboard.read(_POLLER_SLOT)
+        self.is_behind = self._unsent is not None
+        if self._unsent is None:
+            self._beats += 1
+            self._unsent = self._count(states)
         pulse = Pulse(
             work=self._work(states),
             process=self._process(states),
             instance=self._detail(states),
-            processed=max(processed - counted.processed, 0),
-            failed=max(failed - counted.failed, 0),
-            day=time.strftime("%Y-%m-%d", time.gmtime(self._clock.now_ms() / 1000)),
+            counted=self._unsent,
+            number=f"{self._series}.{self._beats}",
+            at_s=self._clock.now_ms() / 1000 + self._scoreboard.clock_offset_s,
         )
         beat = self._store.beat(self._instance.identity, pulse)
-        self._slot.set_counts(processed, failed)
+        self._remember(self._unsent)
+        self._unsent = None
         return beat
+
+    def _count(self, states: dict[int, SlotState]) -> Counted:
+        """What the workers counted and Redis does not know."""
+        known = self._scoreboard.read(_POLLER_SLOT)
+        tallies = self._tallies.added()
+        return Counted(
+            processed=max(sum(state.processed for state in states.values()) - known.processed, 0),
+            failed=max(sum(state.failed for state in states.values()) - known.failed, 0),
+            tallies=tallies,
+            wire=self._wire,
+        )
+
+    def _remember(self, counted: Counted) -> None:
+        # Right after the reply: a poller that is killed in between counts once more what it sent.
+        known = self._scoreboard.read(_POLLER_SLOT)
+        self._slot.set_counts(known.processed + counted.processed, known.failed + counted.failed)
+        self._tallies.publish(counted.tallies)
 
     def _read(self, slot: int) -> SlotState:
         state = self._scoreboard.read(slot)
@@ -119,6 +161,7 @@ class Heartbeat:
         began = self._clock.monotonic()
         self._store.ping()
         rtt_us = int((self._clock.monotonic() - began) * 1e6)
+        self._watch_round_trips(rtt_us)
         pids = [self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)]
         return {
             "info": self._info,
@@ -129,6 +172,16 @@ class Heartbeat:
             "quiet": "false" if self._state is InstanceState.RUNNING else "true",
             "rss": sum(map(_rss_kb, pids)),
         }
+
+    def _watch_round_trips(self, rtt_us: int) -> None:
+        self._slow_pings = self._slow_pings + 1 if rtt_us > _SLOW_US else 0
+        if self._slow_pings == _SLOW_PINGS:
+            self._slow_pings = 0
+            log.event(
+                "Redis answers slowly: look at the network, and at what keeps its process busy",
+                level="warning",
+                round_trip=f"{rtt_us / 1000:.0f} ms",
+            )
 
     @property
     def _state(self) -> InstanceState:

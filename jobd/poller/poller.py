@@ -142,6 +142,7 @@ class Poller:
         self._unreachable_since: float | None = None
         self._are_clocks_apart = False
         self._is_told = False
+        self._refusal = ""  # of a count; what the log knows already
         self._must_stop = False
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
@@ -242,6 +243,9 @@ class Poller:
         beat = self._heartbeat.beat()
         local_s = (before_ms + self._clock.now_ms()) / 2000
         self._compare_clocks(beat.now_s - local_s)
+        if beat.refused and beat.refused != self._refusal:
+            log.event("a count was refused", level="error", reason=beat.refused)
+        self._refusal = beat.refused
         if beat.command is not None:
             self._obey(beat.command)
         return _BEAT_EVERY_S
@@ -318,6 +322,8 @@ class Poller:
                 self._recover()
                 self._recovery.sweep_own()
                 self._heartbeat.beat()
+                if self._heartbeat.is_behind:
+                    self._heartbeat.beat()
                 self._store.leave(self._place.identity)
             except RedisError as error:
                 level = "debug" if tries_left else "warning"

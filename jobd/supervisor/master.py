@@ -43,7 +43,6 @@ KILL_AFTER_S: Final = 3.0
 """Between asking a worker to give its job back and SIGKILL."""
 POLLER_LEAVES_S: Final = 5.0
 """For the poller to return what killed workers held."""
-POLLER_SILENT_S: Final = 30.0
 """Half of a heartbeat's life; the poller shows a beat every second, or every few without Redis."""
 
 _SUSPENDED_S: Final = 5.0
@@ -362,7 +361,7 @@ class Master:
         if poller is None or poller.ready_at is None or poller.is_killed:
             return
         beat = self._scoreboard.read(POLLER).beat
-        if now - max(beat, poller.ready_at, self._resumed_at) > POLLER_SILENT_S:
+        if now - max(beat, poller.ready_at, self._resumed_at) > self._plan.poller_silent_s:
             log.event("the poller is silent: killed", level="error", child=poller.pid)
             poller.kill()
 

@@ -10,6 +10,7 @@ from jobd.config import (
     Flags,
     RedisSettings,
     client_redis,
+    client_wire,
     load,
     mask_url,
 )
@@ -126,6 +127,17 @@ def test_a_client_without_a_file_uses_what_a_bare_jobd_would(
 ) -> None:
     assert not state_directory(tmp_path).exists(), "jobd has never run here"
     assert client_redis(environ, tmp_path) == load(Flags(), environ, tmp_path).redis
+
+
+def test_a_client_writes_times_as_the_server_beside_it(settle: Load, tmp_path: Path) -> None:
+    assert client_wire({}, tmp_path) == 8
+    assert settle("wire: 7\nproduction: {wire: 8}").wire == 7
+    assert client_wire({}, tmp_path) == 7
+    assert client_wire({"JOBD_ENV": "production"}, tmp_path) == 8
+    with pytest.raises(ConfigError, match="wire"):
+        settle("wire: 9")
+    with pytest.raises(ConfigError, match="wire"):
+        client_wire({}, tmp_path)
 
 
 def test_a_client_uses_what_the_server_beside_it_would(settle: Load, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import pytest
 from jobd.config import RedisSettings
 from jobd.connection import Pool
 from jobd.errors import RedisFull
-from jobd.store import Held, Promotion, Pulse, Store
+from jobd.metrics import Counts
+from jobd.pulse import Counted, Pulse
+from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import (
     IDENTITY,
     KEYS,
@@ -33,9 +35,9 @@ PULSE = Pulse(
     work={"1.0.1": b"{}"},
     process={"info": "{}"},
     instance={"state": "running"},
-    processed=1,
-    failed=1,
-    day="2026-11-21",
+    counted=Counted(processed=1, failed=1, tallies={"Echo": Counts(executions=1, failures=1)}),
+    number="1",
+    at_s=1_795_293_395.0,
 )
 HOLDER = a_holder()
 PRIVATE = HOLDER.privates[0]
@@ -69,7 +71,7 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
     "beat": (lambda store: store.beat(IDENTITY, PULSE).known, False),
     "renew": (lambda store: store.renew(IDENTITY), None),
     "leave": (lambda store: store.leave(IDENTITY), None),
-    "sweep": (lambda store: store.sweep_processes(), None),
+    "sweep": (lambda store: store.sweep_processes(), 0),
     "bury what is due": (lambda store: store.bury_due(KEYS.retry, b"due", 1.0), True),
     "promote": (
         lambda store: store.promote(KEYS.retry, [Promotion(b"due", "default", b"due")]),

@@ -1,9 +1,14 @@
 """What instances say of themselves, and what others find of those that died."""
 
+import itertools
+from typing import Literal
+
 import pytest
 
+from jobd.metrics import Counts
+from jobd.pulse import Counted, Pulse
 from jobd.scoreboard import SlotState, State
-from jobd.store import HEARTBEAT_LIFE_S, Pulse, Store
+from jobd.store import HEARTBEAT_LIFE_S, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, a_payload, claim, payloads, raws_of
 from tests.support.servers import Raw
 
@@ -12,17 +17,32 @@ pytestmark = pytest.mark.redis
 WORK = KEYS.work(IDENTITY)
 SIGNALS = KEYS.signals(IDENTITY)
 INSTANCE = KEYS.instance(IDENTITY)
+AT_S = 1_795_293_395.0  # 2026-11-21 20:36:35 UTC
 
 
-def a_pulse(*, processed: int = 0, failed: int = 0, work: dict[str, bytes] | None = None) -> Pulse:
+_numbers = itertools.count(1)
+
+
+def a_pulse(
+    *,
+    processed: int = 0,
+    failed: int = 0,
+    work: dict[str, bytes] | None = None,
+    tallies: dict[str, Counts] | None = None,
+    wire: Literal[7, 8] = 8,
+) -> Pulse:
     return Pulse(
         work=work or {},
         process={"info": b'{"pid":1}', "busy": 1, "beat": 1.5, "quiet": "false"},
         instance={"state": "running", "pid": 1},
-        processed=processed,
-        failed=failed,
-        day="2026-11-21",
+        counted=Counted(processed=processed, failed=failed, tallies=tallies or {}, wire=wire),
+        number=f"1.{next(_numbers)}",
+        at_s=AT_S,
     )
+
+
+def metric_keys(raw: Raw) -> set[bytes]:
+    return set(raw.keys("[hj]|*"))
 
 
 def a_state(queue: str = "default", incarnation: int = 1) -> SlotState:
@@ -51,7 +71,7 @@ def test_a_beat_registers_the_instance_for_a_minute(store: Store, store_raw: Raw
     assert store_raw.hgetall(IDENTITY)[b"info"] == b'{"pid":1}'
     assert store_raw.hgetall(IDENTITY)[b"beat"] == b"1.5"
     assert store_raw.hgetall(WORK) == {b"1.0.1": b'{"queue":"default"}'}
-    assert store.instance(IDENTITY) == {"state": "running", "pid": "1"}
+    assert store.instance(IDENTITY).items() >= {"state": "running", "pid": "1"}.items()
     for name in (IDENTITY, WORK, INSTANCE):
         assert 0 < store_raw.ttl(name) <= HEARTBEAT_LIFE_S
 
@@ -77,6 +97,91 @@ def test_a_beat_adds_to_the_counters_in_all_and_of_the_day(store: Store, store_r
     assert store_raw.mget(names) == [b"5", b"5", b"1", b"1"]
     assert store_raw.ttl("stat:processed") == -1
     assert store_raw.ttl("stat:processed:2026-11-21") > 150_000_000
+
+
+TALLIES = {
+    "Fail": Counts(executions=2, failures=2),
+    "Mail::Send-1": Counts(3, 1, 345, (1, *[0] * 7, 1, *[0] * 17)),
+}
+
+
+def test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(tallies=TALLIES))
+
+    fields = {
+        b"Fail|p": b"2",
+        b"Fail|f": b"2",
+        b"Mail::Send-1|p": b"3",
+        b"Mail::Send-1|f": b"1",
+        b"Mail::Send-1|ms": b"345",
+    }
+    assert store_raw.hgetall("j|261121|20:36") == fields
+    assert store_raw.hgetall("j|261121|20:3") == fields
+    histogram = store_raw.get("h|Mail::Send-1-21-20:36")
+    assert histogram == b"\0\1" + b"\0\0" * 7 + b"\0\1"
+    assert metric_keys(store_raw) == {
+        b"j|261121|20:36",
+        b"j|261121|20:3",
+        b"h|Mail::Send-1-21-20:36",
+    }
+    assert 28_790 < store_raw.ttl("j|261121|20:36") <= 28_800
+    assert 259_190 < store_raw.ttl("j|261121|20:3") <= 259_200
+    assert 28_790 < store_raw.ttl("h|Mail::Send-1-21-20:36") <= 28_800
+
+
+def test_with_wire_7_the_metrics_are_those_of_sidekiq_7(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(tallies=TALLIES, wire=7))
+
+    assert metric_keys(store_raw) == {b"j|20261121|20:36", b"h|Mail::Send-1-21-20:36"}
+    assert store_raw.hget("j|20261121|20:36", "Mail::Send-1|p") == b"3"
+    assert 28_790 < store_raw.ttl("j|20261121|20:36") <= 28_800
+
+
+def test_with_wire_7_running_jobs_are_also_where_sidekiq_6_looks(store: Store, store_raw: Raw):
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a", "2.0.1": b"b"}, wire=7))
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"c"}, wire=7))
+
+    assert store_raw.hgetall(f"{IDENTITY}:workers") == {b"1.0.1": b"c"}
+    assert 0 < store_raw.ttl(f"{IDENTITY}:workers") <= 60
+    store.beat(IDENTITY, a_pulse(wire=7))
+    assert not store_raw.exists(f"{IDENTITY}:workers")
+
+
+def test_metrics_add_up_and_histograms_stop_at_16_bits(store: Store, store_raw: Raw):
+    many = Counts(40_000, 0, 40_000, (40_000, *[0] * 25))
+    for _ in range(2):
+        store.beat(IDENTITY, a_pulse(tallies={"Echo": many}))
+    store.beat(IDENTITY, a_pulse(tallies={"Burst": many + many}))
+
+    assert store_raw.hget("j|261121|20:36", "Echo|p") == b"80000"
+    assert store_raw.get("h|Echo-21-20:36") == b"\xff\xff"
+    assert store_raw.get("h|Burst-21-20:36") == b"\xff\xff"
+
+
+def test_a_beat_that_is_sent_again_counts_once_and_brings_the_same_command(
+    store: Store, store_raw: Raw
+):
+    store_raw.lpush(SIGNALS, "TSTP", "TERM")
+    pulse = a_pulse(processed=3, failed=1, tallies=TALLIES)
+
+    commands = [store.beat(IDENTITY, pulse).command for _ in range(3)]
+
+    assert commands == ["TSTP"] * 3
+    assert store_raw.mget("stat:processed", "stat:failed") == [b"3", b"1"]
+    assert store_raw.hget("j|261121|20:36", "Mail::Send-1|p") == b"3"
+    assert store.beat(IDENTITY, a_pulse()).command == "TERM"
+    assert store.beat(IDENTITY, a_pulse()).command is None
+
+
+def test_a_key_of_another_type_keeps_no_heart_from_beating(store: Store, store_raw: Raw):
+    store_raw.lpush("j|261121|20:36", "not a hash")
+
+    beat = store.beat(IDENTITY, a_pulse(processed=3, tallies=TALLIES))
+
+    assert "WRONGTYPE" in beat.refused
+    assert store_raw.get("stat:processed") == b"3"
+    assert store_raw.hget("j|261121|20:3", "Fail|p") == b"2"
+    assert store.beat(IDENTITY, a_pulse()).refused == ""
 
 
 def test_a_beat_takes_one_command_the_oldest(store: Store, store_raw: Raw):
@@ -112,7 +217,7 @@ def test_a_heartbeat_is_renewed_without_being_changed(store: Store, store_raw: R
 
     assert store_raw.ttl(IDENTITY) > 5
     assert store_raw.ttl(INSTANCE) > 5
-    assert store.instance(IDENTITY) == {"state": "running", "pid": "1"}
+    assert store.instance(IDENTITY)["state"] == "running"
 
 
 def test_a_heartbeat_that_ran_out_can_be_renewed(store: Store, store_raw: Raw):
@@ -124,7 +229,7 @@ def test_a_heartbeat_that_ran_out_can_be_renewed(store: Store, store_raw: Raw):
 
 
 def test_an_instance_that_leaves_is_no_longer_registered(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a"}))
+    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a"}, wire=7))
     store_raw.lpush(SIGNALS, "TERM")
 
     store.leave(IDENTITY)

@@ -6,14 +6,22 @@ import pytest
 
 from jobd.api.access import Access
 from jobd.api.moves import Moves
-from jobd.store import Held, Promotion, Pulse, Store
+from jobd.pulse import Counted, Pulse
+from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
 
 HOLDER = a_holder()
-PULSE = Pulse(work={}, process={"a": 1}, instance={"a": 1}, processed=0, failed=0, day="2026-11-21")
+PULSE = Pulse(
+    work={},
+    process={"a": 1},
+    instance={"a": 1},
+    counted=Counted(),
+    number="1",
+    at_s=1_795_293_395.0,
+)
 
 
 def moves(store: Store) -> Moves:

@@ -19,6 +19,7 @@ from jobd.poller.proof import HostWitness
 from jobd.poller.recovery import Recovery
 from jobd.scoreboard import Scoreboard, SlotWriter, State
 from jobd.store import Store
+from jobd.tallies import Tallies
 from tests.support import wire
 from tests.support.clock import FakeClock
 from tests.support.servers import Raw
@@ -69,6 +70,7 @@ class Station:
         self.raw = raw
         self.clock = clock
         self.board = Scoreboard(clock, slots=4)
+        self.tallies = Tallies(2)
         self.master = ScriptedMaster()
         self.connection = Connection(RedisSettings(url=url))
         self.store = Store(self.connection, Keys())
@@ -96,6 +98,12 @@ class Station:
         self.recovery = self.make_recovery()
         self.poller = self.make_poller()
 
+    def connect(self, url: str) -> None:
+        """Go another way to the server from now on."""
+        self.connection.close()
+        self.connection = Connection(RedisSettings(url=url))
+        self.store = Store(self.connection, Keys())
+
     def make_heartbeat(self, slot: SlotWriter) -> Heartbeat:
         """A heartbeat of a poller in that slot."""
         instance = Instance(IDENTITY, "here", os.getpid(), 1_799_999_000.5)
@@ -105,6 +113,7 @@ class Station:
             self.config,
             scoreboard=self.board,
             slot=slot,
+            tallies=self.tallies,
             clock=self.clock,
         )
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from jobd._version import __version__
-from jobd.errors import RedisRejected
+from jobd.errors import RedisRejected, RedisUnavailable
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.scoreboard import InstanceState, State
 from tests.poller.conftest import IDENTITY, Station
+from tests.support.proxy import Proxy
 from tests.support.wire import a_payload
 
 
@@ -81,6 +82,26 @@ def test_a_quiet_or_stopping_instance_says_so(station: Station) -> None:
     for state in (InstanceState.QUIET, InstanceState.STOPPING):
         station.board.set_instance_state(state)
         assert beat(station)[b"quiet"] == b"true"
+
+
+def test_five_slow_answers_in_a_row_are_told(
+    station: Station, capfd: pytest.CaptureFixture[str]
+) -> None:
+    heartbeat = station.make_heartbeat(station.slot)
+    slow = [True] * 4 + [False] + [True] * 5
+    answers = iter(slow)
+    ping = station.store.ping
+
+    def slow_ping() -> None:
+        ping()
+        station.clock.advance(0.06 if next(answers) else 0.01)
+
+    station.store.ping = slow_ping
+    told = []
+    for _ in slow:
+        heartbeat.beat()
+        told.append("Redis answers slowly" in capfd.readouterr().out)
+    assert told == [False] * 9 + [True]
 
 
 # Running jobs
@@ -202,6 +223,64 @@ def test_counts_that_redis_did_not_take_are_sent_with_the_next_beat(station: Sta
     station.raw.delete("processes")
     beat(station)
     assert stat(station, "processed") == 5
+
+
+def test_what_jobs_cost_is_published_once(station: Station) -> None:
+    for slot in (1, 2):
+        station.tallies.writer(slot).count("Echo", 25)
+    station.tallies.writer(1).count_failure("Echo")
+    for _ in range(2):
+        beat(station)
+    fields = {b"Echo|p": b"3", b"Echo|f": b"1", b"Echo|ms": b"50"}
+    assert station.raw.hgetall("j|270115|8:00") == fields
+    assert station.raw.hgetall("j|270115|8:0") == fields
+    assert station.raw.get("h|Echo-15-8:0") == b"\0\0\0\2"
+
+
+def test_metrics_belong_to_the_servers_minute(station: Station) -> None:
+    station.board.set_clock_offset(-90.0)
+    station.tallies.writer(1).count("Echo", 25)
+    beat(station)
+    assert station.raw.hget("j|270115|7:58", "Echo|p") == b"1"
+
+
+def test_a_new_poller_publishes_nothing_again(station: Station) -> None:
+    station.tallies.writer(1).count("Echo", 25)
+    beat(station)
+    successor = station.board.writer(0)
+    successor.open(os.getpid(), 2)
+    station.slot = successor
+    station.tallies.writer(1).count("Echo", 25)
+    beat(station)
+    assert station.raw.hget("j|270115|8:00", "Echo|p") == b"2"
+
+
+@pytest.mark.parametrize("lose", ["drop_request_once", "drop_reply_once"])
+def test_a_heartbeat_whose_reply_is_lost_counts_once_and_keeps_the_command(
+    station: Station, proxy: Proxy, lose: str
+) -> None:
+    station.connect(proxy.url())
+    run_jobs(station, 1, 1, ok=2, failed=0)
+    station.tallies.writer(1).count("Echo", 25)
+    station.raw.lpush(f"{IDENTITY}-signals", "TSTP")
+    heartbeat = station.make_heartbeat(station.slot)
+    heartbeat.beat()
+    run_jobs(station, 1, 1, ok=3, failed=1)
+    station.tallies.writer(1).count("Echo", 25)
+    station.raw.lpush(f"{IDENTITY}-signals", "TERM")
+
+    getattr(proxy, lose)("EVALSHA")
+    with pytest.raises(RedisUnavailable):
+        heartbeat.beat()
+    run_jobs(station, 1, 1, ok=1, failed=0)
+    again = heartbeat.beat()
+    was_behind = heartbeat.is_behind
+    heartbeat.beat()
+
+    assert again.command == "TERM"
+    assert (was_behind, heartbeat.is_behind) == (True, False)
+    assert (stat(station, "processed"), stat(station, "failed")) == (7, 1)
+    assert station.raw.hget("j|270115|8:00", "Echo|p") == b"2"
 
 
 def test_a_poller_that_has_beaten_says_so_in_its_slot(station: Station) -> None:

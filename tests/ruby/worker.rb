@@ -20,6 +20,22 @@ class RecordedJob
   end
 end
 
+# A job that Python runs as well. Those of a number that 50 divides fail at their first try.
+class Shared
+  include Sidekiq::Worker
+  sidekiq_retry_in { 1 }
+
+  def perform(number)
+    Sidekiq.redis do |redis|
+      if (number % 50).zero? && redis.hsetnx("shared:failed", number, "ruby")
+        raise "first try"
+      end
+
+      redis.rpush("shared:done", "#{number} ruby")
+    end
+  end
+end
+
 ENV.fetch("RUBY_JOBS", "").split(",").each { |name| Object.const_set(name, Class.new(RecordedJob)) }
 
 # Look for due jobs at once and often; the default is ten seconds later and every five.

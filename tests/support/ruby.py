@@ -3,7 +3,8 @@
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,15 @@ from tests.support import leash
 from tests.support.eventually import eventually
 
 _SCRIPTS = Path(__file__).parents[1] / "ruby"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a browser gets."""
+
+    status: int
+    location: str | None
+    body: str
 
 
 class Ruby:
@@ -36,9 +46,21 @@ class Ruby:
                 (a jid), ``quiet``, ``stop``, ``dump`` act.
             argument: anything that JSON can carry.
         """
+        return self._run("client.rb", argument, command)
+
+    def browse(self, *requests: Mapping[str, Any]) -> list[Page]:
+        """Visit pages of ``Sidekiq::Web``, one after the other in one session.
+
+        Args:
+            requests: ``page``, a path; to send a form of it also ``form``, its fields, and ``to``,
+                where it goes unless back to the page.
+        """
+        return [Page(**answer) for answer in self._run("web.rb", requests)]
+
+    def _run(self, script: str, given: object, *args: str) -> Any:
         done = subprocess.run(
-            [self._ruby, str(_SCRIPTS / "client.rb"), command],
-            input=json.dumps(argument).encode(),
+            [self._ruby, str(_SCRIPTS / script), *args],
+            input=json.dumps(given).encode(),
             env=self._env,
             capture_output=True,
             timeout=30,
@@ -59,10 +81,13 @@ class Ruby:
         assert isinstance(jid, str)
         return jid
 
-    def worker(self, jobs: Sequence[str], *, queues: Sequence[str] = ("default",)) -> "RubyWorker":
-        """Start ``sidekiq`` with one thread and these job classes; use it in ``with``."""
+    def worker(
+        self, jobs: Sequence[str], *, queues: Sequence[str] = ("default",), threads: int = 1
+    ) -> "RubyWorker":
+        """Start ``sidekiq`` with these job classes; use it in ``with``."""
         flags = [flag for queue in queues for flag in ("-q", queue)]
-        command = [self._sidekiq, "-r", str(_SCRIPTS / "worker.rb"), "-c", "1", "-t", "3", *flags]
+        script = str(_SCRIPTS / "worker.rb")
+        command = [self._sidekiq, "-r", script, "-c", str(threads), "-t", "3", *flags]
         env = {**self._env, "RUBY_JOBS": ",".join(jobs)}
         return RubyWorker(command, env, self._directory / "sidekiq.log")
 
@@ -91,7 +116,11 @@ class RubyWorker:
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
         self._process.terminate()
-        return self._process.wait(timeout=15)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has left; returns the exit status."""
+        return self._process.wait(timeout=20)
 
     def log(self) -> str:
         """Return what it has printed."""

@@ -18,8 +18,10 @@ from jobd.middleware import Chain, ServerChain
 from jobd.payload import Wire
 from jobd.scoreboard import Scoreboard, ServerClock, SlotState
 from jobd.store import Holder, Store
+from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Fetcher, queue_order
+from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch
 from tests.support import wire as by_hand
@@ -67,6 +69,7 @@ class Bench:
         self.middleware: ServerChain = Chain()
         self.hooks = Hooks()
         self.board = Scoreboard(clock, slots=4)
+        self.tallies = Tallies(SLOT)
         self.master = QuietMaster()
         self.attention = Attention(self.master, timeout_s=25)
         self.dead_max_jobs = 10_000
@@ -121,9 +124,15 @@ class Bench:
     def make_processor(self) -> Processor:
         """The processor, with what was added to the bench so far."""
         rules = Rules(25, self.dead_max_jobs, 15_552_000, self.wire)
+        measured = Measured(
+            self.middleware.fold(perform),
+            self.tallies.writer(SLOT),
+            attention=self.attention,
+            clock=self.clock,
+        )
         return Processor(
             self.fetcher,
-            app=Application(self.registry, self.middleware.fold(perform), self.hooks),
+            app=Application(self.registry, measured, self.hooks),
             rules=rules,
             attention=self.attention,
             slot=self.writer,

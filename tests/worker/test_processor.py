@@ -10,6 +10,7 @@ import pytest
 
 from jobd.errors import JobInterrupted, RedisRejected, UnknownJob, WorkerKilled
 from jobd.jobs import Job, RetryIn
+from jobd.metrics import Counts
 from jobd.scoreboard import State, fingerprint
 from tests.support import wire as by_hand
 from tests.worker.conftest import Bench, MakeBench
@@ -479,6 +480,37 @@ def test_the_child_of_a_job_that_forks_does_not_settle_it(make_bench: MakeBench)
     assert (bench.held(), bench.entries("retry")) == (0, [])
 
 
+# What it cost
+
+
+def test_a_done_job_is_measured_by_the_class_behind_its_wrapper(bench: Bench) -> None:
+    def take(job: Job, payload: dict[str, Any], proceed: Callable[..., object]) -> None:
+        bench.clock.advance(0.0255)
+        payload["wrapped"] = "what middleware says is not asked"
+        proceed(job, payload)
+
+    bench.middleware.add(take)
+    bench.knows(BenchEcho).push("BenchEcho")
+    bench.push("BenchEcho", wrapped="WelcomeMail")
+    for _ in range(2):
+        bench.step()
+    once = Counts(1, 0, 25, (0, 1, *[0] * 24))
+    assert bench.tallies.added() == {"BenchEcho": once, "WelcomeMail": once}
+
+
+def test_a_failed_job_is_counted_but_not_its_time(bench: Bench) -> None:
+    bench.knows(BenchFail).push("BenchFail")
+    bench.step()
+    assert bench.tallies.added() == {"BenchFail": Counts(1, 1, 0)}
+
+
+@pytest.mark.parametrize("text", [b"{", b'{"class":"Nobody","args":[],"jid":"1"}'])
+def test_what_no_class_has_run_is_not_measured(bench: Bench, text: bytes) -> None:
+    bench.raw.lpush("queue:default", text)
+    bench.step()
+    assert bench.tallies.added() == {}
+
+
 # What is no job
 
 
@@ -506,6 +538,7 @@ def test_an_interruption_that_the_job_made_up_is_a_failure(bench: Bench) -> None
     bench.step()
     (job,) = bench.entries("retry")
     assert job["error_class"] == "jobd.errors.JobInterrupted"
+    assert bench.tallies.added() == {"BenchFail": Counts(1, 1, 0)}
     assert bench.counts() == {"processed": 1, "failed": 1}
 
 
@@ -519,6 +552,7 @@ def test_an_interrupted_job_goes_back_unchanged_to_run_next(bench: Bench) -> Non
     bench.push("BenchEcho")
     bench.step()
     assert bench.queued()[0] == payload
+    assert bench.tallies.added() == {}
     assert (bench.entries("retry"), bench.held(), bench.slot.is_busy) == ([], 0, False)
     assert bench.counts() == {"processed": 0, "failed": 0}
 

@@ -1,0 +1,424 @@
+"""What each class of jobs cost, minute by minute, and when the application was deployed.
+
+    from jobd.api import Deploy, Metrics
+
+    for job in Metrics().top_jobs(minutes=60).jobs:
+        print(job.name, job.executions, job.failures, job.mean_ms)
+    Metrics().for_job("MoodSenderJob", hours=24).points
+    Deploy.mark("v1.2.3")
+
+Written by jobd's and Ruby's servers alike; what Sidekiq 7 and what 8 wrote is read, and added up
+where a fleet has both. All times are UTC.
+
+Source: Sidekiq's lib/sidekiq/metrics/query.rb and lib/sidekiq/deploy.rb.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from jobd.api.access import Access
+from jobd.connection import Command, Reply
+from jobd.errors import CannotAct
+from jobd.metrics import (
+    LABEL_LIFE_S,
+    MARKS_LIFE_S,
+    MOST_HOURS,
+    MOST_MINUTES,
+    Counts,
+    histogram_minute,
+    minute,
+    percentile_ms,
+    ten_minutes,
+    unpack,
+)
+
+_GIT_TIMEOUT_S: Final = 10
+_STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A deploy.
+
+    Attributes:
+        at: the minute.
+    """
+
+    at: datetime
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What happened within a minute, or within ten.
+
+    Attributes:
+        at: when it begins.
+        counts: with a histogram only for a single class, by the minute.
+    """
+
+    at: datetime
+    counts: Counts
+
+    @property
+    def mean_ms(self) -> float:
+        """Of the executions that did not fail; 0 if there were none."""
+        return _mean_ms(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class JobMetrics:
+    """What a class of jobs cost.
+
+    Attributes:
+        name: the class; behind a wrapper, the wrapped one.
+        points: the earliest first, empty ones included.
+        has_histogram: whether durations were asked for by the minute, so that there are any.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    has_histogram: bool = False
+    total: Counts = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", sum((p.counts for p in self.points), start=Counts()))
+
+    @property
+    def executions(self) -> int:
+        """Failed ones included."""
+        return self.total.executions
+
+    @property
+    def failures(self) -> int:
+        """How many failed."""
+        return self.total.failures
+
+    @property
+    def successes(self) -> int:
+        """How many did not."""
+        return self.total.executions - self.total.failures
+
+    @property
+    def total_ms(self) -> int:
+        """Time that those took which did not fail."""
+        return self.total.total_ms
+
+    @property
+    def mean_ms(self) -> float:
+        """Of those that did not fail; 0 if there were none."""
+        return _mean_ms(self.total)
+
+    def percentile_ms(self, share: float) -> float | None:
+        """The duration that this share of the jobs (0.95, say) did not exceed, estimated.
+
+        Within a bucket of the histogram durations are taken to be spread evenly; of the last one,
+        above 335 s, only its lower bound is known.
+
+        Returns:
+            Milliseconds; None if no durations are kept.
+        """
+        has_any = self.has_histogram and any(self.total.histogram)
+        return percentile_ms(self.total.histogram, share) if has_any else None
+
+    @property
+    def p50_ms(self) -> float | None:
+        """The median."""
+        return self.percentile_ms(0.5)
+
+    @property
+    def p95_ms(self) -> float | None:
+        """What all but a twentieth did not exceed."""
+        return self.percentile_ms(0.95)
+
+    @property
+    def p99_ms(self) -> float | None:
+        """What all but a hundredth did not exceed."""
+        return self.percentile_ms(0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Metrics of a span of time.
+
+    Attributes:
+        begins: of the first point.
+        ends: of the last point, which is still being written.
+        step_s: 60 or 600.
+        jobs: those that took most time first.
+        marks: deploys within the span, the earliest first.
+    """
+
+    begins: datetime
+    ends: datetime
+    step_s: int
+    jobs: tuple[JobMetrics, ...]
+    marks: tuple[Mark, ...]
+
+    @property
+    def job(self) -> JobMetrics:
+        """The one class that was asked for."""
+        (job,) = self.jobs
+        return job
+
+
+class Metrics:
+    """Reads job metrics.
+
+    Args:
+        access: by default that of the current app.
+    """
+
+    def __init__(self, *, access: Access | None = None) -> None:
+        self._access = access or Access.of()
+
+    def top_jobs(
+        self,
+        *,
+        minutes: int | None = None,
+        hours: int | None = None,
+        match: str | Callable[[str], object] | None = None,
+    ) -> Report:
+        """All classes of jobs that ran.
+
+        O(points x classes), in one round trip.
+
+        Args:
+            minutes: how many, up to 480; 60 if neither is given. Points are a minute apart.
+            hours: how many instead, up to 72. Points are ten minutes apart; Sidekiq before 8 does
+                not write these.
+            match: a part of the names, whatever its case, or a function that tells whether to take
+                a name.
+
+        Raises:
+            ValueError: a span that is not kept.
+        """
+        span = _Span.of(self._access.now_ms(), minutes, hours)
+        keys = self._access.keys
+        asked = [[keys.rollup(name) for name in span.rollups(at_s)] for at_s in span.starts]
+        replies = self._ask([("HGETALL", key) for names in asked for key in names])
+        takes = _filter(match)
+        points = [_by_class(next(replies) for _ in names) for names in asked]
+        names = {name for point in points for name in point if takes(name)}
+        jobs = [
+            JobMetrics(name, span.points([point.get(name, Counts()) for point in points]))
+            for name in names
+        ]
+        jobs.sort(key=lambda job: (-job.total_ms, -job.executions, job.name))
+        return self._report(span, jobs)
+
+    def for_job(self, name: str, *, minutes: int | None = None, hours: int | None = None) -> Report:
+        """One class of jobs; with a histogram of durations for every minute, if asked by minutes.
+
+        Args:
+            name: of the class.
+            minutes: how many, up to 480; 60 if neither is given.
+            hours: how many instead, up to 72; without histograms.
+
+        Raises:
+            ValueError: a span that is not kept.
+        """
+        span = _Span.of(self._access.now_ms(), minutes, hours)
+        keys = self._access.keys
+        fields = [f"{name}|{what}" for what in ("p", "f", "ms")]
+        rollups = [[keys.rollup(each) for each in span.rollups(at_s)] for at_s in span.starts]
+        grams = [[keys.histogram(name, each) for each in span.grams(at_s)] for at_s in span.starts]
+        commands: list[Command] = [("HMGET", key, *fields) for each in rollups for key in each]
+        replies = self._ask([*commands, *(("GET", key) for each in grams for key in each)])
+        counts = [_of_class(next(replies) for _ in each) for each in rollups]
+        histograms = [_histogram(next(replies) for _ in each) for each in grams]
+        whole = [a + b for a, b in zip(counts, histograms, strict=True)]
+        job = JobMetrics(name, span.points(whole), has_histogram=span.step_s == _MINUTE_S)
+        return self._report(span, [job])
+
+    def _ask(self, commands: Sequence[Command]) -> Iterator[Reply]:
+        return iter(self._access.redis.pipeline(commands))
+
+    def _report(self, span: "_Span", jobs: Sequence[JobMetrics]) -> Report:
+        begins, ends = _moment(span.starts[0]), _moment(span.starts[-1])
+        marks = Deploy.marks(begins, _moment(span.now_s), access=self._access)
+        return Report(begins, ends, span.step_s, tuple(jobs), marks)
+
+
+class Deploy:
+    """Marks the moments at which the application was deployed."""
+
+    @staticmethod
+    def mark(
+        label: str | None = None, *, at: datetime | None = None, access: Access | None = None
+    ) -> bool:
+        """Mark a deploy, in the minute in which it is.
+
+        For the script that deploys; if every process does it, the first in a minute wins.
+
+        Args:
+            label: by default the hash and the subject of the last commit, asked of git.
+            at: aware; by default now, by the server's clock.
+            access: by default that of the current app.
+
+        Returns:
+            False if this label was marked within the last minute already, or the minute has a
+            mark.
+
+        Raises:
+            ValueError: ``at`` is naive.
+            CannotAct: there is no label, and no commit to name.
+        """
+        access = access or Access.of()
+        if at is not None and at.utcoffset() is None:
+            raise ValueError(f"{at!r} has no time zone; pass at.astimezone(), or datetime.now(UTC)")
+        label = _last_commit() if label is None else label
+        when = _moment(access.now_ms() / 1000) if at is None else at.astimezone(UTC)
+        when = when.replace(second=0, microsecond=0)
+        stamp, key = when.strftime(_STAMP), access.keys.marks(f"{when:%Y%m%d}")
+        lock = access.keys.mark_lock(label)
+        if access.redis.call("SET", lock, stamp, "NX", "EX", LABEL_LIFE_S) is None:
+            return False
+        marked, _ = access.atomically(("HSETNX", key, stamp, label), ("EXPIRE", key, MARKS_LIFE_S))
+        return bool(marked)
+
+    @staticmethod
+    def marks(
+        begins: datetime, ends: datetime, *, access: Access | None = None
+    ) -> tuple[Mark, ...]:
+        """The deploys from one moment to another, the earliest first; up to 90 days ago."""
+        access = access or Access.of()
+        first, last = begins.astimezone(UTC), ends.astimezone(UTC)
+        days = [
+            first.date() + timedelta(days=n) for n in range((last.date() - first.date()).days + 1)
+        ]
+        commands = [("HGETALL", access.keys.marks(f"{day:%Y%m%d}")) for day in days]
+        found = [
+            mark
+            for flat in (access.redis.pipeline(commands) if commands else [])
+            for mark in _marks(flat)
+            if first <= mark.at <= last
+        ]
+        return tuple(sorted(found, key=lambda mark: mark.at))
+
+
+_MINUTE_S: Final = 60
+_TEN_MINUTES_S: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The points of a report, and the names of what is asked for each."""
+
+    now_s: float
+    step_s: int
+    starts: tuple[float, ...]
+
+    @classmethod
+    def of(cls, now_ms: int, minutes: int | None, hours: int | None) -> "_Span":
+        if minutes is not None and hours is not None:
+            raise ValueError("metrics are asked for by minutes or by hours, not both")
+        if hours is not None:
+            _check("hours", hours, MOST_HOURS)
+            return cls._until(now_ms / 1000, _TEN_MINUTES_S, 6 * hours)
+        minutes = 60 if minutes is None else minutes
+        _check("minutes", minutes, MOST_MINUTES)
+        return cls._until(now_ms / 1000, _MINUTE_S, minutes)
+
+    @classmethod
+    def _until(cls, now_s: float, step_s: int, count: int) -> "_Span":
+        last = now_s // step_s * step_s
+        starts = tuple(last - step_s * back for back in reversed(range(count)))
+        return cls(now_s, step_s, starts)
+
+    def rollups(self, at_s: float) -> Sequence[str]:
+        if self.step_s == _TEN_MINUTES_S:
+            return [ten_minutes(at_s)]
+        return [minute(at_s, 8), minute(at_s, 7)]
+
+    def grams(self, at_s: float) -> Sequence[str]:
+        if self.step_s == _TEN_MINUTES_S:
+            return []
+        # The same for both from the tenth of a month and from ten o'clock on.
+        return list(dict.fromkeys((histogram_minute(at_s, 8), histogram_minute(at_s, 7))))
+
+    def points(self, counts: Sequence[Counts]) -> tuple[Point, ...]:
+        moments = map(_moment, self.starts)
+        return tuple(Point(at, each) for at, each in zip(moments, counts, strict=True))
+
+
+def _check(what: str, number: int, most: int) -> None:
+    if not 1 <= number <= most:
+        raise ValueError(f"metrics of {number} {what}: they are kept for 1 to {most}")
+
+
+def _moment(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC)
+
+
+def _mean_ms(counts: Counts) -> float:
+    successes = counts.executions - counts.failures
+    return counts.total_ms / successes if successes > 0 else 0.0
+
+
+def _filter(match: str | Callable[[str], object] | None) -> Callable[[str], object]:
+    if match is None:
+        return lambda _: True
+    if isinstance(match, str):
+        part = match.lower()
+        return lambda name: part in name.lower()
+    return match
+
+
+def _by_class(replies: Iterable[Sequence[bytes]]) -> dict[str, Counts]:
+    """The counts by class that the rollups of one moment hold."""
+    found: dict[str, Counts] = {}
+    for flat in replies:
+        for field_name, value in zip(flat[::2], flat[1::2], strict=True):
+            name, _, what = field_name.decode(errors="replace").rpartition("|")
+            counts = _counted(what, value)
+            if name and counts is not None:
+                found[name] = found.get(name, Counts()) + counts
+    return found
+
+
+def _counted(what: str, value: bytes) -> Counts | None:
+    number = int(value) if value.isdigit() else 0
+    match what:
+        case "p":
+            return Counts(executions=number)
+        case "f":
+            return Counts(failures=number)
+        case "ms":
+            return Counts(total_ms=number)
+        case _:
+            return None
+
+
+def _of_class(replies: Iterable[Sequence[bytes | None]]) -> Counts:
+    numbers = [[int(v) if v and v.isdigit() else 0 for v in values] for values in replies]
+    return sum((Counts(p, f, ms) for p, f, ms in numbers), start=Counts())
+
+
+def _histogram(replies: Iterable[bytes | None]) -> Counts:
+    return sum((Counts(histogram=unpack(stored)) for stored in replies if stored), start=Counts())
+
+
+def _marks(flat: Sequence[bytes]) -> Iterator[Mark]:
+    for stamp, label in zip(flat[::2], flat[1::2], strict=True):
+        try:
+            at = datetime.strptime(stamp.decode(), _STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            continue  # not written by any of ours
+        yield Mark(at, label.decode(errors="replace"))
+
+
+def _last_commit() -> str:
+    command = ["git", "log", "-1", "--format=%h %s"]
+    try:
+        done = subprocess.run(  # noqa: S603 - nothing in it comes from outside
+            command, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as err:
+        raise CannotAct(
+            f"a deploy needs a label: git names no last commit here ({err}); pass one"
+        ) from err
+    return done.stdout.strip()
