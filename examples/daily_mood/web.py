@@ -1,7 +1,8 @@
 """The web app: three forms, each with work that somebody has to do, and the inbox of the catcher.
 
-``python -m examples.daily_mood.web`` serves it. Each form answers with a redirect, so that a reload
-of the page never sends it twice; what happened travels in the query string.
+``python -m examples.daily_mood.web`` serves it, and the dashboard of its jobs at ``/jobs``. Each
+form answers with a redirect, so that a reload of the page never sends it twice; what happened
+travels in the query string.
 """
 
 import re
@@ -15,9 +16,10 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.templating import Jinja2Templates
 
+import jobd.web
 from examples.daily_mood import database, settings
 from examples.daily_mood.jobs import (
     MoodSenderJob,
@@ -148,6 +150,7 @@ app = Starlette(
         Route("/mood", _post(send_mood), methods=["POST"]),
         Route("/task", _post(add_task), methods=["POST"]),
         Route("/user", _post(add_user), methods=["POST"]),
+        Mount("/jobs", jobd.web.create_app(jobd.web.Settings(back_url="/"))),
     ]
 )
 

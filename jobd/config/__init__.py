@@ -54,6 +54,7 @@ __all__ = [
     "load",
     "mask_url",
     "url_fault",
+    "web_password",
 ]
 
 T = TypeVar("T")
@@ -138,6 +139,11 @@ def client_dead_limits(
     found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
     _raise_all(found.problems)
     return found.pick(declared.DEAD_MAX_JOBS), found.pick(declared.DEAD_TIMEOUT)
+
+
+def web_password(environ: Mapping[str, str] | None = None) -> str:
+    """The password of the dashboard, of JOBD_WEB_PASSWORD; empty if there is none."""
+    return _environ(environ).get("JOBD_WEB_PASSWORD", "")
 
 
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:

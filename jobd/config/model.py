@@ -4,7 +4,7 @@ How they are read, and from where, is not known here.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote
@@ -133,6 +133,14 @@ class Config:
     def worker_count(self) -> int:
         """Worker processes of all capsules."""
         return sum(capsule.concurrency for capsule in self.capsules)
+
+    @property
+    def published(self) -> dict[str, object]:
+        """What others may see of it, by the names of the settings; passwords are masked."""
+        shown = asdict(self)
+        for name in ("capsules", "labels", "notes"):
+            del shown[name]  # the heartbeat tells the first two, the boot log the last
+        return {**shown, "redis": {**shown["redis"], "url": self.redis.masked_url}}
 
 
 def mask_url(url: str) -> str:

@@ -32,6 +32,7 @@ from jobd.ctl.processes import dump, quiet, resume, stop
 from jobd.ctl.pushing import push
 from jobd.ctl.reading import jobs, queues, show, status
 from jobd.ctl.tools import new, redis
+from jobd.ctl.web import web
 from jobd.errors import ConfigError, InvalidJob, RedisError, RedisUnavailable
 
 
@@ -54,7 +55,7 @@ _COMMANDS = (
     *(push, retry, delete, kill, reschedule),
     *(pause, unpause, clear),
     *(quiet, resume, stop, dump),
-    *(redis, new),
+    *(redis, new, web),
 )
 
 for _command in _COMMANDS:

@@ -87,6 +87,7 @@ class Heartbeat:
         self.is_behind = False
         self._workers = config.worker_count
         self._info = json.dumps(_info(instance, config), separators=(",", ":"))
+        self._config = json.dumps(config.published, separators=(",", ":"), default=str)
         self._proof: dict[str, str | bytes | int | float] = {
             **proof_of_this_host(),
             "start_ticks": start_ticks(instance.master_pid) or 0,
@@ -197,6 +198,7 @@ class Heartbeat:
             "poller_pid": os.getpid(),
             "started_at": self._instance.started_s,
             "generation": 1,
+            "config": self._config,
             **self._proof,
             "workers": json.dumps(workers, separators=(",", ":")),
         }

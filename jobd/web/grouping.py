@@ -1,0 +1,112 @@
+"""Failed jobs by what went wrong: many jobs, few causes.
+
+Two errors are one cause if they have the same class and the same message but for numbers, quoted
+words and the like. A grouping looks at as many jobs as a few hundredths of a second allow.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from jobd.api import Filter, JobSet, SortedEntry
+from jobd.clock import Clock
+from jobd.web.inert import cut
+from jobd.web.search import BUDGET_S, walk, word
+
+_VARYING: Final = re.compile(
+    r"""0x[0-9a-f]+ | [0-9a-f]{8,} | \d+ | "[^"]*" | '[^']*' | <[^<>]*>""", re.VERBOSE
+)
+_LONGEST: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorGroup:
+    """Jobs that failed of the same.
+
+    Attributes:
+        message: of the first job that was seen.
+        search: the search line that finds jobs of this class and error.
+        first: when the first of them is due, or died.
+        last: when the last is, or did.
+    """
+
+    class_name: str
+    error_class: str
+    message: str
+    count: int
+    search: str
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """What a grouping has found: the largest first.
+
+    Attributes:
+        seen: how many jobs were looked at.
+        next_rank: where it goes on; None if all were looked at.
+    """
+
+    groups: list[ErrorGroup]
+    seen: int
+    next_rank: int | None
+
+
+class _Kept:
+    """A group in the making."""
+
+    __slots__ = ("count", "entry", "first", "last")
+
+    def __init__(self, entry: SortedEntry) -> None:
+        self.entry = entry
+        self.count = 0
+        self.first = self.last = entry.score
+
+    def add(self, score: float) -> None:
+        self.count += 1
+        self.first = min(self.first, score)
+        self.last = max(self.last, score)
+
+
+def group_by_error(jobs: JobSet, wanted: Filter, *, start: int, clock: Clock) -> Groups:
+    """Go through a set from a rank on until the time is up."""
+    kept: dict[tuple[str, str, str], _Kept] = {}
+    seen = 0
+    next_rank: int | None = None
+    is_all = wanted == Filter()
+    for rank, entry in walk(jobs, start, clock, BUDGET_S):
+        if entry is None:
+            next_rank = rank
+            break
+        seen += 1
+        if is_all or wanted.matches(entry):
+            cause = (entry.display_class, entry.error_class, fingerprint(entry.error_message))
+            if cause not in kept:
+                kept[cause] = _Kept(entry)
+            kept[cause].add(entry.score)
+    groups = sorted(kept.values(), key=lambda group: -group.count)
+    return Groups([_group(each, jobs) for each in groups[:200]], seen, next_rank)
+
+
+def fingerprint(message: str) -> str:
+    """The message without what differs from job to job."""
+    return _VARYING.sub("*", message[:_LONGEST].lower())
+
+
+def _group(kept: _Kept, jobs: JobSet) -> ErrorGroup:
+    entry = kept.entry
+    words = [word("class", entry.display_class)] if entry.display_class else []
+    if entry.error_class:
+        words.append(word("error", entry.error_class))
+    edges = [SortedEntry(b"", score, jobs.name).at for score in (kept.first, kept.last)]
+    return ErrorGroup(
+        class_name=cut(entry.display_class, 200),
+        error_class=cut(entry.error_class, 200),
+        message=cut(entry.error_message, _LONGEST),
+        count=kept.count,
+        search=" ".join(words),
+        first=edges[0],
+        last=edges[1],
+    )

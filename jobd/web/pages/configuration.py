@@ -1,0 +1,135 @@
+"""Configuration: what every process was started with, and whether they all run the same version."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, cast
+
+import msgspec
+
+from jobd._version import __version__
+from jobd.api import Capsule, Process
+from jobd.web.redaction import MASK, preview
+from jobd.web.site import View, Visit
+
+_MOST: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRow:
+    """Processes of one program and version."""
+
+    program: str
+    version: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationRow:
+    """What processes tell of their settings; those that tell the same share a row."""
+
+    identities: Sequence[str]
+    program: str
+    version: str
+    tag: str
+    labels: Sequence[str]
+    concurrency: int
+    capsules: Sequence[Capsule]
+    settings: Mapping[str, str]
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The page.
+
+    Attributes:
+        is_skewed: jobd's processes, or Ruby's, are not all of one version.
+        here: the settings of this dashboard, secrets masked.
+    """
+
+    versions: Sequence[VersionRow]
+    is_skewed: bool
+    rows: Sequence[ConfigurationRow]
+    more: int
+    here: Mapping[str, str]
+
+
+def configuration(visit: Visit) -> View:
+    """The page."""
+    every = visit.processes
+    counts: dict[tuple[str, str], int] = {}
+    alike: dict[object, list[Process]] = {}
+    for process in every:
+        kind = (_program(process), process.version)
+        counts[kind] = counts.get(kind, 0) + 1
+        alike.setdefault((kind, process.tag, process.labels, repr(process.capsules)), []).append(
+            process
+        )
+    programs = [program for program, _ in counts]
+    groups = list(alike.values())
+    return View(
+        "configuration",
+        Configuration(
+            versions=[
+                VersionRow(program=program, version=version, count=count)
+                for (program, version), count in sorted(counts.items())
+            ],
+            is_skewed=len(set(programs)) < len(programs),
+            rows=[_row(group) for group in groups[:_MOST]],
+            more=max(len(groups) - _MOST, 0),
+            here=_here(visit),
+        ),
+    )
+
+
+def _program(process: Process) -> str:
+    return "jobd" if process.is_jobd else "sidekiq"
+
+
+def _row(alike: Sequence[Process]) -> ConfigurationRow:
+    first = alike[0]
+    return ConfigurationRow(
+        identities=[process.identity for process in alike],
+        program=_program(first),
+        version=first.version,
+        tag=first.tag,
+        labels=first.labels,
+        concurrency=first.concurrency,
+        capsules=first.capsules,
+        settings=_settings(first),
+        started_at=min((each.started_at for each in alike if each.started_at), default=None),
+    )
+
+
+def _settings(process: Process) -> dict[str, str]:
+    """As the first of them was started with, passwords masked; Ruby's tell none."""
+    instance = process.instance() if process.is_jobd else None
+    told = "" if instance is None else instance.facts.get("config", "")
+    try:
+        found: object = msgspec.json.decode(told or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return dict(_flat(cast("dict[str, object]", found), "")) if isinstance(found, dict) else {}
+
+
+def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, object]", value), f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", preview(value, 300)
+
+
+def _here(visit: Visit) -> dict[str, str]:
+    settings = visit.site.settings
+    return {
+        "version": __version__,
+        "authenticate": MASK if settings.authenticate else visit.site.door,
+        "read_only": str(settings.read_only).lower(),
+        "allowed_hosts": ", ".join(settings.allowed_hosts),
+        "redact": ", ".join(settings.redact),
+        "redactor": "yes" if settings.redactor else "no",
+        "refresh_s": f"{settings.refresh_s:g}",
+        "patience_s": f"{settings.patience_s:g}",
+    }

@@ -1,0 +1,217 @@
+"""One job, wherever it is: what it is to do, what has happened to it, and what can be done."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+import msgspec
+
+from jobd.api import JobRecord, Queue, SetName, SortedEntry, WorkSet, iteration_states, set_of
+from jobd.web.errors import BadForm, NotFound
+from jobd.web.inert import cut
+from jobd.web.pages.queue import ACTS as QUEUE_ACTS, act_on_record, find_queued
+from jobd.web.pages.sets import ACTS, NAMES, act_on_entry
+from jobd.web.python_call import python_call
+from jobd.web.redaction import preview
+from jobd.web.rows import JobRow, job_row
+from jobd.web.site import Done, View, Visit
+
+_LONGEST: Final = 20_000
+_FRAMES: Final = 200
+# Shown elsewhere on the page.
+_KNOWN: Final = frozenset(
+    {"class", "args", "jid", "queue", "tags", "created_at", "enqueued_at", "failed_at"}
+    | {"retried_at", "error_class", "error_message", "error_backtrace"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that has happened to a job, or will.
+
+    Attributes:
+        kind: ``created``, ``queued``, ``failed``, ``failed_again``, ``started``, ``due``,
+            ``retried`` or ``died``.
+        detail: an error, the name of a queue, or nothing.
+    """
+
+    kind: str
+    at: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """The page.
+
+    Attributes:
+        job: as in a list.
+        source: where it lies, as the address says it.
+        acts: what can be done to it here.
+        timeline: what has happened to it, the earliest first.
+        args: as JSON, one a line.
+        edit: the arguments to be edited; None where they cannot be, since some are not shown.
+        python: a line that would push it again; None if it is no job.
+        options: the other fields of the payload.
+        frames: of the error, the innermost last as Python prints them.
+        raw: all bytes of what is no job; else empty.
+        process: where it runs; or empty.
+        iteration: how far an iterable job has come; None if it is none.
+    """
+
+    job: JobRow
+    source: str
+    acts: Sequence[str]
+    timeline: Sequence[Event]
+    args: Sequence[str]
+    edit: str | None
+    python: str | None
+    options: Mapping[str, str]
+    error: str
+    frames: Sequence[str]
+    raw: str
+    process: str
+    iteration: str | None
+
+
+def job_page(visit: Visit) -> View:
+    """The page."""
+    source, key = visit.text("in"), visit.text("id")
+    record, process = _find(visit, source, key)
+    return View("job", _shown(visit, record, source, process))
+
+
+def _find(visit: Visit, source: str, key: str) -> tuple[JobRecord, str]:
+    """The job, and where it runs.
+
+    Raises:
+        NotFound: it is not there any more.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "queue":
+        return find_queued(Queue(name, access=visit.access), [key])[0], ""
+    if kind == "running":
+        process, _, tid = key.partition("|")
+        for work in WorkSet(access=visit.access).all():
+            if (work.process, work.tid) == (process, tid):
+                return work.record, process
+    elif kind in NAMES:
+        place: SetName = cast("Any", kind)
+        entry = set_of(place, access=visit.access).get(key)
+        if entry is not None:
+            return entry, ""
+    raise NotFound("missing.job")
+
+
+def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPage:
+    kind = source.partition(":")[0]
+    shown = visit.site.masks.args(record.display_class, record.display_args)
+    is_editable = isinstance(record, SortedEntry) and not record.is_malformed
+    is_whole = not visit.site.masks.args(record.class_name, record.args).is_masked
+    is_whole = is_whole and record.display_args == record.args
+    edited = json.dumps(record.args, ensure_ascii=False, indent=2, default=str)
+    state = iteration_states([record.jid], access=visit.access).get(record.jid)
+    return JobPage(
+        job=job_row(visit, record, kind),
+        source=source,
+        acts=_acts(kind),
+        timeline=timeline(record),
+        args=[preview(each, _LONGEST) for each in shown.args],
+        edit=edited if is_editable and is_whole and len(edited) <= _LONGEST else None,
+        python=None if record.is_malformed else cut(python_call(record, shown.args), _LONGEST),
+        options=_options(visit, record),
+        error=cut(record.error_message, _LONGEST),
+        frames=[cut(frame, 1000) for frame in record.error_backtrace[:_FRAMES]],
+        raw=cut(record.text, _LONGEST) if record.is_malformed else "",
+        process=process,
+        iteration=None if state is None else preview(state.cursor, 500),
+    )
+
+
+def _acts(kind: str) -> Sequence[str]:
+    if kind == "queue":
+        return QUEUE_ACTS
+    return ACTS.get(cast("SetName", kind), ())
+
+
+def _allowed(kind: str) -> Sequence[str]:
+    """With what has a form of its own."""
+    return (*_acts(kind), "reschedule") if kind in {"schedule", "retry"} else _acts(kind)
+
+
+def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
+    others = {name: value for name, value in record.fields.items() if name not in _KNOWN}
+    masked = visit.site.masks.fields(others)
+    return {cut(name, 200): preview(value, 2_000) for name, value in masked.items()}
+
+
+def timeline(record: JobRecord) -> list[Event]:
+    """What a payload tells of a job's past and future; only the last failure's error is kept."""
+    error = f"{record.error_class}: {record.error_message}" if record.error_class else ""
+    moments = [
+        ("created", record.created_at, ""),
+        ("failed", record.failed_at, "" if record.retried_at else error),
+        ("failed_again", record.retried_at, error),
+        ("queued", record.enqueued_at, record.queue),
+    ]
+    if isinstance(record, SortedEntry):
+        kinds = {"schedule": "due", "retry": "retried", "dead": "died"}
+        moments.append((kinds[record.place], record.at, ""))
+    events = [
+        Event(kind=kind, at=at, detail=cut(detail, 300)) for kind, at, detail in moments if at
+    ]
+    return sorted(events, key=lambda event: event.at)
+
+
+# Acts
+
+
+def act_on_job(visit: Visit) -> Done:
+    """Do something to this job; afterwards it lies elsewhere, so the list is shown."""
+    source, key = visit.field("in"), visit.field("id")
+    record, _ = _find(visit, source, key)
+    act = visit.field("act")
+    if act not in _allowed(source.partition(":")[0]):
+        raise BadForm("bad.act")
+    if isinstance(record, SortedEntry):
+        is_done, back = _act_on_entry(visit, record, act), f"/{NAMES[record.place]}"
+    else:
+        is_done, back = _act_on_queued(visit, record, act), f"/queues/{record.queue}"
+    detail = {"edited": True} if visit.field("args") else {}
+    visit.note(act, record.key, int(is_done), source=source, class_name=record.class_name, **detail)
+    return Done(back, act if is_done else "missing", 1)
+
+
+def _act_on_entry(visit: Visit, entry: SortedEntry, act: str) -> bool:
+    if act == "reschedule":
+        return entry.reschedule(_when(visit.field("when")))
+    text = visit.field("args")
+    if act == "retry" and text:
+        return entry.retry(args=_arguments(text))
+    return act_on_entry(entry, act)
+
+
+def _act_on_queued(visit: Visit, record: JobRecord, act: str) -> bool:
+    queue = Queue(record.queue, access=visit.access)
+    return act_on_record(queue, record, act, visit.field("target").strip())
+
+
+def _arguments(text: str) -> list[Any]:
+    try:
+        found: object = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise BadForm("bad.args") from error
+    if not isinstance(found, list):
+        raise BadForm("bad.args")
+    return list(cast("list[object]", found))
+
+
+def _when(text: str) -> datetime:
+    """What a browser's date field sends is in no zone; a script adds the viewer's."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadForm("bad.when") from error
+    return found if found.tzinfo else found.astimezone()

@@ -1,0 +1,125 @@
+"""One queue: the jobs that wait in it, in the order in which they will run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jobd.api import JobRecord, Queue
+from jobd.web.errors import BadForm, NotFound
+from jobd.web.rows import JobRow, job_row
+from jobd.web.site import Done, View, Visit
+
+DEEPEST: Final = 10_000
+"""A list has no index: further in, each page would cost the server more than a page may."""
+ACTS: Final = ("delete", "kill", "move")
+_STEP: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePage:
+    """A page of a queue.
+
+    Attributes:
+        is_newest_first: the jobs that were pushed last, instead of those that run next.
+        pages: how many can be leafed through; the rest is out of reach.
+        is_known: it has jobs, or has ever had since it was last cleared.
+    """
+
+    name: str
+    size: int
+    latency_s: float
+    is_paused: bool
+    is_known: bool
+    rows: Sequence[JobRow]
+    page: int
+    pages: int
+    is_newest_first: bool
+    is_cut: bool
+
+
+def queue_page(visit: Visit) -> View:
+    """The page."""
+    name = str(visit.request.path_params["name"])
+    queue = Queue(name, access=visit.access)
+    size, per_page = queue.size, visit.page_size
+    reach = min(size, DEEPEST)
+    pages = max(-(-reach // per_page), 1)
+    page = visit.number("page", 1, most=pages)
+    is_newest = visit.text("order") == "newest"
+    records = _newest(queue, size, page, per_page) if is_newest else queue.page(page, per_page)
+    return View(
+        "queue",
+        QueuePage(
+            name=name,
+            size=size,
+            latency_s=queue.latency_s,
+            is_paused=queue.is_paused,
+            is_known=queue.is_known,
+            rows=[job_row(visit, record, "queue") for record in records],
+            page=page,
+            pages=pages,
+            is_newest_first=is_newest,
+            is_cut=size > DEEPEST,
+        ),
+    )
+
+
+def act_on_queued(visit: Visit) -> Done:
+    """Delete, kill or move the jobs that were chosen, found again by their keys."""
+    name = str(visit.request.path_params["name"])
+    queue = Queue(name, access=visit.access)
+    act = visit.field("act")
+    if act not in ACTS:
+        raise BadForm("bad.act")
+    target = visit.field("target").strip()
+    keys = [key for key in visit.form.get("id", ()) if key]
+    if not keys:
+        return Done(f"/queues/{name}", "nothing")
+    records = find_queued(queue, keys)
+    count = sum(act_on_record(queue, record, act, target) for record in records)
+    detail = {"to": target} if act == "move" else {}
+    visit.note(act, f"queue {name}", count, jobs=keys[:20], **detail)
+    return Done(f"/queues/{name}", act, count)
+
+
+def act_on_record(queue: Queue, record: JobRecord, act: str, target: str) -> bool:
+    """One act on one job; False if it was no longer there."""
+    match act:
+        case "delete":
+            return record.delete()
+        case "kill":
+            return record.kill()
+        case "move":
+            return queue.move(record, target)
+        case _:
+            raise BadForm("bad.act")
+
+
+def find_queued(queue: Queue, keys: Sequence[str]) -> list[JobRecord]:
+    """The jobs with these keys, among those that can be leafed through from either end.
+
+    Raises:
+        NotFound: none of them is there any more.
+    """
+    wanted = set(keys)
+    size = queue.size
+    found: dict[str, JobRecord] = {}
+    for page in range(1, min(size, DEEPEST) // _STEP + 2):
+        records = queue.page(page, _STEP)
+        if size > DEEPEST:
+            records += _newest(queue, size, page, _STEP)
+        found |= {record.key: record for record in records if record.key in wanted}
+        if len(found) == len(wanted):
+            break
+    if not found:
+        raise NotFound("missing.job")
+    return list(found.values())
+
+
+def _newest(queue: Queue, size: int, page: int, per_page: int) -> list[JobRecord]:
+    """A page counted from the other end: two pages counted from this one hold it between them."""
+    last = size - (page - 1) * per_page
+    first = max(last - per_page, 0)
+    number, skipped = divmod(first, per_page)
+    both = queue.page(number + 1, per_page) + queue.page(number + 2, per_page)
+    return both[skipped : skipped + max(last, 0) - first][::-1]

@@ -1,0 +1,84 @@
+"""Running: the jobs that are being performed, against the time that their class usually takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobd.api import Work, WorkSet
+from jobd.web.rows import JobRow, job_row
+from jobd.web.site import View, Visit
+from jobd.web.usual import Usual, usual_times
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningRow:
+    """A job that runs.
+
+    Attributes:
+        worker: of the process: a slot, or a thread.
+        elapsed_s: since it was started.
+        usual: how long jobs of its class took lately; None if none ran.
+        is_slow: at the last heartbeat it had run longer than 95 of 100 of them.
+    """
+
+    job: JobRow
+    process: str
+    worker: str
+    elapsed_s: float | None
+    usual: Usual | None
+    is_slow: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """The page: those that have run longest first."""
+
+    rows: Sequence[RunningRow]
+    total: int
+    concurrency: int
+    page: int
+    pages: int
+
+
+def running(visit: Visit) -> View:
+    """The page."""
+    every = WorkSet(access=visit.access).all()
+    pages = max(-(-len(every) // _PAGE), 1)
+    page = visit.number("page", 1, most=pages)
+    shown = every[(page - 1) * _PAGE : page * _PAGE]
+    usual = usual_times(visit, {work.record.display_class for work in shown})
+    beats = {process.identity: process.beat_at for process in visit.processes}
+    return View(
+        "running",
+        Running(
+            rows=[
+                _row(visit, work, usual.get(work.record.display_class), beats.get(work.process))
+                for work in shown
+            ],
+            total=len(every),
+            concurrency=sum(process.concurrency for process in visit.processes),
+            page=page,
+            pages=pages,
+        ),
+    )
+
+
+def _row(visit: Visit, work: Work, usual: Usual | None, beat_at: datetime | None) -> RunningRow:
+    elapsed_s = None
+    is_slow = False
+    if work.run_at is not None:
+        elapsed_s = max((visit.now - work.run_at).total_seconds(), 0.0)
+        # As of the heartbeat that told of it: since then it may have ended.
+        known_s = (beat_at or work.run_at) - work.run_at
+        is_slow = usual is not None and known_s.total_seconds() > max(usual.p95_s, 1.0)
+    job_id = f"{work.process}|{work.tid}"
+    return RunningRow(
+        job=job_row(visit, work.record, "running", id=job_id, at=work.run_at),
+        process=work.process,
+        worker=work.tid,
+        elapsed_s=elapsed_s,
+        usual=usual,
+        is_slow=is_slow,
+    )

@@ -1,0 +1,200 @@
+"""Scheduled, Retries and Dead: the three sets, searched, grouped by error, and acted on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jobd.api import JobSet, SetName, SortedEntry, Tally, set_of
+from jobd.clock import Clock
+from jobd.web.errors import BadForm
+from jobd.web.grouping import ErrorGroup, Groups, group_by_error
+from jobd.web.rows import JobRow, job_row
+from jobd.web.search import Found, Search, look, parse
+from jobd.web.site import Done, View, Visit
+
+PAGES: Final[dict[str, SetName]] = {"scheduled": "schedule", "retries": "retry", "dead": "dead"}
+NAMES: Final = {place: page for page, place in PAGES.items()}
+ACTS: Final[dict[SetName, tuple[str, ...]]] = {
+    "schedule": ("add_to_queue", "delete", "kill"),
+    "retry": ("retry", "kill", "delete"),
+    "dead": ("retry", "delete"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPage:
+    """A page of a set.
+
+    Attributes:
+        place: the set.
+        size: how many jobs it holds.
+        acts: what can be done to them.
+        search: the search line; empty: all jobs.
+        problem: the word of it that could not be read; or empty.
+        rows: the jobs.
+        page: from 1; of a search, always 1.
+        pages: how many there are without a search.
+        seen: how many jobs were looked at, by a search or a grouping.
+        start: the rank at which the search began.
+        next_rank: where it goes on; None if all were looked at.
+        groups: the errors, if they were asked for instead of the jobs.
+    """
+
+    place: SetName
+    size: int
+    acts: Sequence[str]
+    search: str
+    problem: str
+    rows: Sequence[JobRow]
+    page: int
+    pages: int
+    seen: int
+    start: int
+    next_rank: int | None
+    groups: Sequence[ErrorGroup] | None
+
+
+def set_page(visit: Visit) -> View:
+    """The page."""
+    place = _place(visit)
+    jobs = set_of(place, access=visit.access)
+    search = parse(visit.text("q"))
+    size = jobs.size
+    pages = max(-(-size // visit.page_size), 1)
+    page = visit.number("page", 1, most=pages)
+    start = visit.number("from", 0, least=0)
+    grouped: Groups | None = None
+    found = Found([], 0, None)
+    if visit.text("group") == "error" and place != "schedule":
+        grouped = group_by_error(jobs, search.filter, start=start, clock=visit.access.clock)
+    elif search.is_empty:
+        found = Found(jobs.page(page, visit.page_size), 0, None)
+    else:
+        found = _looked_up(jobs, search, start, visit)
+    return View(
+        NAMES[place],
+        SetPage(
+            place=place,
+            size=size,
+            acts=ACTS[place],
+            search=search.text,
+            problem=search.problem,
+            rows=[job_row(visit, entry, place) for entry in found.entries],
+            page=page,
+            pages=pages,
+            seen=found.seen if grouped is None else grouped.seen,
+            start=start,
+            next_rank=found.next_rank if grouped is None else grouped.next_rank,
+            groups=None if grouped is None else grouped.groups,
+        ),
+    )
+
+
+def _looked_up(jobs: JobSet, search: Search, start: int, visit: Visit) -> Found:
+    most = visit.page_size
+    return look(jobs, search.filter, start=start, most=most, clock=visit.access.clock)
+
+
+# Acts
+
+
+def act_on_set(visit: Visit) -> Done:
+    """Do something to the jobs that were chosen, or to all that the search line means."""
+    place = _place(visit)
+    jobs = set_of(place, access=visit.access)
+    act = visit.field("act")
+    if act not in ACTS[place]:
+        raise BadForm("bad.act")
+    back = f"/{NAMES[place]}"
+    if visit.field("scope") == "all":
+        return _act_on_all(visit, jobs, act, back)
+    ids = [key for key in visit.form.get("id", ()) if key]
+    if not ids:
+        return Done(back, "nothing", 0, _search(visit))
+    entries = [entry for key in ids if (entry := jobs.get(key)) is not None]
+    count = sum(act_on_entry(entry, act) for entry in entries)
+    visit.note(act, NAMES[place], count, jobs=[entry.key for entry in entries[:20]])
+    if not count:
+        return Done(back, "missing", 0, _search(visit))
+    return Done(back, act, count, _search(visit))
+
+
+def act_on_entry(entry: SortedEntry, act: str) -> bool:
+    """One act on one job; False if it was no longer there."""
+    match act:
+        case "retry":
+            return entry.retry()
+        case "add_to_queue":
+            return entry.add_to_queue()
+        case "kill":
+            return entry.kill()
+        case "delete":
+            return entry.delete()
+        case _:
+            raise BadForm("bad.act")
+
+
+class _TimeIsUp(Exception):
+    """An act on many jobs has taken as long as a request may; what it did stays done."""
+
+
+def _act_on_all(visit: Visit, jobs: JobSet, act: str, back: str) -> Done:
+    """It stops when the owner's patience ends, and says how far it came: press again to go on."""
+    search = parse(visit.field("q"))
+    if search.problem:
+        raise BadForm("bad.search")
+    latest = Tally()
+    stop = _stopwatch(visit.access.clock, visit.site.settings.patience_s)
+
+    def progress(tally: Tally) -> None:
+        nonlocal latest
+        latest = tally
+        stop()
+
+    name = f"{act}_all"
+    try:
+        if act == "delete" and search.is_empty:
+            latest = Tally(done=jobs.clear())
+        else:
+            latest = _all(jobs, act)(search.filter, progress=progress)
+    except _TimeIsUp:
+        name = "unfinished"
+    finally:
+        # Also of what was done before something failed.
+        visit.note(f"{act}_all", NAMES[jobs.name], latest.done, search=search.text)
+    if latest.refused and name != "unfinished":
+        return Done(back, "refused_some", latest.refused, _search(visit))
+    return Done(back, name, latest.done, _search(visit))
+
+
+def _all(jobs: JobSet, act: str) -> Callable[..., Tally]:
+    match act:
+        case "retry":
+            return jobs.retry_all
+        case "add_to_queue":
+            return jobs.add_all_to_queue
+        case "kill":
+            return jobs.kill_all
+        case "delete":
+            return jobs.delete_all
+        case _:
+            raise BadForm("bad.act")
+
+
+def _stopwatch(clock: Clock, patience_s: float) -> Callable[[], None]:
+    ends_at = clock.monotonic() + patience_s
+
+    def check() -> None:
+        if clock.monotonic() >= ends_at:
+            raise _TimeIsUp
+
+    return check
+
+
+def _place(visit: Visit) -> SetName:
+    return PAGES[visit.request.url.path.rpartition("/")[2]]
+
+
+def _search(visit: Visit) -> dict[str, str]:
+    text = visit.field("q")
+    return {"q": text} if text else {}

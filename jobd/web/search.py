@@ -1,0 +1,137 @@
+"""The search line: words such as ``class:MoodSenderJob error:"timed out"``, and a bounded look.
+
+A search never reads a whole set at once: it goes through it in order for a few hundredths of a
+second, and says where it stopped, so that it can go on from there.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from jobd.api import Filter, JobSet, SortedEntry
+from jobd.clock import Clock
+
+KEYS: Final = ("class", "jid", "queue", "tag", "error", "after", "before")
+BUDGET_S: Final = 0.05
+_STEP: Final = 500
+_WORD: Final = re.compile(r'(?:(?P<key>[a-z]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search line means.
+
+    Attributes:
+        text: the line as it was typed.
+        filter: the jobs that are meant.
+        problem: why a word of it could not be read, and so was left out; or empty.
+    """
+
+    text: str
+    filter: Filter
+    problem: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Every job is meant."""
+        return self.filter == Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look has found.
+
+    Attributes:
+        entries: in the set's own order.
+        seen: how many were looked at.
+        next_rank: where to go on; None if all were looked at.
+    """
+
+    entries: list[SortedEntry]
+    seen: int
+    next_rank: int | None
+
+
+def parse(text: str) -> Search:
+    """Read a search line; words without a key are looked for anywhere in a job."""
+    found: dict[str, str] = {}
+    anywhere: list[str] = []
+    problem = ""
+    for match in _WORD.finditer(text):
+        value = match["plain"] if match["quoted"] is None else match["quoted"]
+        key = match["key"]
+        if key in KEYS:
+            found[key] = value
+        elif value or key:
+            anywhere.append(match[0].strip('"') if key else value)
+    after, before = _moment(found.get("after", "")), _moment(found.get("before", ""))
+    for key, value in (("after", after), ("before", before)):
+        if key in found and value is None:
+            problem = found[key]
+    wanted = Filter(
+        class_name=found.get("class"),
+        jid=found.get("jid"),
+        queue=found.get("queue"),
+        tag=found.get("tag"),
+        error=found.get("error"),
+        text=" ".join(anywhere) or None,
+        before=before,
+        after=after,
+    )
+    return Search(text, wanted, problem)
+
+
+def word(key: str, value: str) -> str:
+    """A word of a search line; what quotes it cannot stand inside."""
+    plain = value.replace('"', "")
+    return f'{key}:"{plain}"' if re.search(r"[\s\"]", value) or not plain else f"{key}:{plain}"
+
+
+def look(
+    jobs: JobSet, wanted: Filter, *, start: int, most: int, clock: Clock, budget_s: float = BUDGET_S
+) -> Found:
+    """Go through a set from a rank on, until the page is full or the time is up."""
+    entries: list[SortedEntry] = []
+    seen = 0
+    needle = (wanted.pattern or "").strip("*").encode()
+    for rank, entry in walk(jobs, start, clock, budget_s):
+        if entry is None:
+            return Found(entries, seen, rank)
+        seen += 1
+        # Most do not even hold the word, and need not be decoded to see that.
+        if needle in entry.raw and wanted.matches(entry):
+            entries.append(entry)
+            if len(entries) == most:
+                return Found(entries, seen, rank + 1)
+    return Found(entries, seen, None)
+
+
+def walk(
+    jobs: JobSet, start: int, clock: Clock, budget_s: float
+) -> Iterator[tuple[int, SortedEntry | None]]:
+    """Ranks and entries of a set in its order, and then, if the time was up, a rank and None."""
+    ends_at = clock.monotonic() + budget_s
+    rank = start - start % _STEP
+    step = _STEP
+    while True:
+        page = jobs.page(rank // step + 1, step)
+        for position, entry in enumerate(page, rank):
+            if position >= start:
+                yield position, entry
+        if len(page) < step:
+            return
+        rank += step
+        if clock.monotonic() >= ends_at:
+            yield rank, None
+            return
+
+
+def _moment(text: str) -> datetime | None:
+    """A date, or a date and a time; in UTC unless it says otherwise."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,80 @@
+"""What the owner of a dashboard decides: who may come in, what they may do, what they may see."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from starlette.requests import Request
+
+from jobd.errors import ConfigError
+
+Authenticate: TypeAlias = Callable[
+    [Request, str], "str | bool | Awaitable[str | bool | None] | None"
+]
+"""Called with each request and its act; returns the user's name, or True, or nobody.
+
+The act is ``read``, or one of ``jobd.web.ACTS``. Nobody (None, False, an empty name) is refused.
+"""
+
+Redactor: TypeAlias = Callable[[str, list[Any]], list[Any]]
+"""Called with a job's class name and its arguments; returns those that may be shown."""
+
+SECRET_WORDS: Final = (
+    "*password*",
+    "*passwd*",
+    "*secret*",
+    "*token*",
+    "*api_key*",
+    "*apikey*",
+    "*authorization*",
+    "*private_key*",
+    "*credit_card*",
+)
+"""Names of fields inside arguments whose values are never shown, unless the owner says so."""
+
+ACTS: Final = (
+    *("add_to_queue", "clear", "delete", "dump", "kill", "move"),
+    *("pause", "quiet", "reschedule", "resume", "retry", "stop", "unpause"),
+)
+"""What may be done in a dashboard; each is noted in the audit log under this word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a dashboard is run; the defaults are right for one's own machine.
+
+    Attributes:
+        authenticate: who is allowed to do what. Without it only this machine is let in.
+        read_only: refuse every act, and show no button.
+        allowed_hosts: names under which it may be asked for, without ports; ``*.example.com``
+            means all below. Empty: any, if there is an authenticator; else this machine's names.
+        redact: globs of the names of fields inside arguments whose values are masked.
+        redactor: a function that decides instead, after those.
+        title: shown at the top.
+        environment: a badge beside it, such as ``production``.
+        back_url: where "back to the app" leads; none if empty.
+        texts: other texts for the keys of the catalogue, as a translation has them.
+        refresh_s: seconds between two refreshes of an open page.
+        patience_s: seconds that an act on many jobs may take before it answers with how far it
+            came; it can be repeated.
+    """
+
+    authenticate: Authenticate | None = None
+    read_only: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    redact: tuple[str, ...] = SECRET_WORDS
+    redactor: Redactor | None = None
+    title: str = "jobd"
+    environment: str = ""
+    back_url: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    refresh_s: float = 5.0
+    patience_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not self.refresh_s >= 1:
+            problem = f"web.refresh_s: {self.refresh_s!r}; once a second (1) is the most"
+            raise ConfigError([problem])
+        if self.back_url and not self.back_url.startswith(("/", "http://", "https://")):
+            problem = f'web.back_url: "{self.back_url}"; a path such as /, or an http(s) URL'
+            raise ConfigError([problem])

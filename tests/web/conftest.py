@@ -1,0 +1,126 @@
+"""A dashboard on the test's own Redis, and a browser that looks at it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from jobd.api import Access
+from jobd.config import RedisSettings
+from jobd.connection import Pool
+from jobd.web import Settings, create_app
+from tests.support import leash
+from tests.support.servers import Raw
+from tests.web.stock import Stock
+from tests.web.visitor import Served, Visitor
+
+OpenPage: TypeAlias = Callable[..., Page]
+
+SHOTS = Path(os.environ.get("JOBD_SCREENSHOTS", Path(__file__).parents[2] / ".screenshots"))
+
+
+@pytest.fixture
+def access(redis_url: str) -> Access:
+    """What the dashboard reads through."""
+    return Access(redis=Pool(RedisSettings(url=redis_url)))
+
+
+@pytest.fixture
+def stock(raw: Raw) -> Stock:
+    """What stands in Redis."""
+    return Stock(raw)
+
+
+@pytest.fixture
+def make(access: Access) -> Callable[..., Any]:
+    """A function that makes a dashboard with these settings."""
+    return lambda **settings: create_app(Settings(**settings), access=access)
+
+
+@pytest.fixture
+def visitor(make: Callable[..., Any]) -> Visitor:
+    """Somebody at this machine who visits a dashboard of default settings."""
+    return Visitor(make())
+
+
+# With a browser
+
+
+@pytest.fixture
+def serve(make: Callable[..., Any]) -> Iterator[Callable[..., str]]:
+    """A function that serves a dashboard with these settings, and returns its address."""
+    with ExitStack() as running:
+
+        def start(**settings: Any) -> str:
+            return running.enter_context(Served(make(**{"refresh_s": 1, **settings}))).url
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    path = leash.needs("chromium", "chromium")
+    with sync_playwright() as playwright:
+        # The sandbox needs more rights than a container gives.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """A function that opens an address in a fresh browser.
+
+    Whatever a page says on the console, or asks for elsewhere, fails the test; ``expects`` names
+    what a test provokes.
+    """
+    complaints: list[str] = []
+    expected: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def start(url: str, *, expects: str = "", **options: Any) -> Page:
+        context = browser.new_context(
+            **{
+                "viewport": {"width": 1360, "height": 860},
+                "timezone_id": "Europe/Vienna",
+                **options,
+            }
+        )
+        contexts.append(context)
+        if expects:
+            expected.append(expects)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("request", lambda request: _check(request.url, url, complaints))
+        page.goto(url)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    unexpected = [each for each in complaints if not any(text in each for text in expected)]
+    assert not unexpected
+
+
+def _check(asked: str, url: str, complaints: list[str]) -> None:
+    origin = "/".join(url.split("/")[:3])
+    if not asked.startswith(f"{origin}/"):
+        complaints.append(f"asked elsewhere: {asked}")
+
+
+@pytest.fixture
+def shoot() -> Callable[[Page, str], None]:
+    """A function that keeps a picture of a page, for people to look at."""
+    SHOTS.mkdir(exist_ok=True)
+
+    def shot(page: Page, name: str) -> None:
+        page.screenshot(path=SHOTS / f"{name}.png")
+
+    return shot

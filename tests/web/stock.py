@@ -1,0 +1,144 @@
+"""What a shop's Redis may hold: jobs in every place, processes, days gone by, metrics."""
+
+import json
+import random
+import time
+from typing import Any
+
+from jobd.keys import Keys
+from jobd.metrics import Counts, additions, bucket
+from tests.support.servers import Raw
+
+NOW_S = 1_760_000_000.0
+
+
+def a_job(name: str = "ChargeCard", *args: Any, **fields: Any) -> dict[str, Any]:
+    """A payload as Sidekiq 8 writes it."""
+    number = random.randrange(16**24)
+    now_ms = int(time.time() * 1000)
+    return {
+        "class": name,
+        "args": list(args),
+        "jid": f"{number:024x}",
+        "queue": "default",
+        "retry": True,
+        "created_at": now_ms - 90_000,
+        "enqueued_at": now_ms - 60_000,
+        **fields,
+    }
+
+
+def a_failed_job(name: str = "ChargeCard", *args: Any, **fields: Any) -> dict[str, Any]:
+    """One that has failed twice."""
+    now_ms = int(time.time() * 1000)
+    error = {
+        "error_class": "CardDeclined",
+        "error_message": "the bank says no (code 51)",
+        "failed_at": now_ms - 50_000,
+        "retried_at": now_ms - 20_000,
+        "retry_count": 1,
+    }
+    return a_job(name, *args, **{**error, **fields})
+
+
+class Stock:
+    """Puts things into Redis, the way that servers and clients do."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+
+    def queue(self, *jobs: dict[str, Any], name: str = "default") -> list[dict[str, Any]]:
+        """Push jobs."""
+        self.raw.sadd("queues", name)
+        for job in jobs:
+            self.raw.lpush(f"queue:{name}", json.dumps({**job, "queue": name}))
+        return list(jobs)
+
+    def sorted(self, place: str, *jobs: dict[str, Any], in_s: float = 3600) -> list[dict[str, Any]]:
+        """Put jobs into a set, a second apart."""
+        for number, job in enumerate(jobs):
+            self.raw.zadd(place, {json.dumps(job): time.time() + in_s + number})
+        return list(jobs)
+
+    def ruby(self, identity: str = "ruby-1:900:abc", *, quiet: bool = False) -> str:
+        """The heartbeat of a Ruby Sidekiq 7, with one running job."""
+        info = {
+            "hostname": identity.split(":", maxsplit=1)[0],
+            "started_at": time.time() - 3600,
+            "pid": 900,
+            "tag": "legacy",
+            "concurrency": 5,
+            "queues": ["default", "ruby"],
+            "labels": ["reliable"],
+            "identity": identity,
+            "version": "7.3.9",
+            "embedded": False,
+        }
+        self.raw.sadd("processes", identity)
+        self.raw.hset(
+            identity,
+            mapping={
+                "info": json.dumps(info),
+                "busy": 1,
+                "beat": time.time(),
+                "rtt_us": 150,
+                "quiet": str(quiet).lower(),
+                "rss": 88_000,
+            },
+        )
+        work = {"queue": "ruby", "payload": json.dumps(a_job("HardJob", 1)), "run_at": time.time()}
+        self.raw.hset(f"{identity}:work", "tid1", json.dumps({**work, "run_at": int(time.time())}))
+        return identity
+
+    def instance(self, identity: str, workers: int = 8) -> None:
+        """What only jobd tells of an instance, in addition."""
+        told = [
+            {
+                "slot": slot,
+                "pid": 1000 + slot,
+                "incarnation": 2,
+                "state": "running",
+                "since": time.time() - 600,
+                "rss_kb": 36_000,
+                "processed": 12_345,
+                "failed": 6,
+                "restarts": 1,
+                "last_exit": "SIGKILL",
+                "class": "ChargeCard",
+                "jid": "a" * 24,
+                "run_at": time.time() - 3,
+            }
+            for slot in range(1, workers + 1)
+        ]
+        facts = {"state": "running", "version": "0.1.0", "workers": json.dumps(told)}
+        self.raw.hset(f"jobd:instance:{identity}", mapping=facts)
+
+    def history(self, days: int = 30) -> None:
+        """Counters of the days gone by."""
+        rng = random.Random(4)
+        for ago in range(days):
+            day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86_400 * ago))
+            processed = rng.randint(40_000, 90_000)
+            self.raw.set(f"stat:processed:{day}", processed)
+            self.raw.set(f"stat:failed:{day}", processed // rng.randint(20, 90))
+
+    def metrics(self, names: dict[str, float], minutes: int = 60) -> None:
+        """What classes of jobs cost in the last minutes.
+
+        Args:
+            names: how many seconds a job takes about, by class.
+            minutes: how many.
+        """
+        rng = random.Random(5)
+        for ago in range(minutes):
+            tallies: dict[str, Counts] = {}
+            for name, mean_s in names.items():
+                took_ms = [1000 * rng.lognormvariate(0, 0.5) * mean_s for _ in range(120)]
+                histogram = [0] * 26
+                for each in took_ms:
+                    histogram[bucket(each)] += 1
+                failures = rng.randint(0, 6)
+                total_ms = int(sum(took_ms))
+                tallies[name] = Counts(120 + failures, failures, total_ms, tuple(histogram))
+            for command in additions(Keys(), tallies, time.time() - 60 * ago, 8):
+                self.raw.execute_command(*command)

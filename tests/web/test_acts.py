@@ -1,0 +1,299 @@
+"""Every act of the dashboard by plain forms, and what it does in Redis."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobd.web import ACTS
+from tests.support.eventually import eventually
+from tests.support.jobd_process import StartJobd
+from tests.support.ruby import Ruby
+from tests.support.servers import Raw
+from tests.web.stock import Stock, a_failed_job, a_job
+from tests.web.visitor import Visitor
+
+
+def ids(visitor: Visitor, path: str) -> list[str]:
+    return [row["id"] for row in visitor.json(path)["rows"]]
+
+
+def queued(raw: Raw, name: str = "default") -> list[str]:
+    return [json.loads(job)["jid"] for job in reversed(raw.lrange(f"queue:{name}", 0, -1))]
+
+
+OFFERED = {
+    "/queues": {"pause", "unpause", "clear"},
+    "/queues/default": {"delete", "kill", "move"},
+    "/scheduled": {"add_to_queue", "delete", "kill"},
+    "/retries": {"retry", "delete", "kill"},
+    "/dead": {"retry", "delete"},
+    "/processes": {"quiet", "resume", "stop", "dump"},
+    "queue:default": {"delete", "kill", "move"},
+    "schedule": {"add_to_queue", "delete", "kill", "reschedule"},
+    "retry": {"retry", "delete", "kill", "reschedule"},
+    "dead": {"retry", "delete"},
+}
+
+
+@pytest.mark.parametrize("scope", ["", "all"])
+@pytest.mark.parametrize("path", OFFERED)
+def test_an_act_that_is_not_offered_somewhere_does_nothing_there(
+    visitor: Visitor, stock: Stock, raw: Raw, path: str, scope: str
+) -> None:
+    (queued_job,) = stock.queue(a_job())
+    for place in ("schedule", "retry", "dead"):
+        stock.sorted(place, a_failed_job())
+    identity = stock.ruby()
+    keys = {"queue:default": queued_job["jid"], "/queues/default": queued_job["jid"]}
+    pages = {"schedule": "/scheduled", "retry": "/retries", "dead": "/dead"}
+    chosen = (
+        keys.get(path)
+        or ids(visitor, pages.get(path, path if path in pages.values() else "/dead"))[0]
+    )
+    form = {"id": chosen, "queue": "default", "identity": identity, "scope": scope, "target": "low"}
+    to = path if path.startswith("/") else "/job"
+    before = {key: raw.dump(key) for key in raw.keys("*")}
+    for act in ACTS:
+        if act not in OFFERED[path]:
+            answer = visitor.post(to, page="/", **form, **{"in": path}, act=act, when="2033-01-01")
+            assert answer.status_code == 400, act
+    assert {key: raw.dump(key) for key in raw.keys("*")} == before
+
+
+# Queues
+
+
+def test_a_queue_is_paused_and_runs_again(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.queue(a_job())
+    assert visitor.post("/queues", queue="default", act="pause").status_code == 303
+    assert raw.smembers("paused") == {b"default"}
+    assert visitor.json("/queues")["rows"][0]["is_paused"]
+    visitor.post("/queues", queue="default", act="unpause")
+    assert raw.smembers("paused") == set()
+
+
+def test_a_purge_tells_how_many_jobs_it_deleted(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.queue(a_job(), a_job(), a_job())
+    answer = visitor.post("/queues", queue="default", act="clear")
+    assert raw.exists("queue:default") == 0
+    assert "Deleted the queue and its 3 jobs." in visitor.get(answer.headers["location"]).text
+    (noted,) = visitor.json("/audit")["rows"]
+    assert (noted["what"], noted["target"], noted["count"]) == ("clear", "queue default", 3)
+    assert noted["who"] == "dashboard from 127.0.0.1"
+
+
+def test_jobs_of_a_queue_are_deleted_killed_and_moved(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    one, two, three, four = stock.queue(*(a_job("Echo", n) for n in range(4)))
+    path = "/queues/default"
+    visitor.post(path, id=[one["jid"], two["jid"]], act="delete")
+    assert queued(raw) == [three["jid"], four["jid"]]
+    visitor.post(path, id=three["jid"], act="kill")
+    assert json.loads(raw.zrange("dead", 0, -1)[0])["jid"] == three["jid"]
+    visitor.post(path, id=four["jid"], act="move", target="low")
+    assert (queued(raw), queued(raw, "low")) == ([], [four["jid"]])
+
+
+@pytest.mark.parametrize("target", ["", "no blanks", "a/b"])
+def test_a_job_is_not_moved_to_what_is_no_queue(
+    visitor: Visitor, stock: Stock, raw: Raw, target: str
+) -> None:
+    (job,) = stock.queue(a_job())
+    answer = visitor.post("/queues/default", id=job["jid"], act="move", target=target)
+    assert answer.status_code in {400, 409}
+    assert queued(raw) == [job["jid"]]
+
+
+# Sets
+
+
+@pytest.mark.parametrize(("place", "page"), [("retry", "/retries"), ("dead", "/dead")])
+def test_selected_jobs_are_retried(
+    visitor: Visitor, stock: Stock, raw: Raw, place: str, page: str
+) -> None:
+    jobs = stock.sorted(place, *(a_failed_job("Echo", n) for n in range(3)))
+    chosen = [each for each in ids(visitor, page) if jobs[0]["jid"] not in each]
+    answer = visitor.post(page, id=chosen, act="retry")
+    assert "Queued 2 jobs for another try." in visitor.get(answer.headers["location"]).text
+    assert set(queued(raw)) == {jobs[1]["jid"], jobs[2]["jid"]}
+    assert raw.zcard(place) == 1
+
+
+def test_a_scheduled_job_runs_now(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    (job,) = stock.sorted("schedule", a_job())
+    visitor.post("/scheduled", id=ids(visitor, "/scheduled"), act="add_to_queue")
+    assert queued(raw) == [job["jid"]]
+
+
+def test_selected_jobs_are_killed_and_deleted(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.sorted("retry", a_failed_job(), a_failed_job())
+    first, second = ids(visitor, "/retries")
+    visitor.post("/retries", id=first, act="kill")
+    visitor.post("/retries", id=second, act="delete")
+    assert (raw.zcard("retry"), raw.zcard("dead")) == (0, 1)
+
+
+def test_nothing_selected_is_nothing_done(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.sorted("retry", a_failed_job())
+    answer = visitor.post("/retries", act="delete")
+    assert "No job was selected." in visitor.get(answer.headers["location"]).text
+    assert raw.zcard("retry") == 1
+
+
+def test_a_job_that_has_left_meanwhile_is_said_to_have(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    stock.sorted("retry", a_failed_job())
+    chosen = ids(visitor, "/retries")
+    raw.delete("retry")
+    answer = visitor.post("/retries", page="/", id=chosen, act="retry")
+    assert "Not there any more" in visitor.get(answer.headers["location"]).text
+
+
+def test_an_act_on_all_that_match_leaves_the_others(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    stock.sorted("retry", *(a_failed_job("Echo", n) for n in range(300)))
+    (other,) = stock.sorted("retry", a_failed_job("Other"))
+    answer = visitor.post("/retries", scope="all", q="class:Echo", act="retry")
+    assert "Queued 300 jobs for another try." in visitor.get(answer.headers["location"]).text
+    assert raw.llen("queue:default") == 300
+    assert [json.loads(job)["jid"] for job in raw.zrange("retry", 0, -1)] == [other["jid"]]
+    (noted,) = visitor.json("/audit")["rows"]
+    assert (noted["what"], noted["count"]) == ("retry_all", 300)
+
+
+def test_a_search_that_cannot_be_read_acts_on_nothing(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    stock.sorted("retry", a_failed_job())
+    answer = visitor.post("/retries", scope="all", q="before:tomorrow", act="delete")
+    assert answer.status_code == 400
+    assert raw.zcard("retry") == 1
+
+
+def test_an_act_on_many_jobs_stops_when_its_time_is_up_and_can_go_on(
+    make: Callable[..., Any], stock: Stock, raw: Raw
+) -> None:
+    stock.sorted("dead", *(a_failed_job("Echo", n) for n in range(1000)), in_s=-5000)
+    visitor = Visitor(make(patience_s=0.0))
+    answer = visitor.post("/dead", scope="all", q="class:Echo", act="delete")
+    assert "Press again to go on" in visitor.get(answer.headers["location"]).text
+    assert 0 < raw.zcard("dead") < 1000
+    Visitor(make()).post("/dead", scope="all", q="class:Echo", act="delete")
+    assert raw.zcard("dead") == 0
+
+
+# One job
+
+
+def the_job(visitor: Visitor, path: str, place: str) -> dict[str, str]:
+    return {"in": place, "id": ids(visitor, path)[0]}
+
+
+def test_a_job_is_retried_with_other_arguments(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    (job,) = stock.sorted("retry", a_failed_job("Echo", 1))
+    args = '[{"a": 12345678901234567890123}, "ä"]'
+    answer = visitor.post(
+        "/job", page="/retries", **the_job(visitor, "/retries", "retry"), act="retry", args=args
+    )
+    assert answer.headers["location"].startswith("/retries")
+    again = json.loads(raw.lindex("queue:default", 0))
+    assert again["args"] == [{"a": 12345678901234567890123}, "ä"]
+    assert again["jid"] == job["jid"]
+    assert visitor.json("/audit")["rows"][0]["detail"].count("edited")
+
+
+@pytest.mark.parametrize("args", ["{", '{"a": 1}', "7", "[" * 5000])
+def test_arguments_that_are_no_list_change_nothing(
+    visitor: Visitor, stock: Stock, raw: Raw, args: str
+) -> None:
+    stock.sorted("retry", a_failed_job("Echo", 1))
+    job = the_job(visitor, "/retries", "retry")
+    assert visitor.post("/job", page="/retries", **job, act="retry", args=args).status_code == 400
+    assert raw.zcard("retry") == 1
+
+
+def test_a_job_gets_another_time(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.sorted("schedule", a_job())
+    job = the_job(visitor, "/scheduled", "schedule")
+    when = "2033-05-18T03:33:20.000Z"
+    visitor.post("/job", page="/scheduled", **job, act="reschedule", when=when)
+    assert raw.zrange("schedule", 0, -1, withscores=True)[0][1] == 2_000_000_000.0
+
+
+def test_a_queued_job_is_moved_from_its_own_page(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    (job,) = stock.queue(a_job())
+    place = {"in": "queue:default", "id": job["jid"]}
+    visitor.post("/job", page="/queues", **place, act="move", target="low")
+    assert queued(raw, "low") == [job["jid"]]
+
+
+def test_a_dead_job_is_not_killed_again(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.sorted("dead", a_failed_job())
+    job = the_job(visitor, "/dead", "dead")
+    assert visitor.post("/job", page="/dead", **job, act="kill").status_code == 400
+    assert raw.zcard("dead") == 1
+
+
+# Processes
+
+
+def test_rubys_process_is_told_what_it_understands(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    identity = stock.ruby()
+    for act, signal in [("quiet", b"TSTP"), ("dump", b"TTIN"), ("stop", b"TERM")]:
+        visitor.post("/processes", identity=identity, act=act)
+        assert raw.lindex(f"{identity}-signals", 0) == signal
+    refused = visitor.post("/processes", identity=identity, act="resume")
+    assert refused.status_code == 409
+    assert "stop it and start a new one" in refused.text
+
+
+def test_a_process_that_has_left_is_said_to_have(visitor: Visitor, stock: Stock) -> None:
+    stock.ruby()
+    answer = visitor.post("/processes", identity="gone:1:x", act="stop")
+    assert answer.status_code == 404
+
+
+@pytest.mark.process
+def test_an_instance_of_jobd_is_quieted_resumed_and_stopped(
+    visitor: Visitor, start_jobd: StartJobd
+) -> None:
+    server = start_jobd(config={"concurrency": 1})
+
+    def state() -> str:
+        return str(visitor.json("/processes")["hosts"][0]["processes"][0]["state"])
+
+    eventually(lambda: state() == "running", timeout=25)
+    identity = visitor.json("/processes")["hosts"][0]["processes"][0]["identity"]
+    for act, becomes in [("quiet", "quiet"), ("resume", "running")]:
+        visitor.post("/processes", identity=identity, act=act)
+        eventually(lambda becomes=becomes: state() == becomes, timeout=30)
+    visitor.post("/processes", identity="all", act="stop")
+    assert server.wait(timeout=40) == 0
+
+
+@pytest.mark.process
+def test_a_real_ruby_process_obeys(visitor: Visitor, redis_url: str, tmp_path: Any) -> None:
+    with Ruby(redis_url, tmp_path).worker(["HardJob"], queues=["ruby"]):
+        rows = eventually(lambda: visitor.json("/processes")["hosts"][0]["processes"], timeout=30)
+        visitor.post("/processes", identity=rows[0]["identity"], act="quiet")
+        eventually(
+            lambda: visitor.json("/processes")["hosts"][0]["processes"][0]["state"] == "quiet",
+            timeout=30,
+        )
+
+
+@pytest.mark.process
+def test_a_job_of_rubys_is_retried_and_run_by_ruby(
+    visitor: Visitor, redis_url: str, raw: Raw, stock: Stock, tmp_path: Any
+) -> None:
+    stock.sorted("retry", a_failed_job("HardJob", 1, queue="ruby"))
+    visitor.post("/retries", id=ids(visitor, "/retries"), act="retry")
+    with Ruby(redis_url, tmp_path).worker(["HardJob"], queues=["ruby"]):
+        eventually(lambda: raw.llen("queue:ruby") == 0 and raw.get("stat:processed"), timeout=30)
