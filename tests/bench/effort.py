@@ -60,7 +60,7 @@ QUICK = Effort(
     backlogs=(10_000, 1_000_000),
     scheduled=100_000,
     patience_s=15.0,
-    budget_s=160.0,
+    budget_s=150.0,
 )
 TINY = Effort(
     rounds=1,
