@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from jobd.api import Access
 from jobd.config import RedisSettings
@@ -19,6 +19,8 @@ from tests.web.stock import Stock
 from tests.web.visitor import Served, Visitor
 
 OpenPage: TypeAlias = Callable[..., Page]
+
+expect.set_options(timeout=20_000)  # a busy machine is slow to show a page
 
 SHOTS = Path(os.environ.get("JOBD_SCREENSHOTS", Path(__file__).parents[2] / ".screenshots"))
 
@@ -95,7 +97,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         if expects:
             expected.append(expects)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("request", lambda request: _check(request.url, url, complaints))

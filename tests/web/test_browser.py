@@ -252,8 +252,8 @@ def test_everything_works_without_javascript(
     page.click('button[value="retry"] >> nth=0')
     expect(page.locator("#note")).to_have_text("Queued 1 job for another try.")
     page.click('button[value="dark"]')
-    assert page.locator("html").get_attribute("data-theme") == "dark"
-    assert page.locator("#live").is_hidden()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("#live")).to_be_hidden()
 
 
 # Live
@@ -324,11 +324,10 @@ def test_a_chosen_theme_beats_the_systems_and_is_remembered(
 ) -> None:
     page = open_page(serve() + "/retries?q=class:ChargeCard", color_scheme="light")
     page.click('button[value="dark"]')
-    assert page.url.endswith("/retries?q=class:ChargeCard")
-    background = "getComputedStyle(document.documentElement).backgroundColor"
-    assert page.evaluate(background) == "rgb(14, 15, 17)"
+    expect(page.locator("html")).to_have_css("background-color", "rgb(14, 15, 17)")
+    expect(page).to_have_url(re.compile(r"/retries\?q=class:ChargeCard$"))
     page.goto(page.url)
-    assert page.evaluate(background) == "rgb(14, 15, 17)"
+    expect(page.locator("html")).to_have_css("background-color", "rgb(14, 15, 17)")
 
 
 def test_the_keys_go_everywhere(
