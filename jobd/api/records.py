@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from jobd.api.access import Access
 from jobd.api.moves import Again, Moves, score_text
@@ -21,6 +21,7 @@ from jobd.errors import CannotAct
 from jobd.payload import to_ms
 
 SetName: TypeAlias = Literal["schedule", "retry", "dead"]
+_LONGEST_KEY: Final = 200
 
 
 class JobRecord:
@@ -73,9 +74,11 @@ class JobRecord:
 
     @property
     def key(self) -> str:
-        """The jid, or for what has none ``sha1:`` and a digest of the bytes."""
+        """The jid; for what has none, or one too long to be named by, ``sha1:`` and a digest."""
+        if 0 < len(self.jid) <= _LONGEST_KEY:
+            return self.jid
         digest = hashlib.sha1(self.raw, usedforsecurity=False).hexdigest()
-        return self.jid or f"sha1:{digest}"
+        return f"sha1:{digest}"
 
     # What it says
 

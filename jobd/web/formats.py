@@ -27,12 +27,14 @@ def span(seconds: float) -> str:
     """A duration by its two greatest units: ``4 ms``, ``1.3 s``, ``5 min 2 s``, ``3 d 4 h``."""
     if seconds < 0.0005:
         return "0 s"
-    if seconds < 1:
+    # What would be rounded up to a greater unit has that unit.
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
+    seconds = round(seconds)
     return _two_units(seconds)
 
 
@@ -56,8 +58,9 @@ def relative(when: datetime, now: datetime) -> str:
 
 
 def _one_unit(seconds: float) -> str:
-    for size, unit in _SPANS:
-        if seconds >= size:
+    for (size, unit), smaller in itertools.pairwise((*_SPANS, (1.0, "s"))):
+        # 59.6 minutes are an hour, not 60 min.
+        if seconds >= size - smaller[0] / 2:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
 

@@ -97,9 +97,12 @@ def fingerprint(message: str) -> str:
 
 def _group(kept: _Kept, jobs: JobSet) -> ErrorGroup:
     entry = kept.entry
-    words = [word("class", entry.display_class)] if entry.display_class else []
-    if entry.error_class:
-        words.append(word("error", entry.error_class))
+    name, error = entry.display_class, entry.error_class
+    # A part of either finds it, too: an address has no room for more.
+    name = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}*"
+    words = [word("class", name)] if name else []
+    if error:
+        words.append(word("error", error[:_LONGEST]))
     edges = [SortedEntry(b"", score, jobs.name).at for score in (kept.first, kept.last)]
     return ErrorGroup(
         class_name=cut(entry.display_class, 200),

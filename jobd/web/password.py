@@ -27,7 +27,11 @@ class Password:
         if scheme.lower() != "basic":
             return None
         try:
-            name, _, given = base64.b64decode(encoded, validate=True).decode().partition(":")
+            name, _, given = (
+                base64.b64decode(encoded, validate=True)
+                .decode(errors="surrogateescape")
+                .partition(":")
+            )
         except (binascii.Error, ValueError):
             return None
         # Digests have one length, so the time tells nothing of the password's.
@@ -36,4 +40,5 @@ class Password:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+    # A variable of the environment may hold bytes that are no UTF-8.
+    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()

@@ -15,6 +15,9 @@ from jobd.web.settings import Settings
 
 MASK: Final = "[redacted]"
 _DEEPEST: Final = 40
+# Of a limited length, so that the time grows with the text and not with its square.
+_NAMED: Final = re.compile(r'"((?:[^"\\]|\\.){0,200})"\s*:\s*')
+_PLAIN_VALUE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^"\[{,}\]\s]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,23 @@ class Masks:
             shown = self._redactor(class_name, shown)
         return Shown(shown, is_masked=shown != args)
 
+    def text(self, text: str) -> str:
+        """The bytes of what is no job, as they may be shown: cut where a secret cannot be ended."""
+        if self._redactor is not None:
+            # It decides by class and arguments, which nobody can tell here.
+            return MASK
+        shown: list[str] = []
+        at = 0
+        for match in _NAMED.finditer(text):
+            if match.start() < at or not self._is_secret(_unescaped(match[1])):
+                continue
+            shown += (text[at : match.end()], MASK)
+            value = _PLAIN_VALUE.match(text, match.end())
+            if value is None:
+                return "".join(shown)
+            at = value.end()
+        return "".join((*shown, text[at:]))
+
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Other fields of a payload as they may be shown."""
         return cast("dict[str, Any]", _masked(fields, self._is_secret, 0))
@@ -56,6 +76,13 @@ def preview(value: Any, longest: int) -> str:
     """JSON of a value, cut as early as possible: a megabyte is not encoded to show a line."""
     text = json.dumps(_shortened(value, [longest]), ensure_ascii=False, default=str)
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def _unescaped(name: str) -> str:
+    try:
+        return str(json.loads(f'"{name}"', strict=False))
+    except ValueError:
+        return name
 
 
 def _matcher(globs: Iterable[str]) -> Callable[[str], bool]:

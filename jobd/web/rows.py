@@ -74,7 +74,7 @@ def job_row(visit: Visit, record: JobRecord, place: str, **known: Any) -> JobRow
 
 def _args(visit: Visit, record: JobRecord) -> tuple[str, bool]:
     if record.is_malformed:
-        return cut(record.text[: 2 * _LINE], _LINE), False
+        return cut(visit.site.masks.text(record.text[: 2 * _LINE]), _LINE), False
     shown = visit.site.masks.args(record.display_class, record.display_args)
     text = preview(shown.args, _LINE)
     return text.removeprefix("[").removesuffix("]"), shown.is_masked

@@ -290,3 +290,13 @@ def test_settings_that_cannot_be_are_refused() -> None:
         create_app(Settings(refresh_s=0.1))
     with pytest.raises(ConfigError, match="back_url"):
         create_app(Settings(back_url="javascript:alert(1)"))
+
+
+def test_a_password_that_is_no_utf_8_lets_in_who_knows_its_bytes(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBD_WEB_PASSWORD", "caf\udce9")
+    app = make()
+    header = "Basic " + base64.b64encode(b"ada:caf\xe9").decode()
+    assert Visitor(app, headers={"Authorization": header}).get("/").status_code == 200
+    assert Visitor(app, headers=basic("café")).get("/").status_code == 401

@@ -1,10 +1,12 @@
 """Every page, as HTML and as its JSON twin, of ordinary and of hostile data."""
 
+import html
 import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from starlette.applications import Starlette
@@ -459,3 +461,36 @@ def test_a_job_is_slow_if_it_was_so_when_its_process_told_of_it(
     assert rows["long"]["is_slow"]
     assert not rows["short"]["is_slow"]
     assert rows["long"]["usual"]["p95_s"] < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"class": "A", "args": [{"password": "hush"}], "jid": "x"',
+        '{"args": [{"pass\\u0077ord": "a \\" hush"}]}',
+        '{"args": [{"token": ["hush"]}], "jid": "x"}',
+        '{"args": [{"token": "hush',
+    ],
+)
+def test_secrets_in_what_is_no_job_are_masked_too(visitor: Visitor, raw: Raw, text: str) -> None:
+    raw.zadd("dead", {text: 1.0})
+    link = html.unescape(re.findall(r'href="(/job\?[^"]*)"', visitor.get("/dead").text)[0])
+    for path in ("/dead", link):
+        for accepted in ("text/html", "application/json"):
+            page = visitor.get(path, headers={"Accept": accepted})
+            assert page.status_code == 200
+            assert "[redacted]" in page.text
+            assert "hush" not in page.text
+
+
+def test_a_megabyte_in_names_does_not_reach_the_browser(visitor: Visitor, stock: Stock) -> None:
+    long = "x" * 1_000_000
+    job = a_failed_job(long, *range(10_000), jid=long, error_class=long, error_message=long)
+    stock.sorted("retry", job)
+    link = html.unescape(re.findall(r'href="(/job\?[^"]*)"', visitor.get("/retries").text)[0])
+    for path in ("/retries", "/retries?group=error", link):
+        page = visitor.get(path)
+        assert page.status_code == 200
+        assert len(page.content) < 300_000
+    group = visitor.json("/retries?group=error")["groups"][0]
+    assert len(visitor.json("/retries?" + urlencode({"q": group["search"]}))["rows"]) == 1

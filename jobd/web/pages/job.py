@@ -20,6 +20,7 @@ from jobd.web.site import Done, View, Visit
 
 _LONGEST: Final = 20_000
 _FRAMES: Final = 200
+_MOST_ARGS: Final = 500
 # Shown elsewhere on the page.
 _KNOWN: Final = frozenset(
     {"class", "args", "jid", "queue", "tags", "created_at", "enqueued_at", "failed_at"}
@@ -118,16 +119,25 @@ def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPag
         source=source,
         acts=_acts(kind),
         timeline=timeline(record),
-        args=[preview(each, _LONGEST) for each in shown.args],
+        args=_listed(shown.args),
         edit=edited if is_editable and is_whole and len(edited) <= _LONGEST else None,
         python=None if record.is_malformed else cut(python_call(record, shown.args), _LONGEST),
         options=_options(visit, record),
         error=cut(record.error_message, _LONGEST),
         frames=[cut(frame, 1000) for frame in record.error_backtrace[:_FRAMES]],
-        raw=cut(record.text, _LONGEST) if record.is_malformed else "",
+        raw=_raw(visit, record) if record.is_malformed else "",
         process=process,
         iteration=None if state is None else preview(state.cursor, 500),
     )
+
+
+def _listed(args: Sequence[Any]) -> list[str]:
+    listed = [preview(each, _LONGEST) for each in args[:_MOST_ARGS]]
+    return [*listed, f"… (+{len(args) - _MOST_ARGS:,})"] if len(args) > _MOST_ARGS else listed
+
+
+def _raw(visit: Visit, record: JobRecord) -> str:
+    return cut(visit.site.masks.text(record.text[: 2 * _LONGEST]), _LONGEST)
 
 
 def _acts(kind: str) -> Sequence[str]:
