@@ -196,34 +196,10 @@ class Server:
 
     def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
-        connection = Connection(config.redis, name=f"jobd worker {child.slot}".replace(" ", "-"))
+        connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
-        capsule = _capsule_of(config, child.slot)
-        title = Title(child.slot)
-        fetcher: Fetcher
-        if config.fetch == "basic":
-            blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
-            fetcher = BasicFetch(
-                store,
-                blocking,
-                capsule=capsule,
-                wakers=attention.wakers,
-                rng=rng,
-                clock=self._clock,
-            )
-        else:
-            processor = f"{child.slot}.0.{child.incarnation}"
-            names = [queue.name for queue in capsule.queues]
-            timeout_s = _BLOCKED_S + config.redis.network_timeout
-            fetcher = ReliableFetch(
-                store,
-                Holder.of(store.keys, child.identity, processor, names),
-                draw=Draw(capsule, rng, config.batch),
-                connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
-                wakers=attention.wakers,
-                clock=self._clock,
-                told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
-            )
+        display = Display(slot, Title(child.slot))
+        fetcher = self._fetcher(child, attention, display, store, rng)
         measured = Measured(
             app.server_middleware.fold(perform),
             self._tallies.writer(child.slot),
@@ -236,7 +212,7 @@ class Server:
                 app=Application(registry, measured, app.hooks),
                 rules=_rules(config),
                 attention=attention,
-                display=Display(slot, title),
+                display=display,
                 clock=ServerClock(self._clock, self._scoreboard),
                 rng=rng,
             ),
@@ -249,6 +225,33 @@ class Server:
             ),
             hooks=app.hooks,
             backoff=Backoff(rng),
+        )
+
+    def _fetcher(
+        self,
+        child: Child,
+        attention: Attention,
+        display: Display,
+        store: Store,
+        rng: random.Random,
+    ) -> Fetcher:
+        config, wakers, clock = self._config, attention.wakers, self._clock
+        capsule = _capsule_of(config, child.slot)
+        if config.fetch == "basic":
+            blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
+            return BasicFetch(store, blocking, capsule=capsule, wakers=wakers, rng=rng, clock=clock)
+        processor = f"{child.slot}.0.{child.incarnation}"
+        names = [queue.name for queue in capsule.queues]
+        timeout_s = _BLOCKED_S + config.redis.network_timeout
+        slot, title = display.slot, display.title
+        return ReliableFetch(
+            store,
+            Holder.of(store.keys, child.identity, processor, names),
+            draw=Draw(capsule, rng, config.batch),
+            connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
+            wakers=wakers,
+            clock=clock,
+            told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
         )
 
     # In the poller
