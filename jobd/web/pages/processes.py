@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobd.api import Capsule, Process, ProcessSet, Worker
-from jobd.errors import CannotAct
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.site import Done, View, Visit
 
 ALL = "all"
-_ACTS = ("quiet", "resume", "stop", "dump")
+_ACTS = {
+    "quiet": Process.quiet,
+    "resume": Process.resume,
+    "stop": Process.stop,
+    "dump": Process.dump,
+}
 _STALE_S = 25.0
 
 
@@ -120,7 +124,7 @@ def act_on_process(visit: Visit) -> Done:
     if not chosen:
         raise NotFound("missing.process")
     for process in chosen:
-        _send(process, act)
+        _ACTS[act](process)
     visit.note(act, identity, len(chosen))
     return Done("/processes", act, len(chosen))
 
@@ -132,20 +136,6 @@ def acts_of(process: Process) -> list[str]:
     first = "resume" if process.is_quiet else "quiet"
     acts = [first, "stop", "dump"]
     return [act for act in acts if act != "resume" or process.is_jobd]
-
-
-def _send(process: Process, act: str) -> None:
-    match act:
-        case "quiet":
-            process.quiet()
-        case "resume":
-            process.resume()
-        case "stop":
-            process.stop()
-        case "dump":
-            process.dump()
-        case _:
-            raise CannotAct(f'no process knows "{act}"')
 
 
 def _row(process: Process) -> ProcessRow:
