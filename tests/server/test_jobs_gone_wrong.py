@@ -67,7 +67,7 @@ def test_what_is_no_job_is_buried_as_it_is_and_the_next_job_runs(raw: Raw, start
 
     assert run["jid"] == jid
     assert sorted(raw.zrange("dead", 0, -1)) == sorted(bad)
-    assert wire.privates(raw) == []
+    eventually(lambda: not wire.privates(raw), timeout=20, message=jobd.log)
 
 
 def test_job_that_nobody_defines_is_retried(raw: Raw, start_jobd: StartJobd):
