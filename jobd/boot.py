@@ -157,6 +157,7 @@ class Server:
             run_poller=self.run_poller,
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
+            hung_after_s=config.worker.hung_after,
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
@@ -174,9 +175,9 @@ class Server:
     def run_worker(self, child: Child) -> int:
         """What a worker does after the fork; returns its exit status."""
         config, app = self._config, current_app()
-        attention = Attention(child, config.timeout)
-        attention.open()
         slot = self._scoreboard.writer(child.slot)
+        attention = Attention(child, slot, config.timeout)
+        attention.open()
         slot.open(os.getpid(), child.incarnation)
         try:
             _load(config, app)

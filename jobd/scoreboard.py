@@ -12,6 +12,7 @@ The bytes of a page::
     0     sequence, state, pid, incarnation, beat, job started (epoch s), processed, failed
     48    fingerprint of the running job, and whether its name is known by now
     64    queue, class and jid of the running job, each cut to its field
+    448   its deadline (monotonic s; 0 without one), its time_limit and kill_after (s)
     512   ring of the fingerprints of jobs that are finished but not yet acknowledged
     2048  master's half: sequence, state, pid, incarnation, spawned (epoch s), restarts, last exit
 
@@ -23,7 +24,7 @@ import mmap
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from jobd.clock import Clock
 
@@ -41,6 +42,7 @@ _JOB_AT: Final = 64
 _JOB = struct.Struct("<128s192s64s")
 _JID_AT: Final = _JOB_AT + 128 + 192
 _JID_BYTES: Final = 64
+_DEADLINE_AT: Final = _JID_AT + _JID_BYTES
 _COUNTS_AT: Final = 32
 _RUNNING_AT: Final = 48
 _IS_NAMED_AT: Final = 56
@@ -53,11 +55,15 @@ _STARTED: Final = 24 // 8
 _PROCESSED: Final = _COUNTS_AT // 8
 _FAILED: Final = _PROCESSED + 1
 _RUNNING: Final = _RUNNING_AT // 8
+_DEADLINE: Final = _DEADLINE_AT // 8
+_TIME_LIMIT: Final = _DEADLINE + 1
+_KILL_AFTER: Final = _DEADLINE + 2
 _RING: Final = (_RING_AT + 8) // 8
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _F64 = struct.Struct("<d")
 _COUNTS = struct.Struct("<QQ")
+_LIMIT = struct.Struct("<ddd")
 _MASTER = struct.Struct("<IIIIdI64s")
 _INSTANCE_AT: Final = 3072  # in slot 0's page: the state of the whole instance
 _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the server's clock
@@ -99,6 +105,7 @@ class SlotState:
         running: fingerprint of the running job.
         processed: jobs run in this slot over all its incarnations, failed ones included.
         finished: fingerprints of jobs that are done and perhaps not yet acknowledged in Redis.
+        time_limit: seconds, while a job's own code runs that has one; else 0.
     """
 
     state: State
@@ -113,11 +120,26 @@ class SlotState:
     name: str
     jid: str
     finished: tuple[str, ...]
+    time_limit: float = 0.0
 
     @property
     def is_busy(self) -> bool:
         """Whether a job is running."""
         return self.started > 0
+
+
+class Limit(NamedTuple):
+    """How long the job of a slot may run.
+
+    Attributes:
+        deadline: monotonic seconds.
+        seconds: from its beginning to the deadline.
+        kill_after: seconds that it has to end after it was interrupted; infinity: for ever.
+    """
+
+    deadline: float
+    seconds: float
+    kill_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +193,7 @@ class SlotWriter:
         _JOB.pack_into(self._page, _JOB_AT, b"", b"", b"")
         self._shown = ("", "")
         self._in_ring = self._words[_IN_RING] = 0
+        self._doubles[_DEADLINE] = 0.0
         self._end()
 
     def hold(self, raw: bytes, started: float) -> None:
@@ -220,6 +243,16 @@ class SlotWriter:
             self._in_ring += 1
             words[_IN_RING] = self._in_ring
         self._end_job()
+
+    def limit(self, limit: Limit) -> None:
+        """The running job's own code begins, and may take so long."""
+        doubles = self._doubles
+        doubles[_TIME_LIMIT], doubles[_KILL_AFTER] = limit.seconds, limit.kill_after
+        doubles[_DEADLINE] = limit.deadline  # the last: from now on it holds
+
+    def unlimit(self) -> None:
+        """It has ended: settling it may take longer."""
+        self._doubles[_DEADLINE] = 0.0
 
     def give_up(self) -> None:
         """The running job ended without being processed: it was given back."""
@@ -298,6 +331,14 @@ class Scoreboard:
         # Its writer was killed in the middle of a write: what is there is all there is.
         return _parse(bytes(page[:_HALF]))
 
+    def limit(self, slot: int) -> Limit | None:
+        """The limit of the job that runs in a slot, if it has one."""
+        page = self._page(slot)
+        limit = Limit(*_LIMIT.unpack_from(page, _DEADLINE_AT))
+        # Another one by now: what was read may be half of each.
+        is_whole = _F64.unpack_from(page, _DEADLINE_AT)[0] == limit.deadline
+        return limit if limit.deadline and is_whole else None
+
     def assign(
         self,
         slot: int,
@@ -371,6 +412,7 @@ _READ_TRIES: Final = 1000
 def _parse(copy: bytes) -> SlotState:
     _, state, pid, incarnation, beat, started, processed, failed = _CHILD.unpack_from(copy, 0)
     is_named = _U32.unpack_from(copy, _IS_NAMED_AT)[0]
+    deadline = _F64.unpack_from(copy, _DEADLINE_AT)[0]
     queue, name, jid = _JOB.unpack_from(copy, _JOB_AT) if is_named else (b"", b"", b"")
     count = min(_U32.unpack_from(copy, _RING_AT)[0], RING_SIZE)
     starts = range(_RING_AT + 8, _RING_AT + 8 + count * _RING_ENTRY, _RING_ENTRY)
@@ -388,6 +430,7 @@ def _parse(copy: bytes) -> SlotState:
         _text(name),
         _text(jid),
         finished,
+        _F64.unpack_from(copy, _DEADLINE_AT + 8)[0] if deadline else 0.0,
     )
 
 

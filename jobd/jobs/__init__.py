@@ -45,7 +45,7 @@ Moment: TypeAlias = float | datetime
 RetryIn: TypeAlias = float | Literal["discard", "kill"] | None
 
 _WIRE_OPTIONS: Final = ("queue", "retry", "retry_for", "retry_queue", "backtrace", "dead", "tags")
-_OPTIONS: Final = (*_WIRE_OPTIONS, "time_limit", "name")
+_OPTIONS: Final = (*_WIRE_OPTIONS, "time_limit", "kill_after", "name")
 _UNSET: Final = object()
 
 
@@ -201,8 +201,10 @@ class Job:
         backtrace: keep the whole traceback of a failure, or its first N lines.
         dead: False keeps the job out of the dead set.
         tags: shown in logs and on the dashboard.
-        time_limit: seconds that one run may take. Read from the class where the job runs; it
-            travels only if it was set for that push.
+        time_limit: seconds that one run may take until ``JobTimeout`` is raised in it. Read from
+            the class where the job runs; it travels only if it was set for that push.
+        kill_after: seconds after which the worker of a job that does not heed that is killed; None
+            never.
         name: the job's name on the wire, by default the class's; not inherited.
         wire_name: that name.
         jid: of the running job; empty in a plain call.
@@ -215,7 +217,8 @@ class Job:
     backtrace: ClassVar[bool | int]
     dead: ClassVar[bool]
     tags: ClassVar[Sequence[str]]
-    time_limit: ClassVar[float | None] = None
+    time_limit: ClassVar[float | timedelta | None] = None
+    kill_after: ClassVar[float | timedelta | None] = 5.0
     name: ClassVar[str]
     wire_name: ClassVar[str] = "Job"
     jid: str = ""

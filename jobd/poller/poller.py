@@ -273,7 +273,13 @@ class Poller:
             message = self._deaths[0]
             slot, incarnation = message["slot"], message["incarnation"]
             finished = tuple(message["finished"])
-            death = Death(message["reason"], message["running"], finished, message["jid"])
+            death = Death(
+                message["reason"],
+                message["running"],
+                finished,
+                message["jid"],
+                message["time_limit"],
+            )
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
             self._deaths.pop(0)

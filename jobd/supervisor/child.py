@@ -11,7 +11,7 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
          "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"]}
+         "finished": ["f4b75e523969083d"], "time_limit": 0.0}
 
 Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
 child closes those that it inherits: so the end of the stream tells a child that the master is gone
@@ -105,6 +105,7 @@ class Died(TypedDict):
         running: fingerprint of the job that was running and is charged, or an empty string.
         jid: the same job's, for the log.
         finished: fingerprints of jobs that are done and perhaps not acknowledged.
+        time_limit: seconds that the running job was killed for, or 0.
     """
 
     type: Literal["died"]
@@ -115,6 +116,7 @@ class Died(TypedDict):
     running: str
     jid: str
     finished: list[str]
+    time_limit: float
 
 
 class _End:
@@ -273,6 +275,7 @@ class Handle(_End):
         ready_at: None while it boots.
         is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
         is_open: False once the stream has ended, which a job can bring about by closing fds.
+        is_overdue: it was killed because its job did not heed its time limit.
     """
 
     def __init__(
@@ -289,6 +292,7 @@ class Handle(_End):
         self.is_killed = False
         self.is_reaped = False
         self.is_open = True
+        self.is_overdue = False
         self._on_ready: list[int] = []
 
     def receive(self) -> list[Message]:

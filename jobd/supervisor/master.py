@@ -31,6 +31,7 @@ from jobd.supervisor import child as pipe
 from jobd.supervisor.brake import ForkBudget
 from jobd.supervisor.child import POLLER, Child, Handle
 from jobd.supervisor.deaths import Deaths
+from jobd.supervisor.limits import Limits
 from jobd.supervisor.pidfile import CannotLock, PidFile
 from jobd.supervisor.plan import Plan
 from jobd.supervisor.slots import Slot, Slots
@@ -70,6 +71,7 @@ class Master:
         self._budget = ForkBudget(plan.workers + 1, 2 * (plan.workers + 1), clock.monotonic())
         self._most_booting = max(len(os.sched_getaffinity(0)), 2)
         self._deaths = Deaths()
+        self._limits = Limits(self._slots, scoreboard, plan.hung_after_s)
         self._locks = [PidFile(path) for path in (plan.pidfile, plan.lock) if path is not None]
         self._inbox = signals.SignalInbox(signals.HANDLED)
         # The order is that of urgency.
@@ -162,6 +164,7 @@ class Master:
         elif any(slot.child is None for slot in self._slots):
             yield self._budget.next_at()
         yield self._store.due
+        yield from self._limits.next_looks
         for slot in self._slots:
             if slot.child is None:
                 yield slot.due
@@ -352,6 +355,7 @@ class Master:
             if handle.ready_at is None and now >= handle.boot_deadline and not handle.is_killed:
                 self._end_a_long_boot(handle, now)
         self._replace_a_silent_poller(now)
+        self._limits.enforce(now, self._resumed_at)
         if self._stop is not None:
             self._carry_on_stopping(self._stop, now)
 

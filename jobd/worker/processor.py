@@ -32,6 +32,7 @@ from jobd.worker.retry import (
     record_failure,
     recoveries,
 )
+from jobd.worker.time_limit import limit_of, overdue
 from jobd.worker.title import Title
 
 _FORK_RETURNED: Final = 70
@@ -147,6 +148,8 @@ class Processor:
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
+            elif "timed_out" in payload:
+                self._has_failed(unit, overdue(payload), jid, None)
             else:
                 self._perform(unit, payload, jid)
         finally:
@@ -188,12 +191,14 @@ class Processor:
                 f"no job is called {payload['class']!r}: name the module that defines it in "
                 "require, or give a job class this name"
             )
+        if payload.get("time_limit", kind.time_limit) is not None:
+            self._attention.limit(*limit_of(kind, payload))
         self._app.call(kind.from_payload(payload), payload)
 
     # Failure
 
     def _has_failed(
-        self, unit: UnitOfWork, error: BaseException, jid: str, elapsed_s: float
+        self, unit: UnitOfWork, error: BaseException, jid: str, elapsed_s: float | None
     ) -> None:
         _tell_failure(error, elapsed_s)
         is_discarded = self._fail(unit, error)
@@ -203,6 +208,7 @@ class Processor:
         """Settle a failure; True if nothing is kept, and the next claim acknowledges it."""
         # From the bytes again: what middleware did to the payload is not kept.
         payload = decode(unit.raw)
+        payload.pop("timed_out", None)  # or its next run would be taken for killed too
         kind = self._app.registry.find(payload["class"])
         if payload.get("retry") is None:
             payload["retry"] = True if kind is None else kind.wire_options().get("retry", True)
@@ -319,7 +325,7 @@ def _exhausted_of(kind: type[Job]) -> Callable[..., object]:
     return kind.retries_exhausted
 
 
-def _tell_failure(error: BaseException, elapsed_s: float) -> None:
+def _tell_failure(error: BaseException, elapsed_s: float | None) -> None:
     try:
         log.job_line("fail", elapsed_s, error)
     except Exception:  # noqa: BLE001 - an error whose attributes raise has no stack to show

@@ -31,6 +31,7 @@ def send_command(station: Station, command: str) -> None:
 def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dict[str, Any]:
     return {
         "type": "died",
+        "time_limit": 0.0,
         "slot": slot,
         "incarnation": incarnation,
         "status": 9,

@@ -544,6 +544,7 @@ def test_an_interruption_that_the_job_made_up_is_a_failure(bench: Bench) -> None
 
 def test_an_interrupted_job_goes_back_unchanged_to_run_next(bench: Bench) -> None:
     def interrupted() -> BaseException:
+        bench.attention.is_stopping = True
         bench.attention._on_arrival(signal.SIGUSR2)
         raise AssertionError("it should have raised")
 
