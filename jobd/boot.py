@@ -23,6 +23,7 @@ from setproctitle import setproctitle
 from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
+from jobd.cancelling import Cancelled
 from jobd.clock import SystemClock
 from jobd.config import Capsule, Config, RedisSettings
 from jobd.connection import Backoff, Connection
@@ -30,6 +31,7 @@ from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
@@ -48,7 +50,7 @@ from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
-from jobd.worker.worker import PollerWatch, Pulse, Worker
+from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 
 _BLOCKED_S: Final = 6.0
 """The longest that a blocking command waits on the server, and a second."""
@@ -222,6 +224,7 @@ class Server:
             slot=slot,
             chores=(
                 Pulse(app.hooks, self._clock),
+                CancelWatch(Cancelled(store), self._scoreboard, attention),
                 PollerWatch(store, child.identity, self._scoreboard, self._clock),
             ),
             hooks=app.hooks,
@@ -287,6 +290,7 @@ class Server:
                 clock=self._clock,
                 keeps_running_jobs=config.fetch == "reliable",
             ),
+            Cancels(Cancelled(store), self._scoreboard, config.worker_count, self._clock),
             inspect,
         )
         orphan_s = config.timeout + _ORPHAN_MARGIN_S

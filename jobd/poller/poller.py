@@ -14,6 +14,7 @@ from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
 from jobd.errors import RedisError, RedisUnavailable
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import start_ticks
@@ -25,6 +26,7 @@ from jobd.wait import wait_readable
 _BEAT_EVERY_S: Final = 10.0
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
+_CANCEL_EVERY_S: Final = 0.9
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
@@ -96,6 +98,7 @@ class Services:
     promoter: Promoter
     heartbeat: Heartbeat
     recovery: Recovery
+    cancels: Cancels
     inspect: Callable[[], None]
     """Looks at the server itself, until it has succeeded once."""
 
@@ -131,6 +134,7 @@ class Poller:
         self._promoter = services.promoter
         self._heartbeat = services.heartbeat
         self._recovery = services.recovery
+        self._cancels = services.cancels
         self._inspect = services.inspect
         self._scoreboard = scoreboard
         self._clock = clock
@@ -150,6 +154,7 @@ class Poller:
         self._duties = (
             Duty(self._inspect_once),
             self._beat,
+            Duty(self._cancel),
             self._recovering,
             Duty(self._promote),
             Duty(self._sweep),
@@ -267,6 +272,11 @@ class Poller:
             self._master.send({"type": "remote", "signal": command})
         else:
             log.event("remote command refused", level="warning", command=command)
+
+    def _cancel(self) -> float:
+        for message in self._cancels.step():
+            self._master.send(message)
+        return _CANCEL_EVERY_S
 
     def _recover(self) -> float:
         while self._deaths:

@@ -7,6 +7,7 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
         {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
         {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT"}     the poller alone
         {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
+        {"type": "cancel", "slot": 2, "incarnation": 7, "jid": "b4a5.."}    the poller alone
 
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
@@ -89,11 +90,20 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """A worker runs a job that is cancelled."""
+
+    slot: int
+    incarnation: int
+    jid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Nothing more will come from this child, which need not be dead."""
 
 
-Message: TypeAlias = Ready | BootFailed | Remote | Recovered | Ended
+Message: TypeAlias = Ready | BootFailed | Remote | Recovered | Cancel | Ended
 
 
 class Died(TypedDict):
@@ -371,14 +381,23 @@ def _parse(packet: bytes) -> Message | None:
         whole = json.loads(packet)
     except (ValueError, RecursionError):
         return None
+    message: Message | None = None
     match whole:
         case {"type": "ready", "slot": int(slot), "incarnation": int(incarnation), "pid": int(pid)}:
-            return Ready(slot, incarnation, pid)
+            message = Ready(slot, incarnation, pid)
         case {"type": "boot_failed", "kind": "config" | "transient" as kind, "text": str(text)}:
-            return BootFailed(kind, text)
+            message = BootFailed(kind, text)
         case {"type": "remote", "signal": str(name)} if name in _REMOTE:
-            return Remote(_REMOTE[name])
+            message = Remote(_REMOTE[name])
         case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
-            return Recovered(slot, incarnation)
+            message = Recovered(slot, incarnation)
+        case {
+            "type": "cancel",
+            "slot": int(slot),
+            "incarnation": int(incarnation),
+            "jid": str(jid),
+        }:
+            message = Cancel(slot, incarnation, jid)
         case _:
-            return None
+            pass
+    return message

@@ -1,4 +1,4 @@
-"""Ends jobs that run for too long, and workers that show no sign of life.
+"""Ends jobs that run for too long or are cancelled, and workers that show no sign of life.
 
 The one place where a clock runs for a job: its deadline stands in the scoreboard, and the master
 looks at it in each turn of its loop, once a second at least. First the worker is asked (USR2: it
@@ -75,6 +75,13 @@ class Limits:
                 if now >= limit.deadline:
                     self._end_job(handle, watch, limit, now)
         self._replace_hung(now, resumed_at)
+
+    def cancel(self, slot: int, incarnation: int, jid: str) -> None:
+        """End this job, if this worker still runs it."""
+        handle = self._slots[slot].child
+        if handle is not None and handle.incarnation == incarnation:
+            self._scoreboard.cancel(slot, jid)
+            handle.signal(signal.SIGUSR2)
 
     def _end_job(self, handle: Handle, watch: _Watch, limit: Limit, now: float) -> None:
         if watch.told != limit.deadline:

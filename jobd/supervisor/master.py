@@ -278,6 +278,8 @@ class Master:
                 self._orders[number](now)
             case pipe.Recovered(slot, incarnation) if handle.slot == POLLER:
                 self._deaths.forget(slot, incarnation)
+            case pipe.Cancel(slot, incarnation, jid) if handle.slot == POLLER:
+                self._limits.cancel(slot, incarnation, jid)
             case pipe.Ended():
                 # The child may live on: a job that closes every fd closes this one too.
                 self._selector.unregister(handle)

@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 
 from jobd import log, signals
 from jobd.clock import Clock, SystemClock
-from jobd.errors import JobInterrupted, JobTimeout
+from jobd.errors import JobCancelled, JobInterrupted, JobTimeout
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
 
@@ -69,6 +69,7 @@ class Attention:
         is_quiet: take no more jobs for now.
         is_out_of_time: a settlement that does not succeed is not tried again.
         was_interrupted: a signal ended the last job; else its ``JobInterrupted`` was its own.
+        cancelled_jids: jobs that are not to be begun.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Attention:
         self.is_quiet = False
         self.is_out_of_time = False
         self.was_interrupted = False
+        self.cancelled_jids: set[str] = set()
 
     def open(self) -> None:
         """Install the handlers."""
@@ -135,6 +137,10 @@ class Attention:
     def _interrupt_for_its_reason(self) -> None:
         # A signal that comes late must not end the next job, so each reason is looked at again.
         limit = self._limit
+        if self._is_running and self._slot.is_cancelled:
+            self._is_running = False
+            self.was_interrupted = True
+            raise JobCancelled("it was cancelled")
         if self._is_running and limit is not None and self._monotonic() >= limit.deadline:
             self._is_running = False
             raise JobTimeout(f"it ran longer than its time_limit of {limit.seconds:g} s")
@@ -166,12 +172,18 @@ class Attention:
         self._limit = Limit(self._monotonic() + seconds, seconds, kill_after_s)
         self._slot.limit(self._limit)
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the running job is cancelled; any thread of it may ask."""
+        return self._slot.is_cancelled
+
     def interruptible(self, run: Callable[..., T], *arguments: object) -> T:
         """Call ``run`` with the arguments; meanwhile a signal may end it by an exception.
 
         Raises:
             JobInterrupted: also if the interruption came just before or just after ``run``.
             JobTimeout: it took longer than it may.
+            JobCancelled: somebody cancelled it.
         """
         self.was_interrupted = self._must_interrupt
         if self._must_interrupt:

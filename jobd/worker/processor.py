@@ -13,7 +13,14 @@ from typing import Any, Final
 
 from jobd import faults, log
 from jobd.connection import Backoff
-from jobd.errors import MalformedPayload, RedisError, RedisUnavailable, UnknownJob, WorkerKilled
+from jobd.errors import (
+    JobCancelled,
+    MalformedPayload,
+    RedisError,
+    RedisUnavailable,
+    UnknownJob,
+    WorkerKilled,
+)
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
 from jobd.payload import Wire, decode, encode, timestamp
@@ -144,7 +151,10 @@ class Processor:
         if unit.is_alone:
             title.show_job()
         try:
-            if "recovered" in payload and has_killed_enough(payload):
+            if jid in self._attention.cancelled_jids:
+                self._drop(unit)
+                self._slot.give_up()
+            elif "recovered" in payload and has_killed_enough(payload):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
@@ -179,6 +189,9 @@ class Processor:
             case Interrupted(reason) if not self._attention.was_interrupted:
                 # The job raised it itself: given back, it would do so again and again.
                 self._has_failed(unit, reason, jid, elapsed_s)
+            case Interrupted(JobCancelled()):
+                self._drop(unit, elapsed_s)
+                self._slot.finish(_in_ring(unit, jid), failed=False)
             case Interrupted():
                 log.job_line("interrupted", elapsed_s)
                 self._settle(partial(self._fetcher.give_back, unit))
@@ -193,7 +206,14 @@ class Processor:
             )
         if payload.get("time_limit", kind.time_limit) is not None:
             self._attention.limit(*limit_of(kind, payload))
-        self._app.call(kind.from_payload(payload), payload)
+        job = kind.from_payload(payload)
+        job.__run__ = self._attention
+        self._app.call(job, payload)
+
+    def _drop(self, unit: UnitOfWork, elapsed_s: float | None = None) -> None:
+        """It is cancelled: neither retried nor dead, and no hook hears of it."""
+        log.job_line("cancelled", elapsed_s)
+        self._fetcher.acknowledge(unit)
 
     # Failure
 
