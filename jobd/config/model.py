@@ -105,6 +105,7 @@ class Config:
         concurrency: worker processes of the default capsule, which is ``capsules[0]``.
         timeout: seconds that running jobs get when the server stops.
         boot_timeout: seconds that a worker may take until it is ready.
+        reliable_push: jobs that a client keeps while Redis is away.
         pidfile: an absolute path, as is ``log.file``.
         source: the file that was read, absolute; None if there was none.
         notes: sentences for the boot log about what was read and has no effect.
@@ -129,6 +130,7 @@ class Config:
     threads: int = 1
     batch: Literal["auto"] | int = "auto"
     preload: bool = False
+    reliable_push: int = 0
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     source: Path | None = None
     notes: tuple[str, ...] = ()
