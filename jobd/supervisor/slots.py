@@ -173,6 +173,10 @@ class Slots:
         """All that live, or have died and were not reaped yet."""
         return [slot.child for slot in self._slots if slot.child is not None]
 
+    def find(self, pid: int) -> Handle | None:
+        """The child of that pid."""
+        return next((handle for handle in self.children() if handle.pid == pid), None)
+
     def workers(self) -> list[Handle]:
         """The children but the poller."""
         return [handle for handle in self.children() if handle.slot != POLLER]
