@@ -64,7 +64,11 @@ class Master:
         self._hearing = Hearing(self._inbox, self._understand)
         self._deaths = Deaths()
         self._store = StoreKeeper(plan.store, clock=clock, rng=rng)
-        self._slots = slots = Slots(plan.workers, scoreboard, clock=clock, rng=rng)
+        # Without orphans for children a mold could not be told from its workers' parent.
+        has_mold = plan.preload is not None and pipe.adopt_orphans()
+        self._slots = slots = Slots(
+            plan.workers, scoreboard, has_mold=has_mold, clock=clock, rng=rng
+        )
         self._stopping = stopping = Stopping(slots, scoreboard, plan.timeout_s)
         self._orders = Orders(plan, slots, scoreboard, stopping)
         self._boots = Boots(
@@ -148,15 +152,13 @@ class Master:
 
     def _understand(self, handle: Handle, message: pipe.Message, now: float) -> None:
         match message:
-            case pipe.Ready(pid=handle.pid) if handle.ready_at is None:
-                self._boots.succeeded(handle, now)
-            case pipe.BootFailed() if handle.ready_at is None:
-                self._boots.failed(handle, message, now)
             case pipe.Remote(number) if handle.slot == POLLER:
                 log.event("told through Redis", signal=number.name)
                 self._orders.obey((number,), now)
             case pipe.Recovered(slot, incarnation) if handle.slot == POLLER:
                 self._deaths.forget(slot, incarnation)
+            case _ if self._boots.understand(handle, message, now):
+                pass
             case pipe.Ended():
                 pass  # the child may live on; waitpid() tells
             case _:
@@ -164,6 +166,7 @@ class Master:
 
     def _enforce_deadlines(self, now: float) -> None:
         self._boots.end_long_ones(self._hearing, now)
+        self._births.end_a_barren_mold(now)
         self._replace_a_silent_poller(now)
         self._stopping.carry_on(now)
 
@@ -180,7 +183,7 @@ class Master:
     def _start_what_is_due(self, now: float) -> None:
         self._store.restart_if_due(now)
         if not self._stopping.has_begun:
-            startable = list(self._slots)
+            startable = self._slots.startable()
         else:  # whoever still runs a job needs a poller that beats
             startable = [self._slots[POLLER]] if self._slots.workers() else []
         self._births.start_due(startable, now, is_quiet=self._orders.is_quiet)
@@ -204,7 +207,7 @@ class Master:
         yield from self._stopping.deadlines()
         yield from self._boots.deadlines()
         yield self._store.due
-        empty = [slot for slot in self._slots if slot.child is None]
+        empty = [slot for slot in self._slots.startable() if slot.child is None]
         yield from (slot.due for slot in empty)
         if empty and not self._stopping.has_begun:
             yield self._births.next_at()

@@ -81,12 +81,12 @@ class Orders:
     def _reopen_logs(self, _now: float) -> None:
         self._plan.reopen_logs()
         log.event("log files reopened")
-        self._tell(signal.SIGUSR1, is_for_poller=True)
+        self._tell(signal.SIGUSR1, is_for_all=True)
 
     def _dump(self, _now: float) -> None:
         self._slots.log_table()
-        self._tell(signal.SIGTTIN, is_for_poller=True)
+        self._tell(signal.SIGTTIN, is_for_all=True)
 
-    def _tell(self, number: int, *, is_for_poller: bool = False) -> None:
-        for handle in self._slots.children() if is_for_poller else self._slots.workers():
+    def _tell(self, number: int, *, is_for_all: bool = False) -> None:
+        for handle in self._slots.children() if is_for_all else self._slots.workers():
             handle.tell(number)

@@ -47,7 +47,7 @@ class Reaper:
                 self._note(*found, now)
 
     def _note(self, pid: int, status: int, now: float) -> None:
-        handle = self._slots.find(pid)
+        handle = self._slots.find(pid) or self._newly_born(pid, now)
         if os.WIFSTOPPED(status):
             if handle is not None:
                 name = signal.Signals(os.WSTOPSIG(status)).name
@@ -61,6 +61,13 @@ class Reaper:
             reason = signals.describe_exit(status)
             log.event("a stranger was reaped", level="debug", child=pid, status=reason)
 
+    def _newly_born(self, pid: int, now: float) -> Handle | None:
+        """A worker of the mold may die before we have read its pid."""
+        for handle in self._slots.workers():
+            if not handle.pid:
+                self._hearing.hear(handle, now)
+        return self._slots.find(pid)
+
     def _bring_to_an_end(self, handle: Handle, status: int, now: float) -> None:
         """Close the books of a child that was just reaped."""
         handle.is_reaped = True
@@ -70,7 +77,7 @@ class Reaper:
         slot = self._slots[handle.slot]
         slot.vacate(status, left, now)
         # Told before the seat is shown as empty, so that no sweep finds the lists before the blame.
-        if handle.slot != POLLER and handle.ready_at is not None:
+        if handle.slot > POLLER and handle.ready_at is not None:
             died = self._deaths.add(handle, status, left)
             if self._slots.poller is not None and self._slots.is_poller_ready:
                 self._slots.poller.send(died)

@@ -114,6 +114,9 @@ class Stopping:
             return
         if workers:
             self._press(workers, stop, now)
+        elif self._slots.mold_child is not None:
+            if now >= stop.kill_at:
+                self._slots.mold_child.kill()
         elif poller is None:
             self.exit_code = stop.code
         elif stop.poller_kill_at == NEVER:
@@ -127,6 +130,8 @@ class Stopping:
     def _begin(self, stop: Stop) -> None:
         self._stop = stop
         self._scoreboard.set_instance_state(InstanceState.STOPPING)
+        if self._slots.mold_child is not None:
+            self._slots.mold_child.ask_to_stop(signal.SIGTERM)
         for handle in self._slots.workers():
             self._slots.assign(self._slots[handle.slot], State.STOPPING)
             handle.ask_to_stop(signal.SIGQUIT if stop.is_fast else signal.SIGTERM)
