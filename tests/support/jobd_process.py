@@ -24,7 +24,7 @@ from tests.support import leash
 from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.notify import NotifySocket
 
-Role = Literal["worker", "poller", "store", "other"]
+Role = Literal["worker", "poller", "mold", "store", "other"]
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "jobd")
@@ -302,6 +302,8 @@ def _child(process: psutil.Process) -> Child:
         return Child(process.pid, "worker", int(worker[1]), title)
     if title.startswith("jobd: poller"):
         return Child(process.pid, "poller", None, title)
+    if title == "jobd: mold":
+        return Child(process.pid, "mold", None, title)
     is_store = re.match(r"\S*(valkey|redis)-server", title)
     return Child(process.pid, "store" if is_store else "other", None, title)
 
