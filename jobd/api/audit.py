@@ -80,9 +80,9 @@ class Audit:
         """
         entry = {
             "at": self._access.now_ms(),
-            "who": who[:_LONGEST],
-            "what": what[:_LONGEST],
-            "target": target[:_LONGEST],
+            "who": _plain(who),
+            "what": _plain(what),
+            "target": _plain(target),
             "count": count,
             "detail": dict(detail or {}),
         }
@@ -97,6 +97,11 @@ class Audit:
         key = self._access.keys.audit
         found = self._access.redis.call("LRANGE", key, first, first + size - 1)
         return [_entry(mapping(document(raw))) for raw in found]
+
+
+def _plain(text: str) -> str:
+    """What JSON can carry of it: names may hold bytes that are no UTF-8."""
+    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()
 
 
 def _entry(told: dict[str, Any]) -> AuditEntry:

@@ -3,7 +3,8 @@
 Pages are plain functions that wait for Redis, so they run in threads; the loop serves others.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
@@ -67,15 +68,14 @@ def create_app(settings: Settings | None = None, *, access: Access | None = None
         door = "password" if password else "loopback"
     texts = Catalogue(settings.texts)
     dashboard = _Dashboard(Site(settings, access, door), texts)
-    guard = Guard(dashboard.app, settings, authenticate, texts)
-    dashboard.may = guard.may
+    dashboard.guard = guard = Guard(dashboard.app, settings, authenticate, texts)
     return guard
 
 
 class _Dashboard:
     """Routes to pages and acts, and what is around each of them."""
 
-    may: Callable[[Request, str], Awaitable[bool]]
+    guard: Guard
 
     def __init__(self, site: Site, texts: Catalogue) -> None:
         self._site = site
@@ -121,7 +121,7 @@ class _Dashboard:
             raise BadForm("bad.act")
         if self._site.settings.read_only:
             raise Refused("refused.read_only")
-        if not await self.may(request, what):
+        if not await self.guard.may(request, what):
             raise Refused("refused.act")
         return await run_in_threadpool(self._done, request, act, form)
 
@@ -136,6 +136,7 @@ class _Dashboard:
             request=request,
             user=getattr(request.state, "user", ""),
             now=moment(self._site.access.now_ms()),
+            permit=functools.partial(self.guard.would_let, request),
             form=form or {},
         )
 

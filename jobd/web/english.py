@@ -196,7 +196,8 @@ ENGLISH: Final[dict[str, str]] = {
     "set.search.help": (
         'All words must fit. Also after:2026-11-22 and before:…; error:"with blanks"; class:Mood*.'
     ),
-    "set.search.problem": "“{word}” is no date: write 2026-11-22 or 2026-11-22T13:05.",
+    "set.search.date": "“{word}” is no date: write 2026-11-22 or 2026-11-22T13:05.",
+    "set.search.twice": "“{word}” is left out: each of these can be asked for once only.",
     "set.looked": "Looked at {seen} of {size} jobs.",
     "set.stopped": "Stopped early, to stay quick.",
     "set.go_on": "Go on from there",
@@ -357,6 +358,7 @@ ENGLISH: Final[dict[str, str]] = {
     "bad.when": "That is no time, so nothing was done.",
     "missing.job": "This job is not there any more: it ran, or somebody was faster.",
     "missing.page": "There is no such page.",
+    "missing.queue": "There is no such queue any more.",
     "missing.process": "This process has left.",
     "refused.act": "You are not allowed to do that.",
     "refused.closed": (

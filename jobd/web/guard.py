@@ -9,10 +9,11 @@ Sources: the threats S7 to S11 of our own catalogue; Fetch Metadata (W3C); Sidek
 import inspect
 import ipaddress
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import anyio.from_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -71,13 +72,20 @@ class Guard:
         await (refusal or self._app)(scope, receive, guarded)
 
     async def may(self, request: Request, act: str) -> bool:
-        """Whether the user of a request may do something; the name is in its state."""
+        """Whether the user of a request may do something; the name is then in its state."""
         if self._authenticate is None:
-            request.state.user = ""
-            return _is_this_machine(request)
-        answer = await _asked(self._authenticate, request, act)
-        request.state.user = answer if isinstance(answer, str) else ""
+            answer: str | bool | None = _is_this_machine(request)
+        else:
+            answer = await _asked(self._authenticate, request, act)
+        if answer:
+            request.state.user = answer if isinstance(answer, str) else ""
         return bool(answer)
+
+    def would_let(self, request: Request, act: str) -> bool:
+        """The same, of an act that nobody has asked for yet; for a thread of Starlette's."""
+        if self._authenticate is None:
+            return True  # who may read may act
+        return bool(_asked_here(self._authenticate, request, act))
 
     async def _refusal(self, request: Request) -> Response | None:
         if not self._is_known_host(request.headers.get("host", "")):
@@ -119,6 +127,18 @@ async def _asked(authenticate: Authenticate, request: Request, act: str) -> Any:
     # It may ask a database; the loop has others to serve meanwhile.
     answer = await run_in_threadpool(authenticate, request, act)
     return await answer if inspect.isawaitable(answer) else answer
+
+
+def _asked_here(authenticate: Authenticate, request: Request, act: str) -> Any:
+    """In this thread, which waits: a second one of the pool might never come free."""
+    if inspect.iscoroutinefunction(authenticate):
+        return anyio.from_thread.run(authenticate, request, act)
+    answer = authenticate(request, act)
+    return anyio.from_thread.run(_awaited, answer) if inspect.isawaitable(answer) else answer
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 def _is_this_machine(request: Request) -> bool:

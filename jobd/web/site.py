@@ -88,6 +88,7 @@ class Visit:
 
     Attributes:
         user: who asks; empty if nobody had to say.
+        permit: whether they would be let do something; `may` asks it once for each act.
         form: of a POST, each field with all its values.
         now: by the server's clock.
     """
@@ -96,6 +97,7 @@ class Visit:
     request: Request
     user: str
     now: datetime
+    permit: Callable[[str], bool]
     form: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     @property
@@ -107,6 +109,22 @@ class Visit:
     def base(self) -> str:
         """The path that the dashboard is mounted under; empty at the root."""
         return str(self.request.scope.get("root_path", ""))
+
+    def may(self, act: str) -> bool:
+        """Whether a button for it makes sense here."""
+        if self.site.settings.read_only:
+            return False
+        if act not in self._permits:
+            self._permits[act] = self.permit(act)
+        return self._permits[act]
+
+    def allowed(self, acts: Sequence[str]) -> list[str]:
+        """Those of the acts that this visitor may do."""
+        return [act for act in acts if self.may(act)]
+
+    @cached_property
+    def _permits(self) -> dict[str, bool]:
+        return {}
 
     def url(self, path: str, **query: str | float) -> str:
         """An address inside the dashboard; its path is quoted here."""

@@ -166,11 +166,15 @@ def test_an_act_on_all_that_match_leaves_the_others(
     assert (noted["what"], noted["count"]) == ("retry_all", 300)
 
 
+@pytest.mark.parametrize("search", ["before:tomorrow", "queue:default queue:low"])
 def test_a_search_that_cannot_be_read_acts_on_nothing(
-    visitor: Visitor, stock: Stock, raw: Raw
+    visitor: Visitor, stock: Stock, raw: Raw, search: str
 ) -> None:
     stock.sorted("retry", a_failed_job())
-    answer = visitor.post("/retries", scope="all", q="before:tomorrow", act="delete")
+    page = visitor.get("/retries", params={"q": search}).text
+    assert search.rpartition(" ")[2].partition(":")[2] in page
+    assert 'name="scope"' not in page
+    answer = visitor.post("/retries", scope="all", q=search, act="delete")
     assert answer.status_code == 400
     assert raw.zcard("retry") == 1
 

@@ -1,8 +1,10 @@
 """The door of the dashboard: who is let in, under which name, and which forms are believed."""
 
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ from starlette.requests import Request
 from jobd.errors import ConfigError
 from jobd.web import Settings, create_app
 from tests.support.servers import Raw
-from tests.web.stock import Stock, a_failed_job, a_job
+from tests.web.stock import Stock, a_failed_job, a_job, fill
 from tests.web.visitor import Visitor
 
 Make = Callable[..., Any]
@@ -91,6 +93,59 @@ def test_a_function_may_be_async(make: Make) -> None:
         return act == "read"
 
     assert Visitor(make(authenticate=authenticate), peer="192.0.2.7").get("/").status_code == 200
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_somebody_may_not_do_is_not_offered_to_them(
+    make: Make, stock: Stock, raw: Raw, is_async: bool
+) -> None:
+    fill(stock)
+    allowed = {"read", "pause", "retry", "quiet"}
+
+    def authenticate(request: Request, act: str) -> str | None:
+        return "clerk" if act in allowed else None
+
+    async def later(request: Request, act: str) -> str | None:
+        return authenticate(request, act)
+
+    visitor = Visitor(make(authenticate=later if is_async else authenticate), peer="192.0.2.7")
+    link = visitor.json("/retries")["rows"][0]["id"]
+    offered = {
+        "/queues": {"pause"},
+        "/queues/default": {"pause"},
+        "/scheduled": set[str](),
+        "/retries": {"retry"},
+        "/dead": {"retry"},
+        "/processes": {"quiet"},
+        f"/job?in=retry&id={quote(link)}": {"retry"},
+    }
+    for path, acts in offered.items():
+        text = visitor.get(path).text
+        assert set(re.findall(r'name="act" value="([a-z_]+)"', text)) == acts, path
+        assert ("/retries" in path or "/dead" in path) is ('type="checkbox"' in text), path
+        assert ">clerk<" in text
+    assert visitor.json("/retries")["acts"] == ["retry"]
+    assert visitor.json("/processes")["hosts"][0]["processes"][0]["acts"] == ["quiet"]
+
+
+def test_an_awaitable_of_a_plain_function_is_waited_for(make: Make, stock: Stock) -> None:
+    async def answer(act: str) -> str | None:
+        return "ada" if act in {"read", "pause"} else None
+
+    stock.queue(a_job())
+    visitor = Visitor(make(authenticate=lambda _, act: answer(act)), peer="192.0.2.7")
+    text = visitor.get("/queues").text
+    assert 'value="pause"' in text
+    assert 'value="clear"' not in text
+
+
+def test_who_is_refused_an_act_is_still_themselves(make: Make) -> None:
+    def authenticate(request: Request, act: str) -> str | None:
+        return "clerk" if act == "read" else None
+
+    answer = Visitor(make(authenticate=authenticate)).post("/queues", page="/", act="clear")
+    assert answer.status_code == 403
+    assert ">clerk<" in answer.text
 
 
 # Under which name

@@ -11,7 +11,6 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import jobd.web
-from jobd.api import Filter
 from jobd.web import Settings, formats
 from jobd.web.catalogue import Catalogue
 from jobd.web.charts import Line, bar, heat_map, line_chart, sparkline
@@ -22,7 +21,7 @@ from jobd.web.memory import Memory
 from jobd.web.python_call import python_call
 from jobd.web.redaction import MASK, Masks, preview
 from jobd.web.samples import Samples
-from jobd.web.search import parse, word
+from jobd.web.search import Problem, Search, parse, word
 from tests.web.stock import a_job
 
 PACKAGE = Path(jobd.web.__file__).parent
@@ -124,29 +123,40 @@ def test_a_preview_of_what_fits_is_its_json() -> None:
 # Searching
 
 
+def read(text: str) -> Search:
+    return parse(text, Masks(Settings()))
+
+
 def test_a_search_line_is_read_word_by_word() -> None:
-    search = parse('class:ChargeCard error:"timed out" queue:low tag:eu plain "two words"')
-    assert search.filter == Filter(
-        class_name="ChargeCard", error="timed out", queue="low", tag="eu", text="plain two words"
-    )
-    assert parse("  ").is_empty
+    found = read('class:ChargeCard error:"timed out" queue:low tag:eu plain "two words"').filter
+    assert (found.class_name, found.error) == ("ChargeCard", "timed out")
+    assert (found.queue, found.tag, found.words) == ("low", "eu", ("plain", "two words"))
+    assert read("  ").is_empty
+    assert not read("x").is_empty
 
 
-def test_a_word_with_a_strange_key_is_plain_text() -> None:
-    assert parse("https://example.com").filter == Filter(text="https://example.com")
-    assert parse("user:7").filter == Filter(text="user:7")
+@pytest.mark.parametrize("text", ["https://example.com", "user:7"])
+def test_a_word_with_a_strange_key_is_plain_text(text: str) -> None:
+    assert read(text).filter.words == (text,)
 
 
 def test_dates_are_in_utc_unless_they_say_otherwise() -> None:
-    search = parse("after:2026-11-22 before:2026-11-22T13:00+01:00")
-    assert search.filter.after == datetime(2026, 11, 22, tzinfo=UTC)
-    assert search.filter.before == NOW
-    assert parse("after:soon").problem == "soon"
+    found = read("after:2026-11-22 before:2026-11-22T13:00+01:00").filter
+    assert found.after == datetime(2026, 11, 22, tzinfo=UTC)
+    assert found.before == NOW
+    assert read("after:soon").problem == Problem("date", "soon")
+
+
+@pytest.mark.parametrize("key", ["class", "jid", "queue", "tag", "error", "after", "before"])
+def test_a_word_that_is_given_twice_is_said_to_be(key: str) -> None:
+    search = read(f'{key}:2026-11-22 x {key}:"2026-11-23"')
+    assert search.problem == Problem("twice", f'{key}:"2026-11-23"')
+    assert read(f"{key}:2026-11-22 x").problem is None
 
 
 @pytest.mark.parametrize("value", ["plain", "two words", "", 'a"b', "ä:ö"])
 def test_a_word_that_is_made_can_be_read_again(value: str) -> None:
-    assert parse(word("class", value)).filter.class_name == value.replace('"', "")
+    assert read(word("class", value)).filter.class_name == value.replace('"', "")
 
 
 def test_messages_that_differ_in_numbers_are_one_error() -> None:
