@@ -88,6 +88,7 @@ ENGLISH: Final[dict[str, str]] = {
     "version": "Version",
     "worker": "Worker",
     "select_job": "Select job {jid}",
+    "select_first": "Tick jobs to act on them.",
     "select_page": "Select all on this page",
     "state.running": "running",
     "state.quiet": "quiet",

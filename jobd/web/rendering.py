@@ -22,7 +22,8 @@ from starlette.responses import HTMLResponse, Response
 from jobd._version import __version__
 from jobd.web.addresses import address_of
 from jobd.web.catalogue import Catalogue
-from jobd.web.charts import Line, bar, heat_map, line_chart, sparkline
+from jobd.web.charts import Line, line_chart
+from jobd.web.figures import bar, heat_map, sparkline
 from jobd.web.formats import (
     absolute,
     count,
@@ -35,7 +36,7 @@ from jobd.web.formats import (
     span,
 )
 from jobd.web.inert import cut, inert
-from jobd.web.labels import bounds, columns, days, minutes
+from jobd.web.labels import bounds, columns, days, deploys, minutes, shares
 from jobd.web.pages.menu import MENU
 from jobd.web.search import word
 from jobd.web.site import Site, View, Visit
@@ -45,7 +46,9 @@ THEME_COOKIE: Final = "jobd_theme"
 _CHARTS: Final = SimpleNamespace(
     Line=Line, bar=bar, heat_map=heat_map, line_chart=line_chart, sparkline=sparkline
 )
-_LABELS: Final = SimpleNamespace(bounds=bounds, columns=columns, days=days, minutes=minutes)
+_LABELS: Final = SimpleNamespace(
+    bounds=bounds, columns=columns, days=days, deploys=deploys, minutes=minutes, shares=shares
+)
 _FILTERS: Final = (count, short_count, span, size, kilobytes, percent, iso, absolute)
 THEMES: Final = ("system", "light", "dark")
 

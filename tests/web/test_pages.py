@@ -449,6 +449,8 @@ def test_a_class_has_a_heat_map_and_the_deploys(
     assert told["usual"]["p50_s"] < told["usual"]["p99_s"]
     text = visitor.get("/metrics/ChargeCard").text
     assert "v1.2.3 &lt;b&gt;" in text
+    for path in ("/", "/metrics", "/metrics/ChargeCard"):
+        assert 'deploy"' in visitor.get(path).text.split("<svg", 1)[1], path
     assert 'class="heat"' in text
 
 
