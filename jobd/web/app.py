@@ -5,6 +5,7 @@ Pages are plain functions that wait for Redis, so they run in threads; the loop 
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
@@ -19,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from jobd.api import Access
-from jobd.config import web_password
+from jobd.config import web_password, web_redact
 from jobd.errors import JobdError, RedisUnavailable
 from jobd.web.catalogue import Catalogue
 from jobd.web.errors import BadForm, Refused
@@ -57,9 +58,19 @@ def create_app(settings: Settings | None = None, *, access: Access | None = None
             first request.
 
     Raises:
+        ConfigError: settings that cannot be, also those of the file that a server started here
+            would read: its ``web.redact`` is minded.
+    """
+    return dashboard(settings or Settings(), access, web_redact())
+
+
+def dashboard(settings: Settings, access: Access | None, redact: Sequence[str]) -> ASGIApp:
+    """The same, which masks these fields besides the settings' own.
+
+    Raises:
         ConfigError: settings that cannot be.
     """
-    settings = settings or Settings()
+    settings = replace(settings, redact=(*settings.redact, *redact))
     password = web_password()
     authenticate = settings.authenticate
     door = "function"
@@ -67,9 +78,9 @@ def create_app(settings: Settings | None = None, *, access: Access | None = None
         authenticate = Password(password) if password else None
         door = "password" if password else "loopback"
     texts = Catalogue(settings.texts)
-    dashboard = _Dashboard(Site(settings, access, door), texts)
-    dashboard.guard = guard = Guard(dashboard.app, settings, authenticate, texts)
-    return guard
+    inner = _Dashboard(Site(settings, access, door), texts)
+    inner.guard = Guard(inner.app, settings, authenticate, texts)
+    return inner.guard
 
 
 class _Dashboard:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import anyio
 import anyio.from_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -20,8 +21,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jobd.clock import Clock, SystemClock
+from jobd.web.brake import Brake
 from jobd.web.catalogue import Catalogue
 from jobd.web.settings import Authenticate, Settings
+
+HOST_REQUEST: Final = "jobd.host_request"
+"""Where in its scope an authenticator finds the request of the host framework."""
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "x-forwarded-host")
@@ -46,14 +52,25 @@ class Guard:
         settings: of its owner.
         authenticate: who is allowed to do what; None: only this machine is let in.
         texts: for the refusals.
+        clock: by which wrong passwords are forgotten.
+        sleep: waits some seconds.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, authenticate: Authenticate | None, texts: Catalogue
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        authenticate: Authenticate | None,
+        texts: Catalogue,
+        *,
+        clock: Clock | None = None,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._app = app
         self._authenticate = authenticate
         self._texts = texts
+        self._brake = Brake(clock or SystemClock())
+        self._sleep = sleep
         self._is_known_host = _hosts(settings, is_open=authenticate is not None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,9 +116,17 @@ class Guard:
             return None
         challenge = getattr(self._authenticate, "challenge", None)
         if challenge:
+            await self._slow_down(request)
             return self._refuse(401, "refused.login", {"WWW-Authenticate": challenge})
         key = "refused.closed" if self._authenticate is None else "refused.user"
         return self._refuse(403, key)
+
+    async def _slow_down(self, request: Request) -> None:
+        # Not in an adapter: it would hold a thread of the host, which has few.
+        if "authorization" in request.headers and HOST_REQUEST not in request.scope:
+            delay_s = self._brake.delay_s(request.client.host if request.client else "")
+            if delay_s:
+                await self._sleep(delay_s)
 
     def _refuse(
         self, status: int, key: str, headers: dict[str, str] | None = None

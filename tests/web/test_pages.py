@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from starlette.routing import Mount
 from jobd.api import Access, Audit, Deploy
 from jobd.config import RedisSettings
 from jobd.connection import Pool
+from jobd.errors import ConfigError
 from jobd.web import create_app
 from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd
@@ -285,6 +287,22 @@ def test_secrets_inside_arguments_are_masked_in_html_and_json(
         assert "ada" in text
         assert "hunter2" not in text
         assert "k3y" not in text
+
+
+def test_the_settings_file_masks_further_fields_whatever_the_app_says(
+    make: Callable[..., Any], stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock.sorted("retry", a_failed_job("Pay", {"IBAN_no": "AT61", "card": "4111", "to": "Ada"}))
+    (tmp_path / "jobd.yml").write_text("web: {redact: ['*iban*']}\n")
+    monkeypatch.chdir(tmp_path)
+    for settings in ({}, {"redact": ("card",)}):
+        text = Visitor(make(**settings)).get("/retries").text
+        assert "Ada" in text
+        assert "AT61" not in text
+        assert ("4111" in text) is (settings == {})
+    (tmp_path / "jobd.yml").write_text("web: {redct: ['*iban*']}\n")
+    with pytest.raises(ConfigError, match='did you mean "redact"'):
+        make()
 
 
 @pytest.mark.parametrize("place", ["retry", "dead"])
