@@ -13,7 +13,9 @@ import msgspec
 
 from jobd.api.access import Access
 from jobd.api.replies import document, mapping, moment, number, string
+from jobd.store import Script
 
+_NOTE: Final = Script("note")
 LIMIT: Final = 1_000
 _LONGEST: Final = 1_000
 
@@ -87,9 +89,7 @@ class Audit:
             "detail": dict(detail or {}),
         }
         key = self._access.keys.audit
-        self._access.atomically(
-            ("LPUSH", key, msgspec.json.encode(entry)), ("LTRIM", key, 0, self._limit - 1)
-        )
+        _NOTE.run(self._access.redis, 1, key, msgspec.json.encode(entry), self._limit)
 
     def entries(self, page: int = 1, size: int = 50) -> list[AuditEntry]:
         """A page of them, the newest first, counted from 1."""

@@ -292,7 +292,7 @@ ENGLISH: Final[dict[str, str]] = {
     "audit.target": "To what",
     "audit.detail": "Detail",
     "audit.none": "Nobody has done anything by hand.",
-    "audit.none.hint": "Every act in a dashboard is noted here, with who did it.",
+    "audit.none.hint": "Every act in a dashboard or by jobctl is noted here, with who did it.",
     # Acts
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobd.api import Access, DeadSet, JobSet, RetrySet, ScheduledSet, SortedEntry, set_of
+from jobd.api import Access, Audit, DeadSet, JobSet, RetrySet, ScheduledSet, SortedEntry, set_of
 from jobd.api.walk import at_score, through_set
 from jobd.errors import CannotAct, InvalidArguments, InvalidJob, RedisRejected
 from tests.api.parts import ODD, a_failed_job, a_job, fill, jids_of, places
@@ -377,7 +377,9 @@ def test_a_full_server_still_lets_jobs_be_retried_killed_rescheduled_and_deleted
     assert retries.page(1, 1)[0].kill()
     assert retries.page(1, 1)[0].reschedule(60)
     assert retries.page(1, 1)[0].delete()
+    Audit(access=access).record("ada", "delete")
     raw.config_set("maxmemory", "0")
+    assert [entry.who for entry in Audit(access=access).entries()] == ["ada"]
     assert [len(raw.zrange(name, 0, -1)) for name in ("retry", "dead")] == [1, 1]
     assert raw.llen("queue:default") == 3
 

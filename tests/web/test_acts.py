@@ -107,6 +107,18 @@ def test_a_job_is_not_moved_to_what_is_no_queue(
     assert queued(raw) == [job["jid"]]
 
 
+def test_an_act_that_cannot_be_noted_is_still_said_to_be_done(
+    visitor: Visitor, stock: Stock, raw: Raw, caplog: pytest.LogCaptureFixture
+) -> None:
+    stock.queue(a_job())
+    raw.set("jobd:audit", "no list")
+    answer = visitor.post("/queues", queue="default", act="clear")
+    assert (answer.status_code, raw.exists("queue:default")) == (303, 0)
+    assert (
+        "clear of queue default by dashboard from 127.0.0.1 is not in the audit log" in caplog.text
+    )
+
+
 # Sets
 
 

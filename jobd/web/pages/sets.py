@@ -113,7 +113,7 @@ def act_on_set(visit: Visit) -> Done:
         return Done(back, "nothing", 0, _search(visit))
     entries = jobs.get_each(ids)
     count = sum(act_on_entry(entry, act) for entry in entries)
-    visit.note(act, NAMES[place], count, jobs=[entry.key for entry in entries[:20]])
+    visit.note(act, place, count, jobs=[entry.key for entry in entries[:20]])
     if not count:
         return Done(back, "missing", 0, _search(visit))
     return Done(back, act, count, _search(visit))
@@ -161,7 +161,7 @@ def _act_on_all(visit: Visit, jobs: JobSet, act: str, back: str) -> Done:
         name = "unfinished"
     finally:
         # Also of what was done before something failed.
-        visit.note(f"{act}_all", NAMES[jobs.name], latest.done, search=search.text)
+        visit.note(f"{act}_all", jobs.name, latest.done, search=search.text)
     if latest.refused and name != "unfinished":
         return Done(back, "refused_some", latest.refused, _search(visit))
     return Done(back, name, latest.done, _search(visit))
