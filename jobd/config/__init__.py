@@ -28,6 +28,7 @@ from jobd.config.model import (
     LogSettings,
     QueueWeight,
     RedisSettings,
+    WebSettings,
     Wire,
     WorkerSettings,
     mask_url,
@@ -47,6 +48,7 @@ __all__ = [
     "QueueWeight",
     "RedisSettings",
     "Setting",
+    "WebSettings",
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
@@ -55,6 +57,7 @@ __all__ = [
     "mask_url",
     "url_fault",
     "web_password",
+    "web_redact",
 ]
 
 T = TypeVar("T")
@@ -144,6 +147,19 @@ def client_dead_limits(
 def web_password(environ: Mapping[str, str] | None = None) -> str:
     """The password of the dashboard, of JOBD_WEB_PASSWORD; empty if there is none."""
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
+
+
+def web_redact(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> tuple[str, ...]:
+    """Which further fields a dashboard masks, as the file in ``directory`` says.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.WEB_REDACT)
 
 
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
@@ -248,6 +264,7 @@ class _Sources:
             threads=self.pick(declared.THREADS),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
+            web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
             worker=WorkerSettings(),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),

@@ -85,6 +85,17 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """What the dashboard does not show.
+
+    Attributes:
+        redact: globs of the names of fields inside arguments, besides those of secrets.
+    """
+
+    redact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """When a worker is replaced; all of it arrives in a later version."""
 
@@ -125,6 +136,7 @@ class Config:
     threads: int = 1
     batch: Literal["auto"] | int = "auto"
     preload: bool = True
+    web: WebSettings = field(default_factory=WebSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     source: Path | None = None
     notes: tuple[str, ...] = ()

@@ -225,6 +225,14 @@ DEAD_TIMEOUT: Final = Setting(
     check=whole(1),
     help="How long dead jobs are kept; the default is six months.",
 )
+WEB_REDACT: Final[Setting[tuple[str, ...]]] = Setting(
+    "web.redact",
+    default=(),
+    unit="globs",
+    check=texts,
+    help="Names of further fields inside arguments whose values the dashboard masks, such as "
+    "`*iban*`; those of passwords, tokens and keys it masks anyway.",
+)
 WORKER_MAX_JOBS: Final = Setting(
     "worker.max_jobs",
     default=None,
@@ -272,6 +280,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     MAX_RETRIES,
     DEAD_MAX_JOBS,
     DEAD_TIMEOUT,
+    WEB_REDACT,
     WORKER_MAX_JOBS,
     WORKER_MAX_MEMORY,
     WORKER_HUNG_AFTER,
