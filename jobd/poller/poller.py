@@ -158,6 +158,7 @@ class Poller:
 
     def open(self) -> None:
         """Install the handlers."""
+        self._scoreboard.set_redis_away_since(0.0)  # what a dead one knew
         signals.ignore(IGNORED)
         self._inbox.open()
 
@@ -299,6 +300,7 @@ class Poller:
     def _wait_for_redis(self, error: RedisUnavailable) -> float:
         if self._unreachable_since is None:
             self._unreachable_since = self._clock.monotonic()
+            self._scoreboard.set_redis_away_since(self._unreachable_since)
             log.event(f"{error}; waiting for it", level="error")
         return self._backoff.next_s()
 
@@ -306,6 +308,7 @@ class Poller:
         if self._unreachable_since is not None:
             away_s = self._clock.monotonic() - self._unreachable_since
             self._unreachable_since = None
+            self._scoreboard.set_redis_away_since(0.0)
             self._backoff.reset()
             log.event("Redis answers again", away=away_s)
 

@@ -86,8 +86,7 @@ class Master:
         }
         self._selector = selectors.DefaultSelector()
         self._readable: list[Handle] = []
-        name = " ".join(filter(None, ("jobd", plan.version, plan.tag)))
-        self._reporter = Reporter(name, self._slots, on_ready=plan.on_ready, clock=clock)
+        self._reporter = Reporter(plan, self._slots, scoreboard, clock=clock)
         self._stop: Stop | None = None
         self._exit_code: int | None = None
         self._is_quiet = False
@@ -113,6 +112,7 @@ class Master:
             return self._serve()
         except CannotLock as error:
             log.event(str(error), level="error")
+            self._reporter.ends(os.EX_CANTCREAT, str(error))
             return os.EX_CANTCREAT
         finally:
             self._leave()
@@ -122,6 +122,7 @@ class Master:
         gc.freeze()  # before the first fork: collections would copy the shared pages
         while self._exit_code is None:
             self._turn()
+        self._reporter.ends(self._exit_code)
         return self._exit_code
 
     def _turn(self) -> None:
@@ -235,7 +236,10 @@ class Master:
         order(now)
 
     def _decline_reload(self, _now: float) -> None:
-        log.event("reload arrives in a later version; restart the service instead", level="warning")
+        refused = "reload arrives in a later version; restart the service instead"
+        self._reporter.reload_begins()
+        log.event(refused, level="warning")
+        self._reporter.reload_ends(f"reload refused: {refused}")
 
     def _reopen_logs(self, _now: float) -> None:
         self._plan.reopen_logs()
