@@ -67,7 +67,9 @@ def test_the_strict_drop_in_is_understood_and_exposes_less(units: Path, name: st
 
 def test_what_would_fail_again_is_not_started_again() -> None:
     for name in ("jobd.service", "jobd@.service"):
-        listed = re.search(r"^RestartPreventExitStatus=(.*)$", (UNITS / name).read_text(), re.MULTILINE)
+        listed = re.search(
+            r"^RestartPreventExitStatus=(.*)$", (UNITS / name).read_text(), re.MULTILINE
+        )
         assert listed is not None
         assert {EX_USAGE, EX_CANTCREAT, EX_CONFIG} <= set(map(int, listed[1].split()))
 

@@ -15,7 +15,8 @@ from typing import Final
 from jobd.clock import Clock
 
 _EXTEND_EVERY_S: Final = 5.0
-_EXTEND_BY_S: Final = 15
+EXTENSION: Final = "EXTEND_TIMEOUT_USEC=15000000"
+"""Asks for the next 15 seconds."""
 _ERRNO: Final = {
     os.EX_SOFTWARE: errno.ENOTRECOVERABLE,
     os.EX_CANTCREAT: errno.EEXIST,
@@ -63,14 +64,14 @@ class Notifier:
             self.send("WATCHDOG=1")
 
     def extend(self) -> None:
-        """Ask for more time to start or to stop, if that is due: every 5 s for the next 15.
+        """Ask for more time to start or to stop, if that is due: every 5 s.
 
-        Until the first of these is overdue, TimeoutStartSec= and TimeoutStopSec= do not count.
+        While that goes on, TimeoutStartSec= and TimeoutStopSec= do not count.
         """
         now = self._clock.monotonic()
         if self._address and now >= self._next_extension:
             self._next_extension = now + _EXTEND_EVERY_S
-            self.send(f"EXTEND_TIMEOUT_USEC={_EXTEND_BY_S * 1_000_000}")
+            self.send(EXTENSION)
 
     def reloading(self) -> None:
         """Tell that settings are being read again; READY=1 is to follow, whatever becomes of it."""

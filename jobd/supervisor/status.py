@@ -12,7 +12,7 @@ import setproctitle
 from jobd.clock import Clock
 from jobd.scoreboard import InstanceState, Scoreboard
 from jobd.supervisor.plan import Plan
-from jobd.supervisor.sd_notify import Notifier
+from jobd.supervisor.sd_notify import EXTENSION, Notifier
 from jobd.supervisor.slots import Slots
 
 _INTERVAL_S: Final = 1.0
@@ -144,7 +144,7 @@ class Reporter:
         setproctitle.setproctitle(title(self._name, picture))
         news: list[str] = []
         if picture.state is InstanceState.STOPPING and self._state is not picture.state:
-            news.append("STOPPING=1")
+            news += ["STOPPING=1", EXTENSION]  # at once: the last one may have been for the start
         if picture.is_serving and not self._is_ready:
             self._is_ready = True
             news += ["READY=1", "WATCHDOG=1"]

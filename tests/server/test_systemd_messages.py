@@ -43,7 +43,9 @@ def test_a_whole_life_is_told_step_by_step_by_the_master_alone(start_jobd: Start
     jobd.signal(signal.SIGCONT)
     hears(jobd, "STATUS=ready 1/1, 0 jobs running$")
     assert jobd.stop() == 0
-    hears(jobd, r"STOPPING=1 \| STATUS=draining 0 jobs, \d+ s left$")
+    hears(
+        jobd, r"STOPPING=1 \| EXTEND_TIMEOUT_USEC=15000000 \| STATUS=draining 0 jobs, \d+ s left$"
+    )
 
 
 def test_a_reload_that_is_refused_is_ready_again_and_says_so(start_jobd: StartJobd) -> None:
