@@ -12,7 +12,6 @@ import functools
 import os
 import random
 import secrets
-import socket
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.clock import SystemClock
-from jobd.config import Capsule, Config, RedisSettings
+from jobd.config import Capsule, Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
@@ -137,7 +136,7 @@ class Server:
         self._scoreboard = Scoreboard(self._clock)
         self._tallies = Tallies(config.worker_count)
         self._hint = greeting.Hint(config)
-        host = socket.gethostname()
+        host = host_name()
         self._instance = Instance(
             identity=f"{host}:{os.getpid()}:{secrets.token_hex(6)}",
             host=host,

@@ -242,10 +242,16 @@ class Log:
                 reason=error.strerror,
             )
 
-    def reopen_if_moved(self) -> None:
-        """Reopen when somebody has renamed or removed the file; one stat, for idle moments."""
-        if self._path is not None and self._has_moved(self._path):
-            self.reopen()
+    def reopen_if_moved(self) -> bool:
+        """Reopen when somebody has renamed or removed the file; one stat, for idle moments.
+
+        Returns:
+            whether that was so.
+        """
+        if self._path is None or not self._has_moved(self._path):
+            return False
+        self.reopen()
+        return True
 
     def _has_moved(self, path: str) -> bool:
         try:

@@ -13,6 +13,7 @@ import contextlib
 import math
 import os
 import re
+import socket
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ __all__ = [
     "client_dead_limits",
     "client_redis",
     "client_wire",
+    "host_name",
     "load",
     "mask_url",
     "url_fault",
@@ -144,6 +146,14 @@ def client_dead_limits(
 def web_password(environ: Mapping[str, str] | None = None) -> str:
     """The password of the dashboard, of JOBD_WEB_PASSWORD; empty if there is none."""
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
+
+
+def host_name(environ: Mapping[str, str] | None = None) -> str:
+    """What an instance calls its host: on Heroku the name of the dyno, such as ``worker.1``.
+
+    There the host's own name is a random one. Source: Sidekiq's lib/sidekiq/component.rb.
+    """
+    return _environ(environ).get("DYNO") or socket.gethostname()
 
 
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:

@@ -485,6 +485,8 @@ class Master:
         left_s = min(stop.interrupt_at, stop.kill_at) - now if stop is not None else 0.0
         self._reporter.report(self._scoreboard.instance_state, left_s)
         self._slots.log_stacks()
+        if log.reopen_if_moved():
+            self._tell(signal.SIGUSR1, is_for_poller=True)
 
     def _leave(self) -> None:
         self._store.stop()
