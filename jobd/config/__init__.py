@@ -250,6 +250,7 @@ class _Sources:
             require=self.pick(declared.REQUIRE),
             log=self._log(),
             pidfile=self._path(declared.PIDFILE),
+            health=self._health(),
             labels=self.pick(declared.LABELS),
             max_retries=self.pick(declared.MAX_RETRIES),
             dead_max_jobs=self.pick(declared.DEAD_MAX_JOBS),
@@ -273,6 +274,10 @@ class _Sources:
     def _path(self, setting: Setting[str | None]) -> str | None:
         path = self.pick(setting)
         return path and str(self._directory.absolute() / path)
+
+    def _health(self) -> str | None:
+        address = self.pick(declared.HEALTH)
+        return self._path(declared.HEALTH) if address and "/" in address else address
 
     def _capsules(self) -> tuple[Capsule, ...]:
         default = Capsule(

@@ -98,6 +98,8 @@ class Services:
     recovery: Recovery
     inspect: Callable[[], None]
     """Looks at the server itself, until it has succeeded once."""
+    watch: Callable[[], float] | None = None
+    """Looks at what waits, for whoever asks; returns seconds until the next time."""
 
 
 class Poller:
@@ -147,7 +149,7 @@ class Poller:
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
-        self._duties = (
+        self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
             self._recovering,
@@ -155,6 +157,8 @@ class Poller:
             Duty(self._sweep),
             Duty(self._count),
         )
+        if services.watch is not None:
+            self._duties += (Duty(services.watch),)
 
     def open(self) -> None:
         """Install the handlers."""
