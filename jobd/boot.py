@@ -24,12 +24,16 @@ from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.clock import SystemClock
-from jobd.config import Capsule, Config, RedisSettings
+from jobd.config import Capsule, Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
+from jobd.health.answers import Answers
+from jobd.health.figures import Figures, Seen
+from jobd.health.listener import CannotListen, Listener, listen, remove
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
+from jobd.poller.backlog import BacklogWatch
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
@@ -53,7 +57,7 @@ from jobd.worker.worker import PollerWatch, Pulse, Worker
 _BLOCKED_S: Final = 6.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
-EX_OK, EX_TEMPFAIL, EX_CONFIG = 0, 75, 78
+EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
 def run(config: Config) -> int:
@@ -79,6 +83,9 @@ def run(config: Config) -> int:
     except EmbeddedStoreError as error:
         log.event(str(error), level="fatal")
         return error.exit_status
+    except CannotListen as error:
+        log.event(str(error), level="fatal")
+        return EX_CANTCREAT
     finally:
         if store is not None:
             store.stop()
@@ -138,7 +145,8 @@ class Server:
         self._tallies = Tallies(config.worker_count)
         self._hint = greeting.Hint(config)
         self._is_loaded = False
-        host = socket.gethostname()
+        self._listener: socket.socket | None = None
+        host = host_name()
         self._instance = Instance(
             identity=f"{host}:{os.getpid()}:{secrets.token_hex(6)}",
             host=host,
@@ -147,8 +155,15 @@ class Server:
         )
 
     def run(self, store: EmbeddedStore | None) -> int:
-        """Run the master; returns its exit status."""
+        """Run the master; returns its exit status.
+
+        Raises:
+            CannotListen: at the address of health.
+        """
         config = self._config
+        if config.health is not None:
+            # Before the first fork: a poller that is replaced hands no visitor a refusal.
+            self._listener = listen(config.health)
         plan = Plan(
             identity=self._instance.identity,
             version=__version__,
@@ -164,7 +179,11 @@ class Server:
             reopen_logs=log.reopen,
             on_ready=self._on_ready,
         )
-        return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+        try:
+            return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+        finally:
+            if config.health is not None:
+                remove(config.health)
 
     def _on_ready(self) -> None:
         boot_s = self._clock.now_ms() / 1000 - self._instance.started_s
@@ -187,6 +206,8 @@ class Server:
     def run_worker(self, child: Child) -> int:
         """What a worker does after the fork; returns its exit status."""
         config, app = self._config, current_app()
+        if self._listener is not None:
+            self._listener.close()
         attention = Attention(child, config.timeout)
         attention.open()
         slot = self._scoreboard.writer(child.slot)
@@ -217,6 +238,7 @@ class Server:
         measured = Measured(
             app.server_middleware.fold(perform),
             self._tallies.writer(child.slot),
+            by_queue=config.health is not None,
             attention=attention,
             clock=self._clock,
         )
@@ -280,17 +302,18 @@ class Server:
         store = Store(connection, Keys())
         inspect = Inspection(connection, config.redis)
         queues = {queue.name for capsule in config.capsules for queue in capsule.queues}
+        heartbeat = Heartbeat(
+            store,
+            self._instance,
+            config,
+            scoreboard=self._scoreboard,
+            slot=slot,
+            tallies=self._tallies,
+            clock=self._clock,
+        )
         services = Services(
             Promoter(store, wire=config.wire, rng=rng),
-            Heartbeat(
-                store,
-                self._instance,
-                config,
-                scoreboard=self._scoreboard,
-                slot=slot,
-                tallies=self._tallies,
-                clock=self._clock,
-            ),
+            heartbeat,
             Recovery(
                 store,
                 child.identity,
@@ -301,6 +324,7 @@ class Server:
                 keeps_running_jobs=config.fetch == "reliable",
             ),
             inspect,
+            self._serve_health(store, heartbeat),
         )
         orphan_s = config.timeout + _ORPHAN_MARGIN_S
         poller = Poller(
@@ -318,6 +342,24 @@ class Server:
         child.ready()
         poller.run()
         return EX_OK
+
+    def _serve_health(self, store: Store, heartbeat: Heartbeat) -> Callable[[], float] | None:
+        """Answer probes, if that was wanted; the duty of the poller that goes with it."""
+        if self._listener is None:
+            return None
+        watch = BacklogWatch(store)
+        figures = Figures(
+            self._scoreboard,
+            self._tallies,
+            Seen(backlog=lambda: watch.latest, round_trip_us=lambda: heartbeat.round_trip_us),
+            workers=self._config.worker_count,
+            labels={"identity": self._instance.identity, "tag": self._config.tag},
+            clock=self._clock,
+        )
+        answers = Answers(self._scoreboard, figures, self._clock)
+        tick, clock = figures.note_restarts, self._clock
+        Listener(self._listener, answers.to, tick=tick, clock=clock).start()
+        return watch.look
 
 
 def _load(config: Config, app: App) -> None:

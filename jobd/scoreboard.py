@@ -61,6 +61,7 @@ _COUNTS = struct.Struct("<QQ")
 _MASTER = struct.Struct("<IIIIdI64s")
 _INSTANCE_AT: Final = 3072  # in slot 0's page: the state of the whole instance
 _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the server's clock
+_AWAY_AT: Final = 1032  # and since when Redis has not answered
 
 
 class State(IntEnum):
@@ -343,6 +344,16 @@ class Scoreboard:
     def set_clock_offset(self, seconds: float) -> None:
         """Leave the measured offset for the workers. The poller alone calls this."""
         _F64.pack_into(self._page(0), _OFFSET_AT, seconds)
+
+    @property
+    def redis_away_since(self) -> float:
+        """Monotonic seconds since which the poller has had no answer; 0 if it has one."""
+        since: float = _F64.unpack_from(self._page(0), _AWAY_AT)[0]
+        return since
+
+    def set_redis_away_since(self, seconds: float) -> None:
+        """Tell the master. The poller alone calls this."""
+        _F64.pack_into(self._page(0), _AWAY_AT, seconds)
 
     def set_instance_state(self, state: InstanceState) -> None:
         """Say what the instance as a whole is doing. The master alone calls this."""

@@ -13,6 +13,7 @@ import contextlib
 import math
 import os
 import re
+import socket
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ __all__ = [
     "client_dead_limits",
     "client_redis",
     "client_wire",
+    "host_name",
     "load",
     "mask_url",
     "url_fault",
@@ -162,6 +164,14 @@ def web_redact(
     return found.pick(declared.WEB_REDACT)
 
 
+def host_name(environ: Mapping[str, str] | None = None) -> str:
+    """What an instance calls its host: on Heroku the name of the dyno, such as ``worker.1``.
+
+    There the host's own name is a random one. Source: Sidekiq's lib/sidekiq/component.rb.
+    """
+    return _environ(environ).get("DYNO") or socket.gethostname()
+
+
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
     """How a client that was not told writes times: as a server started here would.
 
@@ -256,6 +266,7 @@ class _Sources:
             require=self.pick(declared.REQUIRE),
             log=self._log(),
             pidfile=self._path(declared.PIDFILE),
+            health=self._health(),
             labels=self.pick(declared.LABELS),
             max_retries=self.pick(declared.MAX_RETRIES),
             dead_max_jobs=self.pick(declared.DEAD_MAX_JOBS),
@@ -280,6 +291,10 @@ class _Sources:
     def _path(self, setting: Setting[str | None]) -> str | None:
         path = self.pick(setting)
         return path and str(self._directory.absolute() / path)
+
+    def _health(self) -> str | None:
+        address = self.pick(declared.HEALTH)
+        return self._path(declared.HEALTH) if address and "/" in address else address
 
     def _capsules(self) -> tuple[Capsule, ...]:
         default = Capsule(

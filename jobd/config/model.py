@@ -112,7 +112,7 @@ class Config:
         concurrency: worker processes of the default capsule, which is ``capsules[0]``.
         timeout: seconds that running jobs get when the server stops.
         boot_timeout: seconds that a worker may take until it is ready.
-        pidfile: an absolute path, as is ``log.file``.
+        pidfile: an absolute path, as are ``log.file`` and ``health`` if it is a path.
         source: the file that was read, absolute; None if there was none.
         notes: sentences for the boot log about what was read and has no effect.
     """
@@ -128,6 +128,7 @@ class Config:
     require: tuple[str, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)
     pidfile: str | None = None
+    health: str | None = None
     labels: tuple[str, ...] = ()
     max_retries: int = 25
     dead_max_jobs: int = 10_000

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from jobd.config.checks import (
     EMBEDDED,
     Check,
+    address,
     batch,
     boolean,
     capsules,
@@ -204,6 +205,13 @@ PIDFILE: Final[Setting[str | None]] = Setting(
     check=text,
     help="Holds the pid of the master while it runs.",
 )
+HEALTH: Final[Setting[str | None]] = Setting(
+    "health",
+    default=None,
+    unit="HOST:PORT, or path of a Unix socket",
+    check=address,
+    help="Where probes and Prometheus find /livez, /readyz and /metrics.",
+)
 MAX_RETRIES: Final = Setting(
     "max_retries",
     default=25,
@@ -277,6 +285,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     TAG,
     LABELS,
     PIDFILE,
+    HEALTH,
     MAX_RETRIES,
     DEAD_MAX_JOBS,
     DEAD_TIMEOUT,

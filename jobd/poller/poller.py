@@ -99,6 +99,8 @@ class Services:
     recovery: Recovery
     inspect: Callable[[], None]
     """Looks at the server itself, until it has succeeded once."""
+    watch: Callable[[], float] | None = None
+    """Looks at what waits, for whoever asks; returns seconds until the next time."""
 
 
 class Poller:
@@ -149,7 +151,7 @@ class Poller:
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
-        self._duties = (
+        self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
             self._recovering,
@@ -157,9 +159,12 @@ class Poller:
             Duty(self._sweep),
             Duty(self._count),
         )
+        if services.watch is not None:
+            self._duties += (Duty(services.watch),)
 
     def open(self) -> None:
         """Install the handlers."""
+        self._scoreboard.set_redis_away_since(0.0)  # what a dead one knew
         signals.ignore(IGNORED)
         self._inbox.open()
 
@@ -306,6 +311,7 @@ class Poller:
     def _wait_for_redis(self, error: RedisUnavailable) -> float:
         if self._unreachable_since is None:
             self._unreachable_since = self._clock.monotonic()
+            self._scoreboard.set_redis_away_since(self._unreachable_since)
             log.event(f"{error}; waiting for it", level="error")
         return self._backoff.next_s()
 
@@ -313,6 +319,7 @@ class Poller:
         if self._unreachable_since is not None:
             away_s = self._clock.monotonic() - self._unreachable_since
             self._unreachable_since = None
+            self._scoreboard.set_redis_away_since(0.0)
             self._backoff.reset()
             log.event("Redis answers again", away=away_s)
 

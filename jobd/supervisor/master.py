@@ -70,7 +70,8 @@ class Master:
             plan.workers, scoreboard, has_mold=has_mold, clock=clock, rng=rng
         )
         self._stopping = stopping = Stopping(slots, scoreboard, plan.timeout_s)
-        self._orders = Orders(plan, slots, scoreboard, stopping)
+        self._reporter = Reporter(plan, slots, scoreboard, clock=clock)
+        self._orders = Orders(plan, slots, scoreboard, stopping, self._reporter)
         self._boots = Boots(
             slots, deaths=self._deaths, stopping=stopping, timeout_s=plan.boot_timeout_s
         )
@@ -79,8 +80,6 @@ class Master:
         self._reaper = Reaper(
             slots, self._hearing, deaths=self._deaths, store=self._store, stopping=stopping
         )
-        name = " ".join(filter(None, ("jobd", plan.version, plan.tag)))
-        self._reporter = Reporter(name, slots, on_ready=plan.on_ready, clock=clock)
         self._failed_turns = 0
         self._turned_at = self._resumed_at = clock.monotonic()
 
@@ -99,6 +98,7 @@ class Master:
             return self._serve()
         except CannotLock as error:
             log.event(str(error), level="error")
+            self._reporter.ends(os.EX_CANTCREAT, str(error))
             return os.EX_CANTCREAT
         finally:
             self._leave()
@@ -108,6 +108,7 @@ class Master:
         gc.freeze()  # before the first fork: collections would copy the shared pages
         while self._stopping.exit_code is None:
             self._turn()
+        self._reporter.ends(self._stopping.exit_code)
         return self._stopping.exit_code
 
     def _turn(self) -> None:
@@ -195,6 +196,8 @@ class Master:
         left_s = self._stopping.left_s(now)
         self._reporter.report(self._scoreboard.instance_state, left_s)
         self._slots.log_stacks()
+        if log.reopen_if_moved():
+            self._orders.tell(signal.SIGUSR1, is_for_all=True)
 
     def _wait(self, now: float) -> None:
         due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or NEVER]
