@@ -23,6 +23,7 @@ from setproctitle import setproctitle
 from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
+from jobd.cancelling import Cancelled
 from jobd.clock import SystemClock
 from jobd.config import Capsule, Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
@@ -34,6 +35,7 @@ from jobd.health.listener import CannotListen, Listener, listen, remove
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
 from jobd.poller.backlog import BacklogWatch
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
@@ -52,7 +54,7 @@ from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
-from jobd.worker.worker import PollerWatch, Pulse, Worker
+from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 
 _BLOCKED_S: Final = 6.0
 """The longest that a blocking command waits on the server, and a second."""
@@ -174,6 +176,7 @@ class Server:
             preload=self.preload if config.preload else None,
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
+            hung_after_s=config.worker.hung_after,
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
@@ -208,9 +211,9 @@ class Server:
         config, app = self._config, current_app()
         if self._listener is not None:
             self._listener.close()
-        attention = Attention(child, config.timeout)
-        attention.open()
         slot = self._scoreboard.writer(child.slot)
+        attention = Attention(child, slot, config.timeout)
+        attention.open()
         slot.open(os.getpid(), child.incarnation)
         try:
             if not self._is_loaded:
@@ -257,6 +260,7 @@ class Server:
             slot=slot,
             chores=(
                 Pulse(app.hooks, self._clock),
+                CancelWatch(Cancelled(store), self._scoreboard, attention),
                 PollerWatch(store, child.identity, self._scoreboard, self._clock),
             ),
             hooks=app.hooks,
@@ -323,6 +327,7 @@ class Server:
                 clock=self._clock,
                 keeps_running_jobs=config.fetch == "reliable",
             ),
+            Cancels(Cancelled(store), self._scoreboard, config.worker_count, self._clock),
             inspect,
             self._serve_health(store, heartbeat),
         )

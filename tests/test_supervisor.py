@@ -304,6 +304,28 @@ def test_no_other_command_from_redis_is_obeyed(start: Start) -> None:
     assert instance.term() == 0
 
 
+# Silence
+
+
+def test_a_worker_without_a_job_that_shows_no_sign_of_life_is_replaced_and_its_stacks_are_told(
+    start: Start,
+) -> None:
+    instance = start(behaviour="hang_silently", workers=1, hung_after_s=0.2)
+    instance.sees('msg="toy hangs" slot=1 incarnation=2')
+    assert "worker 1 is killed: without a job it shows no sign of life for 0.2 s" in instance.log
+    assert instance.count("in hang_silently") >= 1
+    instance.kill(signal.SIGQUIT)
+    assert instance.wait() == 0
+
+
+def test_a_silent_worker_with_a_job_is_left_alone(start: Start) -> None:
+    instance = start(busy=1, hung_after_s=0.2).until_ready()
+    instance.sees("worker 2 is killed")
+    assert "worker 1 is killed" not in instance.log
+    instance.kill(signal.SIGQUIT)
+    assert instance.wait() == 0
+
+
 # Booting
 
 

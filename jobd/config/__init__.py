@@ -276,10 +276,21 @@ class _Sources:
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
             web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
-            worker=WorkerSettings(),
+            worker=WorkerSettings(hung_after=self._hung_after()),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
         )
+
+    def _hung_after(self) -> float | None:
+        seconds = self.pick(declared.WORKER_HUNG_AFTER)
+        # A worker that waits for a server which does not answer is silent for that long.
+        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + 10
+        if seconds is not None and seconds < fewest:
+            self.problems.append(
+                f"worker.hung_after: {seconds:g} s; a worker may be silent for {fewest:g} s while "
+                "Redis does not answer (see redis.network_timeout): set at least that"
+            )
+        return seconds
 
     def _log(self) -> LogSettings:
         return LogSettings(

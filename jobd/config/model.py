@@ -97,11 +97,15 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """When a worker is replaced; all of it arrives in a later version."""
+    """When a worker is replaced; the first two arrive in a later version.
+
+    Attributes:
+        hung_after: seconds without a sign of life and without a job; None: never.
+    """
 
     max_jobs: None = None
     max_memory: None = None
-    hung_after: None = None
+    hung_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,12 +255,13 @@ WORKER_MAX_MEMORY: Final = Setting(
     check=never,
     help="Arrives in a later version: the memory at which a worker is replaced.",
 )
-WORKER_HUNG_AFTER: Final = Setting(
+WORKER_HUNG_AFTER: Final[Setting[float | None]] = Setting(
     "worker.hung_after",
     default=None,
     unit="seconds",
-    check=never,
-    help="Arrives in a later version: the silence after which a worker is killed.",
+    check=seconds,
+    help="A worker that runs no job and shows no sign of life for so long is replaced, its stacks "
+    "in the log first; at least four times redis.network_timeout and 10 s. By default none is.",
 )
 
 _ALL: Final[tuple[Setting[Any], ...]] = (

@@ -14,6 +14,7 @@ from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
 from jobd.errors import RedisError, RedisUnavailable
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import start_ticks
@@ -26,6 +27,7 @@ _BEAT_EVERY_S: Final = 10.0
 _REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
+_CANCEL_EVERY_S: Final = 0.9
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
@@ -97,6 +99,7 @@ class Services:
     promoter: Promoter
     heartbeat: Heartbeat
     recovery: Recovery
+    cancels: Cancels
     inspect: Callable[[], None]
     """Looks at the server itself, until it has succeeded once."""
     watch: Callable[[], float] | None = None
@@ -134,6 +137,7 @@ class Poller:
         self._promoter = services.promoter
         self._heartbeat = services.heartbeat
         self._recovery = services.recovery
+        self._cancels = services.cancels
         self._inspect = services.inspect
         self._scoreboard = scoreboard
         self._clock = clock
@@ -154,6 +158,7 @@ class Poller:
         self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
+            Duty(self._cancel),
             self._recovering,
             Duty(self._promote),
             Duty(self._sweep),
@@ -280,12 +285,23 @@ class Poller:
         else:
             log.event("remote command refused", level="warning", command=command)
 
+    def _cancel(self) -> float:
+        for message in self._cancels.step():
+            self._master.send(message)
+        return _CANCEL_EVERY_S
+
     def _recover(self) -> float:
         while self._deaths:
             message = self._deaths[0]
             slot, incarnation = message["slot"], message["incarnation"]
             finished = tuple(message["finished"])
-            death = Death(message["reason"], message["running"], finished, message["jid"])
+            death = Death(
+                message["reason"],
+                message["running"],
+                finished,
+                message["jid"],
+                message["time_limit"],
+            )
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
             self._deaths.pop(0)

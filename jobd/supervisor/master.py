@@ -29,6 +29,7 @@ from jobd.supervisor.boots import Boots
 from jobd.supervisor.child import POLLER, Handle
 from jobd.supervisor.deaths import Deaths
 from jobd.supervisor.hearing import Hearing
+from jobd.supervisor.limits import Limits
 from jobd.supervisor.orders import Orders
 from jobd.supervisor.pidfile import CannotLock, PidFile
 from jobd.supervisor.plan import Plan
@@ -69,6 +70,7 @@ class Master:
         self._slots = slots = Slots(
             plan.workers, scoreboard, has_mold=has_mold, clock=clock, rng=rng
         )
+        self._limits = Limits(slots, scoreboard, plan.hung_after_s)
         self._stopping = stopping = Stopping(slots, scoreboard, plan.timeout_s)
         self._reporter = Reporter(plan, slots, scoreboard, clock=clock)
         self._orders = Orders(plan, slots, scoreboard, stopping, self._reporter)
@@ -158,6 +160,8 @@ class Master:
                 self._orders.obey((number,), now)
             case pipe.Recovered(slot, incarnation) if handle.slot == POLLER:
                 self._deaths.forget(slot, incarnation)
+            case pipe.Cancel(slot, incarnation, jid) if handle.slot == POLLER:
+                self._limits.cancel(slot, incarnation, jid)
             case _ if self._boots.understand(handle, message, now):
                 pass
             case pipe.Ended():
@@ -169,6 +173,7 @@ class Master:
         self._boots.end_long_ones(self._hearing, now)
         self._births.end_a_barren_mold(now)
         self._replace_a_silent_poller(now)
+        self._limits.enforce(now, self._resumed_at)
         self._stopping.carry_on(now)
 
     def _replace_a_silent_poller(self, now: float) -> None:
@@ -209,6 +214,7 @@ class Master:
         """When something will have to be done; some may have passed."""
         yield from self._stopping.deadlines()
         yield from self._boots.deadlines()
+        yield from self._limits.next_looks
         yield self._store.due
         empty = [slot for slot in self._slots.startable() if slot.child is None]
         yield from (slot.due for slot in empty)

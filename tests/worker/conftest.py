@@ -75,10 +75,10 @@ class Bench:
         self.board = Scoreboard(clock, slots=4)
         self.tallies = Tallies(SLOT)
         self.master = QuietMaster()
-        self.attention = Attention(self.master, timeout_s=25)
         self.dead_max_jobs = 10_000
         self.wire: Wire = wire
         self.writer = self.board.writer(SLOT)
+        self.attention = Attention(self.master, self.writer, timeout_s=25)
         self.title = Title(SLOT)
         self.writer.open(1, INCARNATION)
         settings = RedisSettings(url=url)
