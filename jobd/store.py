@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final, NamedTuple, Protocol
 
-from jobd.connection import Argument, Command, Reply, ScriptMissing
+from jobd.connection import Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
+from jobd.link import Argument, Command
 from jobd.pulse import Beat, Pulse
 from jobd.scoreboard import SlotState, fingerprint
 

@@ -15,9 +15,9 @@ import click
 
 from jobd.api import SET_NAMES, Access, JobSet, Queue, set_of
 from jobd.config import Config, Flags, load
-from jobd.connection import Pool
 from jobd.ctl.words import did_you_mean, safe
 from jobd.keys import Keys
+from jobd.pool import Pool
 
 EX_FAILED = 1
 EX_USAGE = 64

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from jobd.connection import Connection, Pool
+from jobd.connection import Connection
 from jobd.errors import RedisUnavailable
+from jobd.pool import Pool
 from jobd.store import Promotion, Store
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
 from tests.conformance.parts import KEYS, Bench, Lossy, a_bench, a_payload, blocked, payloads
