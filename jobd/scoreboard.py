@@ -40,7 +40,7 @@ _CHILD = struct.Struct("<IIIIddQQ")
 _JOB_AT: Final = 64
 _JOB = struct.Struct("<128s192s64s")
 _JID_AT: Final = _JOB_AT + 128 + 192
-_JID_BYTES: Final = 64
+_JID = struct.Struct("64s")
 _COUNTS_AT: Final = 32
 _RUNNING_AT: Final = 48
 _IS_NAMED_AT: Final = 56
@@ -54,6 +54,7 @@ _PROCESSED: Final = _COUNTS_AT // 8
 _FAILED: Final = _PROCESSED + 1
 _RUNNING: Final = _RUNNING_AT // 8
 _RING: Final = (_RING_AT + 8) // 8
+_MOST_U32: Final = 0xFFFF_FFFF
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _F64 = struct.Struct("<d")
@@ -146,7 +147,6 @@ class SlotWriter:
         self._words = page.cast("I")
         self._doubles = page.cast("d")
         self._quads = page.cast("q")
-        self._jid = page[_JID_AT : _JID_AT + _JID_BYTES]
         self._clock = clock
         self._sequence: int = self._words[0] & ~1  # a killed writer left it odd
         self._processed, self._failed = _COUNTS.unpack_from(page, _COUNTS_AT)
@@ -179,7 +179,7 @@ class SlotWriter:
         The write is not ended before `start` or the end of the job: who reads meanwhile waits.
         """
         words = self._words
-        words[0] = self._sequence = self._sequence | 1
+        words[0] = self._sequence | 1
         self._quads[_RUNNING] = hash(raw)
         words[_IS_NAMED] = 0
         self._doubles[_STARTED] = started  # the last: from now on it is charged
@@ -190,14 +190,14 @@ class SlotWriter:
         words = self._words
         words[0] = self._sequence | 1
         if self._shown == (queue, name):  # the same as before, most often
-            self._jid[:] = jid.encode()[:_JID_BYTES].ljust(_JID_BYTES, b"\0")
+            _JID.pack_into(self._page, _JID_AT, jid.encode())
         else:
             self._shown = (queue, name)
             _JOB.pack_into(self._page, _JOB_AT, queue.encode(), name.encode(), jid.encode())
         words[_IS_NAMED] = 1
         self._doubles[_STARTED] = started
         words[_STATE] = _IS_RUNNING
-        self._end()
+        words[0] = self._sequence = ((self._sequence | 1) + 1) & _MOST_U32
 
     def finish(self, raw: bytes | None, *, failed: bool) -> None:
         """The running job ended.
@@ -210,15 +210,12 @@ class SlotWriter:
         """
         words, quads = self._words, self._quads
         words[0] = self._sequence | 1
-        self._processed += 1
-        quads[_PROCESSED] = self._processed
+        quads[_PROCESSED] = self._processed = self._processed + 1
         if failed:
-            self._failed += 1
-            quads[_FAILED] = self._failed
+            quads[_FAILED] = self._failed = self._failed + 1
         if raw is not None and self._in_ring < RING_SIZE:
             quads[_RING + self._in_ring] = hash(raw)
-            self._in_ring += 1
-            words[_IN_RING] = self._in_ring
+            words[_IN_RING] = self._in_ring = self._in_ring + 1
         self._end_job()
 
     def give_up(self) -> None:
@@ -264,7 +261,7 @@ class SlotWriter:
 
     def _end(self) -> None:
         # Odd for as long as it was written, then even: whatever it was before.
-        self._words[0] = self._sequence = ((self._sequence | 1) + 1) & 0xFFFFFFFF
+        self._words[0] = self._sequence = ((self._sequence | 1) + 1) & _MOST_U32
 
 
 class Scoreboard:

@@ -17,6 +17,7 @@ from jobd.clock import Clock, SystemClock
 from jobd.errors import JobInterrupted
 from jobd.wait import HasFileno, wait_readable
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _OWN_DEADLINE_AFTER_S: Final = 1.0
@@ -141,8 +142,8 @@ class Attention:
         signals.alarm(_LAST_GRACE_S)
         self._interrupt()
 
-    def interruptible(self, run: Callable[..., T], *arguments: object) -> T:
-        """Call ``run`` with the arguments; meanwhile a signal may raise ``JobInterrupted`` in it.
+    def interruptible(self, run: Callable[[A], T], argument: A) -> T:
+        """Call ``run`` with its argument; meanwhile a signal may raise ``JobInterrupted`` in it.
 
         Raises:
             JobInterrupted: also if the interruption came just before or just after ``run``.
@@ -152,7 +153,7 @@ class Attention:
             raise JobInterrupted
         try:
             self._is_running = True
-            return run(*arguments)
+            return run(argument)
         finally:
             self._is_running = False
 
@@ -161,11 +162,20 @@ class Attention:
         if self._inbox.reclaim():
             log.event("the job changed signal handlers; they are as before again", level="warning")
 
-    def glance(self) -> None:
-        """Look if a signal came, or if it is a while ago: a look costs some system calls."""
-        self._inbox.reclaim_wakeup()
+    def glance(self) -> bool:
+        """Look if a signal came, or if it is a while ago: a look costs some system calls.
+
+        Returns:
+            Whether it looked.
+        """
         if self._inbox.has_news or self._monotonic() - self._looked_at > _LOOK_EVERY_S:
             self.look()
+            return True
+        return False
+
+    def will_wait(self) -> None:
+        """See to it that a signal ends the wait that comes; some system calls."""
+        self._inbox.reclaim_wakeup()
 
     def look(self) -> None:
         """Take note of what has arrived."""

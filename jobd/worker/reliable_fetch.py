@@ -47,10 +47,12 @@ class Told:
 
     Attributes:
         acknowledged: when the server knows of every finished job.
+        will_wait: before it waits, with nothing in hand.
         job_is_long: when others are waiting behind a job that turns out long; by another thread.
     """
 
     acknowledged: Callable[[], object]
+    will_wait: Callable[[], object]
     job_is_long: Callable[[], object]
 
 
@@ -80,6 +82,7 @@ class ReliableFetch:
     ) -> None:
         self._store = store
         self._holder = holder
+        self._queues = holder.queues
         self._draw = draw
         self._connect = connect
         self._wakers = wakers
@@ -118,6 +121,7 @@ class ReliableFetch:
             paused = self._claim(self._draw.pace.limit)
             if (unit := self.take()) is not None:
                 return unit
+        self._told.will_wait()
         # What a wait cannot see: an unpaused queue, a fifth queue, and what becomes of a claim or
         # a BLMOVE whose connection broke: the server may carry it out later than our next claim.
         is_short = len(self._holder.queues) <= _MOST_WAITERS
@@ -144,7 +148,7 @@ class ReliableFetch:
         except IndexError:  # the keeper was quicker
             return None
         self._taken += 1
-        return UnitOfWork(self._holder.queues[queue], raw, queue, self._is_alone)
+        return UnitOfWork(self._queues[queue], raw, queue, self._is_alone)
 
     def _hold(self, jobs: Sequence[tuple[int, bytes]]) -> None:
         self._claimed_at = self._began_at = self._clock.monotonic()
@@ -190,7 +194,8 @@ class ReliableFetch:
         return claimed.paused
 
     def _claim_once(self, limit: int) -> Claimed:
-        self._return_leaving(self._store)
+        if self._leaving:
+            self._return_leaving(self._store)
         return self._store.claim(
             self._holder,
             done=self._done,

@@ -43,7 +43,7 @@ def run(bench: Bench) -> None:
         processor=bench.make_processor(),
         fetcher=bench.fetcher,
         attention=bench.attention,
-        slot=bench.writer,
+        display=bench.display,
         chores=(Pulse(bench.hooks, bench.clock), watch(bench)),
         hooks=bench.hooks,
         backoff=Backoff(random.Random(1)),
