@@ -49,7 +49,7 @@ from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
 from jobd.worker.worker import PollerWatch, Pulse, Worker
 
-_BLOCKED_S: Final = 6.0
+_BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
 EX_OK, EX_TEMPFAIL, EX_CONFIG = 0, 75, 78

@@ -132,13 +132,13 @@ def test_what_cannot_be_given_back_at_the_end_is_left_to_the_poller(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def act(argument: Any) -> None:
-        bench.raw.set("jobd:privates", "not a set")
+        bench.raw.acl_setuser("default", enabled=True, commands=["-evalsha"])
         bench.attention.is_stopping = True
 
     LoopJob.act = act
     bench.push("LoopJob")
-    bench.raw.delete("jobd:privates")
     run(bench)
+    bench.raw.acl_setuser("default", enabled=True, categories=["+@all"])
     assert bench.held() == 1
     assert "could not give back" in capfd.readouterr().out
 
