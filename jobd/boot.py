@@ -2,8 +2,8 @@
 
 The master runs what is made here and knows none of it: workers and poller are callables. The order
 matters. Before the first fork our own modules and their libraries are imported, so that children
-start at once and share their pages; nothing connects and no thread starts. After the fork a worker
-opens its inbox, imports the application, and only then says that it is ready.
+start at once and share their pages; nothing connects and no thread starts. The application is
+imported by the mold, or after the fork by each worker; only then a worker says that it is ready.
 """
 
 import contextlib
@@ -136,6 +136,7 @@ class Server:
         self._scoreboard = Scoreboard(self._clock)
         self._tallies = Tallies(config.worker_count)
         self._hint = greeting.Hint(config)
+        self._is_loaded = False
         host = socket.gethostname()
         self._instance = Instance(
             identity=f"{host}:{os.getpid()}:{secrets.token_hex(6)}",
@@ -154,6 +155,7 @@ class Server:
             workers=config.worker_count,
             run_worker=self.run_worker,
             run_poller=self.run_poller,
+            preload=self.preload if config.preload else None,
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
             store=store,
@@ -168,6 +170,17 @@ class Server:
         log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
         self._hint.show()
 
+    # In the mold
+
+    def preload(self, child: Child) -> int:
+        """Import the application for all that are forked from here; returns 0 if it worked."""
+        try:
+            _load(self._config, current_app())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
+            return _refuse_to_boot(child, error)
+        self._is_loaded = True
+        return EX_OK
+
     # In a worker
 
     def run_worker(self, child: Child) -> int:
@@ -178,7 +191,8 @@ class Server:
         slot = self._scoreboard.writer(child.slot)
         slot.open(os.getpid(), child.incarnation)
         try:
-            _load(config, app)
+            if not self._is_loaded:
+                _load(config, app)
             app.hooks.fire("fork")  # not before: the application is what registers its functions
             app.hooks.fire("startup")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything

@@ -28,6 +28,14 @@ Reply: TypeAlias = Any
 # redis-py types these only in part.
 _SOCKETS: Final[Any] = _redis_connection
 
+# What CLIENT LIST shows. By default redis-py looks its version up in the file system, for each
+# connection, and loads the parser of e-mails for that.
+_DRIVER: Final[dict[str, Any]] = (
+    {"driver_info": redis.DriverInfo(lib_version=redis.__version__)}
+    if hasattr(redis, "DriverInfo")
+    else {"lib_version": redis.__version__}
+)
+
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
 _PASSING: Final = (
@@ -223,6 +231,7 @@ def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "client_name": name,
+        **_DRIVER,
     }
 
 

@@ -124,7 +124,7 @@ class Config:
     boot_timeout: float = 60.0
     threads: int = 1
     batch: Literal["auto"] | int = "auto"
-    preload: bool = False
+    preload: bool = True
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     source: Path | None = None
     notes: tuple[str, ...] = ()

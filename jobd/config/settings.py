@@ -118,10 +118,11 @@ WIRE: Final[Setting[Wire]] = Setting(
 )
 PRELOAD: Final = Setting(
     "preload",
-    default=False,
+    default=True,
     unit="true or false",
-    check=not_yet(boolean, default=False, remedy="remove it until then"),
-    help="Import the application once for all workers. Arrives in a later version.",
+    check=boolean,
+    help="Import the application once, in a process that forks the workers and shares its memory "
+    "with them. If that leaves threads or connections, each worker imports it itself instead.",
 )
 REQUIRE: Final[Setting[tuple[str, ...]]] = Setting(
     "require",

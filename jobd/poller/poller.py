@@ -23,6 +23,7 @@ from jobd.store import Store
 from jobd.wait import wait_readable
 
 _BEAT_EVERY_S: Final = 10.0
+_REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CLOCKS_APART_S: Final = 1.0
@@ -144,6 +145,7 @@ class Poller:
         self._is_told = False
         self._refusal = ""  # of a count; what the log knows already
         self._must_stop = False
+        self._beaten = (0.0, 0.0)  # when the last heartbeat began and ended
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
@@ -228,9 +230,13 @@ class Poller:
 
     def _read_messages(self) -> None:
         for message in self._master.receive():
-            if message.get("type") == "died":
+            if message["type"] == "died":
                 self._deaths.append(message)
                 self._recovering.due = 0.0
+            elif message["type"] == "seats":
+                # Soon, but where many come one after the other a beat is not all that is done.
+                rest_s = _REST_FACTOR * (self._beaten[1] - self._beaten[0])
+                self._beat.due = min(self._beat.due, self._beaten[1] + rest_s)
 
     # Duties
 
@@ -239,8 +245,9 @@ class Poller:
         return float("inf")
 
     def _beat_once(self) -> float:
-        before_ms = self._clock.now_ms()
+        before_ms, began = self._clock.now_ms(), self._clock.monotonic()
         beat = self._heartbeat.beat()
+        self._beaten = (began, self._clock.monotonic())
         local_s = (before_ms + self._clock.now_ms()) / 2000
         self._compare_clocks(beat.now_s - local_s)
         if beat.refused and beat.refused != self._refusal:

@@ -214,7 +214,6 @@ def test_a_wrong_value_is_refused_with_what_would_be_right(
     "text",
     [
         "threads: 2",
-        "preload: true",
         "worker: {max_jobs: 100}",
         "worker: {max_memory: 200M}",
         "worker: {hung_after: 60}",
