@@ -50,13 +50,12 @@ from jobd.supervisor.plan import Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
-from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
 from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 
-_BLOCKED_S: Final = 6.0
+_BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
@@ -236,19 +235,17 @@ class Server:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
-        display = Display(slot, Title(child.slot))
-        fetcher = self._fetcher(child, attention, display, store, rng)
-        measured = Measured(
-            app.server_middleware.fold(perform),
+        display = Display(
+            slot,
+            Title(child.slot),
             self._tallies.writer(child.slot),
             by_queue=config.health is not None,
-            attention=attention,
-            clock=self._clock,
         )
+        fetcher = self._fetcher(child, attention, display, store, rng)
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, measured, app.hooks),
+                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
@@ -257,7 +254,7 @@ class Server:
             ),
             fetcher=fetcher,
             attention=attention,
-            slot=slot,
+            display=display,
             chores=(
                 Pulse(app.hooks, self._clock),
                 CancelWatch(Cancelled(store), self._scoreboard, attention),
@@ -276,10 +273,23 @@ class Server:
         rng: random.Random,
     ) -> Fetcher:
         config, wakers, clock = self._config, attention.wakers, self._clock
+
+        def will_wait() -> None:
+            attention.will_wait()
+            display.title.show("idle")
+
         capsule = _capsule_of(config, child.slot)
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
-            return BasicFetch(store, blocking, capsule=capsule, wakers=wakers, rng=rng, clock=clock)
+            return BasicFetch(
+                store,
+                blocking,
+                capsule=capsule,
+                wakers=wakers,
+                rng=rng,
+                clock=clock,
+                will_wait=will_wait,
+            )
         processor = f"{child.slot}.0.{child.incarnation}"
         names = [queue.name for queue in capsule.queues]
         timeout_s = _BLOCKED_S + config.redis.network_timeout
@@ -291,7 +301,7 @@ class Server:
             connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
             wakers=wakers,
             clock=clock,
-            told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
+            told=Told(slot.acknowledged, will_wait, job_is_long=title.show_job),
         )
 
     # In the poller

@@ -125,9 +125,7 @@ class Ended:
     """Nothing more will come from this child, which need not be dead."""
 
 
-Message: TypeAlias = (
-    Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
-)
+Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
 
 
 class Died(TypedDict):

@@ -166,7 +166,7 @@ def test_a_claim_older_than_a_second_is_forgotten_for_others_may_have_its_jobs(
         held = [(raw, raw) for raw in payloads(6)[3:0:-1]]
         store.give_back(bench.holder.privates[0], "default", held)
         store_raw.rpop("queue:default")
-        clock.advance(60)
+        clock.suspend(60)
 
         fetcher.acknowledge(ran[0])
         assert fetcher.take() is None

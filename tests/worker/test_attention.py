@@ -65,7 +65,7 @@ def arrive(*numbers: int) -> None:
 
 def ended(attention: Attention, run: Callable[[], object]) -> str:
     """How a job ends that does this."""
-    return type(execute(lambda: attention.interruptible(run))).__name__
+    return type(execute(attention.interruptible, lambda _: run(), None)).__name__
 
 
 def deadline_s() -> float:
