@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 
 from tests.faults.rigged import FOLDER
-from tests.support import leash, servers, wire
+from tests.support import leash, resp, servers, wire
 from tests.support.eventually import eventually
-from tests.support.jobd_process import COMMAND, JobdProcess
+from tests.support.jobd_process import COMMAND, REPOSITORY, JobdProcess
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw, Server
 
@@ -26,6 +26,10 @@ PATIENCE_S = 40.0
 """For what takes two seconds on an idle machine."""
 RIGGED = (*COMMAND[:-1], "tests.faults.rigged")
 MISCHIEF = Path(__file__).with_name("mischief.py")
+SCRIPTS = {
+    resp.sha1(path.read_text()): path.stem for path in (REPOSITORY / "jobd" / "lua").glob("*.lua")
+}
+"""By which the proxy knows the store's scripts."""
 _MORE_MEMORY_MB = 16.0
 
 SETTINGS: dict[str, Any] = {
@@ -91,7 +95,7 @@ class Stage:
 
     def __init__(self, directory: Path, server: Server, **config: Any) -> None:
         self.server = server
-        self.proxy = Proxy(server.port)
+        self.proxy = Proxy(server.port, scripts=SCRIPTS)
         self.proxy.start()
         self.raw: Raw = servers.connect(server.unix_url())
         self.jobd = rigged(directory, self.proxy.url(), config=config)
@@ -169,7 +173,7 @@ class Stage:
         """What this test's jobs wrote down, in all instances; of one job, if given."""
         mine = set(self.jids) if jid is None else {jid}
         processes = [self.jobd, *self.others]
-        return [run for each in processes for run in each.ran(event) if run["jid"] in mine]
+        return [run for each in processes for run in each.ran(event) if str(run["jid"]) in mine]
 
     def wait_for(self, event: str, *jids: str, timeout: float = PATIENCE_S) -> None:
         """Wait until each of these jobs, or of all, has begun (``start``) or ended (``done``)."""
@@ -184,7 +188,7 @@ class Stage:
         """Where each jid is in the store."""
         found: dict[str, list[str]] = {}
         for key, payload in self._payloads():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 found.setdefault(json.loads(payload)["jid"], []).append(key)
         return found
 
