@@ -72,7 +72,9 @@ class Points:
 
 
 def rigged(directory: Path, url: str, **options: Any) -> JobdProcess:
-    """Make one instance, not started; options are those of `JobdProcess`."""
+    """Make one instance, not started; options are those of `JobdProcess`, and folders to make."""
+    for name in options.pop("make", ()):
+        (directory / name).mkdir(parents=True)
     config = SETTINGS | options.pop("config", {})
     env = {FOLDER: str(directory / "points"), **options.pop("env", {})}
     return JobdProcess(directory, redis_url=url, config=config, command=RIGGED, env=env, **options)
