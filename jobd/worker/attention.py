@@ -124,7 +124,7 @@ class Attention:
             case signal.SIGTSTP | signal.SIGCONT:
                 # Here and not in look(): their order counts, and a claim may be on its way.
                 self.is_quiet = number == signal.SIGTSTP
-            case signal.SIGALRM:
+            case signal.SIGALRM if self._has_deadline:  # else of a timer that a job has left
                 self._run_out_of_time()
             case _:
                 pass  # USR1 has time

@@ -141,11 +141,18 @@ def test_a_term_after_quit_sets_the_deadline() -> None:
 
 def test_at_its_own_deadline_the_job_is_interrupted_and_little_time_is_left() -> None:
     def act(heed: Attention) -> object:
-        outcome = ended(heed, lambda: arrive(signal.SIGALRM))
+        outcome = ended(heed, lambda: arrive(signal.SIGTERM, signal.SIGALRM))
         default = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
         return outcome, heed.is_out_of_time, heed.is_stopping, default, 0 < deadline_s() <= 3
 
     assert in_child(act) == ["Interrupted", True, True, True, True]
+
+
+def test_a_timer_that_a_job_has_left_behind_ends_no_other_job() -> None:
+    def act(heed: Attention) -> object:
+        return ended(heed, lambda: arrive(signal.SIGALRM)), heed.is_stopping
+
+    assert in_child(act) == ["Done", False]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
