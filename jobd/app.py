@@ -40,7 +40,7 @@ _CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
 def open_store(redis: "RedisSettings") -> Writer:
     """The store of a client: a pool of connections, none of them opened yet."""
     # Importing redis takes 0.1 s, which is too much for a program that pushes nothing.
-    from jobd.connection import Pool  # noqa: PLC0415 - see above
+    from jobd.pool import Pool  # noqa: PLC0415 - see above
     from jobd.store import Store  # noqa: PLC0415 - imports jobd.connection
 
     return Store(Pool(redis), Keys())

@@ -19,6 +19,7 @@ JobdError
 ├── EmptyQueueError        in jobd.testing: perform_one found no job
 └── RedisError             the server did not do what was asked
     ├── RedisUnavailable   it could not be reached, or the reply was lost
+    │   ├── RedisDenied    it answers, but does not let us in
     │   └── PushBufferFull nor is there room to keep the push until it can (reliable_push)
     ├── RedisFull          it is at maxmemory and refuses writes that need room
     └── RedisRejected      any other error reply: wrong type, no permission, ...
@@ -94,6 +95,10 @@ class PushBufferFull(RedisUnavailable):
     """
 
     jids: tuple[str, ...] = ()
+
+
+class RedisDenied(RedisUnavailable):
+    """The server answers, but does not let us in: a password, or too many connections."""
 
 
 class RedisFull(RedisError):

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from jobd.clock import Clock, SystemClock
-from jobd.connection import Argument, Backoff, Command, ScriptMissing
+from jobd.connection import Backoff, ScriptMissing
 from jobd.errors import PushBufferFull, RedisError, RedisUnavailable
+from jobd.link import Argument, Command
 from jobd.store import Script, Store
 
 T = TypeVar("T")

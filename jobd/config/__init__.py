@@ -13,6 +13,7 @@ import contextlib
 import math
 import os
 import re
+import socket
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from jobd.config.model import (
     LogSettings,
     QueueWeight,
     RedisSettings,
+    WebSettings,
     Wire,
     WorkerSettings,
     mask_url,
@@ -47,15 +49,18 @@ __all__ = [
     "QueueWeight",
     "RedisSettings",
     "Setting",
+    "WebSettings",
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
     "client_reliable_push",
     "client_wire",
+    "host_name",
     "load",
     "mask_url",
     "url_fault",
     "web_password",
+    "web_redact",
 ]
 
 T = TypeVar("T")
@@ -145,6 +150,27 @@ def client_dead_limits(
 def web_password(environ: Mapping[str, str] | None = None) -> str:
     """The password of the dashboard, of JOBD_WEB_PASSWORD; empty if there is none."""
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
+
+
+def web_redact(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> tuple[str, ...]:
+    """Which further fields a dashboard masks, as the file in ``directory`` says.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.WEB_REDACT)
+
+
+def host_name(environ: Mapping[str, str] | None = None) -> str:
+    """What an instance calls its host: on Heroku the name of the dyno, such as ``worker.1``.
+
+    There the host's own name is a random one. Source: Sidekiq's lib/sidekiq/component.rb.
+    """
+    return _environ(environ).get("DYNO") or socket.gethostname()
 
 
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
@@ -254,6 +280,7 @@ class _Sources:
             require=self.pick(declared.REQUIRE),
             log=self._log(),
             pidfile=self._path(declared.PIDFILE),
+            health=self._health(),
             labels=self.pick(declared.LABELS),
             max_retries=self.pick(declared.MAX_RETRIES),
             dead_max_jobs=self.pick(declared.DEAD_MAX_JOBS),
@@ -263,6 +290,7 @@ class _Sources:
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
             reliable_push=self.pick(declared.RELIABLE_PUSH),
+            web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
             worker=WorkerSettings(hung_after=self._hung_after()),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
@@ -289,6 +317,10 @@ class _Sources:
     def _path(self, setting: Setting[str | None]) -> str | None:
         path = self.pick(setting)
         return path and str(self._directory.absolute() / path)
+
+    def _health(self) -> str | None:
+        address = self.pick(declared.HEALTH)
+        return self._path(declared.HEALTH) if address and "/" in address else address
 
     def _capsules(self) -> tuple[Capsule, ...]:
         default = Capsule(

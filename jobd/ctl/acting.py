@@ -16,7 +16,15 @@ from jobd.api import JobSet, Queue, Tally, Work, WorkSet
 from jobd.ctl.acts import DELETE, KILL, RETRY, Act, When, rescheduling
 from jobd.ctl.filters import filter_of, filter_words, filtered
 from jobd.ctl.finding import Found, Search
-from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, mind_terminal
+from jobd.ctl.operator import (
+    EX_FAILED,
+    Operator,
+    agree,
+    end,
+    everywhere,
+    mind_terminal,
+    target_of,
+)
 from jobd.ctl.progress import Progress
 from jobd.ctl.typed import moment
 from jobd.ctl.words import count_of, cut, safe
@@ -161,6 +169,9 @@ def _act_on_all(operator: Operator, act: Act, place: JobSet | Queue, *, is_agree
             done = count_of(progress.changed, "job")
             click.echo(f"jobctl: {act.done} at least {done}; run it again to go on", err=True)
             raise
+        finally:
+            detail = {"filters": words.removeprefix(" with ")} if words else {}
+            operator.note(f"{act.verb}_all", target_of(place), progress.changed, **detail)
     operator.show(
         {"act": act.verb, "place": place.name, **asdict(tally)}, _told(act, name, tally, words)
     )
@@ -211,6 +222,7 @@ def _act_on_each(operator: Operator, act: Act, jids: Sequence[str], *, is_agreed
     finally:
         # Also where Redis fails in the middle: what was done before is not to be guessed.
         _report(operator, outcomes)
+        _note(operator, act, [each for each in outcomes if each.done])
     if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
         end(EX_FAILED, *failed)
 
@@ -239,3 +251,10 @@ def _report(operator: Operator, outcomes: Sequence[_Outcome]) -> None:
     done = [safe(f"{each.jid}: {each.text}") for each in outcomes if each.done]
     if done or operator.as_json:
         operator.show([asdict(each) for each in outcomes], "\n".join(done))
+
+
+def _note(operator: Operator, act: Act, done: Sequence[_Outcome]) -> None:
+    target = done[0].jid if len(done) == 1 else count_of(len(done), "job")
+    places = sorted({each.where for each in done if each.where})
+    jobs = [each.jid for each in done[:20]] if len(done) > 1 else []
+    operator.note(act.verb, target, len(done), places=places, **({"jobs": jobs} if jobs else {}))

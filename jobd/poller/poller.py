@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisError, RedisUnavailable
+from jobd.errors import RedisDenied, RedisError, RedisUnavailable
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
@@ -24,6 +24,7 @@ from jobd.store import Store
 from jobd.wait import wait_readable
 
 _BEAT_EVERY_S: Final = 10.0
+_REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CANCEL_EVERY_S: Final = 0.9
@@ -101,6 +102,8 @@ class Services:
     cancels: Cancels
     inspect: Callable[[], None]
     """Looks at the server itself, until it has succeeded once."""
+    watch: Callable[[], float] | None = None
+    """Looks at what waits, for whoever asks; returns seconds until the next time."""
 
 
 class Poller:
@@ -144,14 +147,16 @@ class Poller:
         self._state = InstanceState.RUNNING
         self._orphaned_at: float | None = None
         self._unreachable_since: float | None = None
+        self._is_denied = False
         self._are_clocks_apart = False
         self._is_told = False
         self._refusal = ""  # of a count; what the log knows already
         self._must_stop = False
+        self._beaten = (0.0, 0.0)  # when the last heartbeat began and ended
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
-        self._duties = (
+        self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
             Duty(self._cancel),
@@ -160,9 +165,12 @@ class Poller:
             Duty(self._sweep),
             Duty(self._count),
         )
+        if services.watch is not None:
+            self._duties += (Duty(services.watch),)
 
     def open(self) -> None:
         """Install the handlers."""
+        self._scoreboard.set_redis_away_since(0.0)  # what a dead one knew
         signals.ignore(IGNORED)
         self._inbox.open()
 
@@ -233,9 +241,13 @@ class Poller:
 
     def _read_messages(self) -> None:
         for message in self._master.receive():
-            if message.get("type") == "died":
+            if message["type"] == "died":
                 self._deaths.append(message)
                 self._recovering.due = 0.0
+            elif message["type"] == "seats":
+                # Soon, but where many come one after the other a beat is not all that is done.
+                rest_s = _REST_FACTOR * (self._beaten[1] - self._beaten[0])
+                self._beat.due = min(self._beat.due, self._beaten[1] + rest_s)
 
     # Duties
 
@@ -244,8 +256,9 @@ class Poller:
         return float("inf")
 
     def _beat_once(self) -> float:
-        before_ms = self._clock.now_ms()
+        before_ms, began = self._clock.now_ms(), self._clock.monotonic()
         beat = self._heartbeat.beat()
+        self._beaten = (began, self._clock.monotonic())
         local_s = (before_ms + self._clock.now_ms()) / 2000
         self._compare_clocks(beat.now_s - local_s)
         if beat.refused and beat.refused != self._refusal:
@@ -313,15 +326,21 @@ class Poller:
     # Redis away
 
     def _wait_for_redis(self, error: RedisUnavailable) -> float:
+        # Told once; but that it is back and does not let us in is what somebody has to know.
+        is_denied = isinstance(error, RedisDenied)
+        if self._unreachable_since is None or (is_denied and not self._is_denied):
+            log.event(f"{error}; waiting for it", level="error")
+        self._is_denied = self._is_denied or is_denied
         if self._unreachable_since is None:
             self._unreachable_since = self._clock.monotonic()
-            log.event(f"{error}; waiting for it", level="error")
+            self._scoreboard.set_redis_away_since(self._unreachable_since)
         return self._backoff.next_s()
 
     def _redis_is_back(self) -> None:
         if self._unreachable_since is not None:
             away_s = self._clock.monotonic() - self._unreachable_since
-            self._unreachable_since = None
+            self._unreachable_since, self._is_denied = None, False
+            self._scoreboard.set_redis_away_since(0.0)
             self._backoff.reset()
             log.event("Redis answers again", away=away_s)
 

@@ -48,6 +48,8 @@ class Plan:
         workers: their slots are 1 to this; the poller's is 0.
         run_worker: called in each worker after the fork; returns its exit status.
         run_poller: the same for the poller.
+        preload: imports the application in a mold, which then forks the workers, and returns 0, or
+            the mold's exit status; None if each worker imports it.
         timeout_s: that running jobs get when the instance stops.
         boot_timeout_s: after which a child that is not ready is killed.
         poller_silent_s: after which a poller that shows no sign of life is killed.
@@ -64,6 +66,7 @@ class Plan:
     workers: int
     run_worker: Callable[[Child], int]
     run_poller: Callable[[Child], int]
+    preload: Callable[[Child], int] | None = None
     timeout_s: float = 25.0
     boot_timeout_s: float = 60.0
     poller_silent_s: float = 30.0

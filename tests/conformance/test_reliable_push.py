@@ -13,9 +13,9 @@ import jobd
 from jobd.app import App
 from jobd.client import Client
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.errors import ConfigError, PushBufferFull, RedisFull, RedisRejected
 from jobd.keys import Keys
+from jobd.pool import Pool
 from jobd.reliable_push import ReliablePush
 from jobd.store import Store
 from tests.conformance.parts import Lossy

@@ -70,6 +70,16 @@ def test_the_heart_beats_every_ten_seconds(station: Station) -> None:
         assert float(station.raw.hget(IDENTITY, "beat")) == 1_800_000_000 + beaten
 
 
+def test_a_worker_that_has_taken_a_seat_is_told_of_at_once(station: Station) -> None:
+    turn(station)
+    station.seat(1, 7, pid=4711)
+    station.master.says.append({"type": "seats"})
+    station.poller._look()
+    station.clock.advance(0.001)
+    turn(station)
+    assert b'"pid":4711' in station.raw.hget(f"jobd:instance:{IDENTITY}", "workers")
+
+
 def test_a_change_of_state_is_told_at_once(station: Station) -> None:
     turn(station)
     station.board.set_instance_state(InstanceState.QUIET)

@@ -349,6 +349,21 @@ def test_without_proof_the_heartbeat_counts(
     assert station.held() == 1
 
 
+def test_where_the_boot_is_hidden_the_heartbeat_counts(
+    station: Station,
+    process: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(proof, "_BOOT_ID", tmp_path / "hidden")
+    station.recovery = station.make_recovery()
+    station.hold(a_payload("Echo"), owner=THEIRS)
+    told_of(station, process)
+    end(process)
+    lose(station, sweeps=3)
+    assert station.held() == 1
+
+
 def test_a_worker_that_outlives_its_master_is_not_robbed(
     station: Station, process: subprocess.Popen[bytes]
 ) -> None:
