@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.support import servers
+from tests.support import coverage_of, servers
 from tests.support.clock import FakeClock
 from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.proxy import Proxy
@@ -22,6 +22,11 @@ FOR_THE_SUMMARY = "for the summary"
 """A property that a test records: a line that the whole run ends with."""
 
 Servers: TypeAlias = Callable[[servers.Kind], Server]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before its fixtures start anything."""
+    coverage_of.processes(is_wanted=item.get_closest_marker("measured") is not None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
