@@ -115,7 +115,8 @@ class Field:
         time.sleep(act.lasts_s)
 
     def _worker(self, act: Act) -> int | None:
-        workers = sorted(child.pid for child in self.jobds[act.instance].children("worker"))
+        ready = [c for c in self.jobds[act.instance].children("worker") if "boot" not in c.title]
+        workers = sorted(child.pid for child in ready)
         return workers[int(act.draw * len(workers))] if workers else None
 
     def _family(self, act: Act) -> list[int]:
