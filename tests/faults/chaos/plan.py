@@ -50,7 +50,7 @@ KINDS: Final[dict[str, Kind]] = {
     "lose reply": Kind(10, (0, 0), "nothing is lost or doubled"),
     "lose request": Kind(6, (0, 0), "nothing is lost or doubled"),
 }
-COMMANDS: Final = ("claim", "confirm", "retry", "give_back", "promote", "beat", "BLMOVE", "due")
+COMMANDS: Final = ("claim", "retry", "give_back", "promote", "beat", "BLMOVE", "due")
 
 
 @dataclass(frozen=True, slots=True)
