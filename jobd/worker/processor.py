@@ -255,7 +255,7 @@ class Processor:
         elapsed_s: float | None = None,
     ) -> None:
         _tell_failure(error, elapsed_s)
-        if not isinstance(error, UnknownJob):
+        if not issubclass(type(error), UnknownJob):  # isinstance() asks it, and it may raise
             self._tally.count_failure(measured_as)
         is_discarded = self._fail(unit, error)
         self._slot.finish(_in_ring(unit, jid) if is_discarded else None, failed=True)
