@@ -155,6 +155,14 @@ REDIS_NETWORK_TIMEOUT: Final = Setting(
     check=seconds,
     help="To connect, and to wait for a reply.",
 )
+RELIABLE_PUSH: Final = Setting(
+    "reliable_push",
+    default=0,
+    unit="jobs",
+    check=whole(0),
+    help="How many jobs a client keeps in memory while Redis is away, to push them when it is "
+    "back; 0: none, so that such a push raises.",
+)
 LOG_FORMAT: Final[Setting[LogFormat]] = Setting(
     "log.format",
     default="auto",
@@ -279,6 +287,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     REDIS_URL,
     REDIS_SIZE,
     REDIS_NETWORK_TIMEOUT,
+    RELIABLE_PUSH,
     LOG_FORMAT,
     LOG_FILE,
     LOG_LEVEL,
