@@ -40,7 +40,8 @@ def draw(glimpse: Glimpse, rates: Rates, panel: Panel, *, url: str, height: int)
 
 def _head(glimpse: Glimpse, url: str) -> Text:
     at = datetime.fromtimestamp(glimpse.now_ms / 1000, UTC)
-    text = Text("jobd", style="bold green")
+    text = Text()
+    text.append("jobd", style="bold green")
     text.append(f"  {safe(url)}  {glimpse.server}  {at:%H:%M:%S}Z", style="dim")
     return text
 
@@ -116,9 +117,10 @@ def _work(work: Work, now_ms: int) -> Iterable[Text]:
 def _foot(panel: Panel) -> Text:
     if panel.question is not None:
         return Text(f"{panel.question[0]} y / n", style="bold reverse")
-    text = Text(f"{panel.trouble}\n" if panel.trouble else "", style="red")
+    text = Text()
+    text.append(f"{panel.trouble}\n" if panel.trouble else "", style="red")
     text.append(f"{panel.said}\n" if panel.said else "", style="bold")
-    return text.append(f"{HELP_EVERYWHERE}  {HELP[panel.pane]}", style="dim not bold")
+    return text.append(f"{HELP_EVERYWHERE}  {HELP[panel.pane]}", style="dim")
 
 
 def _table(*heads: str) -> Table:
