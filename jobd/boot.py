@@ -2,8 +2,8 @@
 
 The master runs what is made here and knows none of it: workers and poller are callables. The order
 matters. Before the first fork our own modules and their libraries are imported, so that children
-start at once and share their pages; nothing connects and no thread starts. After the fork a worker
-opens its inbox, imports the application, and only then says that it is ready.
+start at once and share their pages; nothing connects and no thread starts. The application is
+imported by the mold, or after the fork by each worker; only then a worker says that it is ready.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from setproctitle import setproctitle
 from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
+from jobd.cancelling import Cancelled
 from jobd.clock import SystemClock
 from jobd.config import Capsule, Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
@@ -34,6 +35,7 @@ from jobd.health.listener import CannotListen, Listener, listen, remove
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
 from jobd.poller.backlog import BacklogWatch
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
@@ -48,13 +50,12 @@ from jobd.supervisor.plan import Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
-from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
-from jobd.worker.worker import PollerWatch, Pulse, Worker
+from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 
-_BLOCKED_S: Final = 6.0
+_BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
@@ -144,6 +145,7 @@ class Server:
         self._scoreboard = Scoreboard(self._clock)
         self._tallies = Tallies(config.worker_count)
         self._hint = greeting.Hint(config)
+        self._is_loaded = False
         self._listener: socket.socket | None = None
         host = host_name()
         self._instance = Instance(
@@ -170,8 +172,10 @@ class Server:
             workers=config.worker_count,
             run_worker=self.run_worker,
             run_poller=self.run_poller,
+            preload=self.preload if config.preload else None,
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
+            hung_after_s=config.worker.hung_after,
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
@@ -188,6 +192,17 @@ class Server:
         log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
         self._hint.show()
 
+    # In the mold
+
+    def preload(self, child: Child) -> int:
+        """Import the application for all that are forked from here; returns 0 if it worked."""
+        try:
+            _load(self._config, current_app())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
+            return _refuse_to_boot(child, error)
+        self._is_loaded = True
+        return EX_OK
+
     # In a worker
 
     def run_worker(self, child: Child) -> int:
@@ -195,12 +210,13 @@ class Server:
         config, app = self._config, current_app()
         if self._listener is not None:
             self._listener.close()
-        attention = Attention(child, config.timeout)
-        attention.open()
         slot = self._scoreboard.writer(child.slot)
+        attention = Attention(child, slot, config.timeout)
+        attention.open()
         slot.open(os.getpid(), child.incarnation)
         try:
-            _load(config, app)
+            if not self._is_loaded:
+                _load(config, app)
             app.hooks.fire("fork")  # not before: the application is what registers its functions
             app.hooks.fire("startup")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
@@ -219,19 +235,17 @@ class Server:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
-        display = Display(slot, Title(child.slot))
-        fetcher = self._fetcher(child, attention, display, store, rng)
-        measured = Measured(
-            app.server_middleware.fold(perform),
+        display = Display(
+            slot,
+            Title(child.slot),
             self._tallies.writer(child.slot),
             by_queue=config.health is not None,
-            attention=attention,
-            clock=self._clock,
         )
+        fetcher = self._fetcher(child, attention, display, store, rng)
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, measured, app.hooks),
+                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
@@ -240,9 +254,10 @@ class Server:
             ),
             fetcher=fetcher,
             attention=attention,
-            slot=slot,
+            display=display,
             chores=(
                 Pulse(app.hooks, self._clock),
+                CancelWatch(Cancelled(store), self._scoreboard, attention),
                 PollerWatch(store, child.identity, self._scoreboard, self._clock),
             ),
             hooks=app.hooks,
@@ -258,10 +273,23 @@ class Server:
         rng: random.Random,
     ) -> Fetcher:
         config, wakers, clock = self._config, attention.wakers, self._clock
+
+        def will_wait() -> None:
+            attention.will_wait()
+            display.title.show("idle")
+
         capsule = _capsule_of(config, child.slot)
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
-            return BasicFetch(store, blocking, capsule=capsule, wakers=wakers, rng=rng, clock=clock)
+            return BasicFetch(
+                store,
+                blocking,
+                capsule=capsule,
+                wakers=wakers,
+                rng=rng,
+                clock=clock,
+                will_wait=will_wait,
+            )
         processor = f"{child.slot}.0.{child.incarnation}"
         names = [queue.name for queue in capsule.queues]
         timeout_s = _BLOCKED_S + config.redis.network_timeout
@@ -273,7 +301,7 @@ class Server:
             connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
             wakers=wakers,
             clock=clock,
-            told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
+            told=Told(slot.acknowledged, will_wait, job_is_long=title.show_job),
         )
 
     # In the poller
@@ -309,6 +337,7 @@ class Server:
                 clock=self._clock,
                 keeps_running_jobs=config.fetch == "reliable",
             ),
+            Cancels(Cancelled(store), self._scoreboard, config.worker_count, self._clock),
             inspect,
             self._serve_health(store, heartbeat),
         )

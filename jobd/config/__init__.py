@@ -29,6 +29,7 @@ from jobd.config.model import (
     LogSettings,
     QueueWeight,
     RedisSettings,
+    WebSettings,
     Wire,
     WorkerSettings,
     mask_url,
@@ -48,6 +49,7 @@ __all__ = [
     "QueueWeight",
     "RedisSettings",
     "Setting",
+    "WebSettings",
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
@@ -58,6 +60,7 @@ __all__ = [
     "url_fault",
     "wants_color",
     "web_password",
+    "web_redact",
 ]
 
 T = TypeVar("T")
@@ -152,6 +155,19 @@ def web_password(environ: Mapping[str, str] | None = None) -> str:
 def wants_color(environ: Mapping[str, str] | None = None) -> bool:
     """Whether nobody has set NO_COLOR, see no-color.org."""
     return not _environ(environ).get("NO_COLOR")
+
+
+def web_redact(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> tuple[str, ...]:
+    """Which further fields a dashboard masks, as the file in ``directory`` says.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.WEB_REDACT)
 
 
 def host_name(environ: Mapping[str, str] | None = None) -> str:
@@ -265,10 +281,22 @@ class _Sources:
             threads=self.pick(declared.THREADS),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
-            worker=WorkerSettings(),
+            web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
+            worker=WorkerSettings(hung_after=self._hung_after()),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
         )
+
+    def _hung_after(self) -> float | None:
+        seconds = self.pick(declared.WORKER_HUNG_AFTER)
+        # A worker that waits for a server which does not answer is silent for that long.
+        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + 10
+        if seconds is not None and seconds < fewest:
+            self.problems.append(
+                f"worker.hung_after: {seconds:g} s; a worker may be silent for {fewest:g} s while "
+                "Redis does not answer (see redis.network_timeout): set at least that"
+            )
+        return seconds
 
     def _log(self) -> LogSettings:
         return LogSettings(

@@ -85,12 +85,27 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """What the dashboard does not show.
+
+    Attributes:
+        redact: globs of the names of fields inside arguments, besides those of secrets.
+    """
+
+    redact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """When a worker is replaced; all of it arrives in a later version."""
+    """When a worker is replaced; the first two arrive in a later version.
+
+    Attributes:
+        hung_after: seconds without a sign of life and without a job; None: never.
+    """
 
     max_jobs: None = None
     max_memory: None = None
-    hung_after: None = None
+    hung_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +140,8 @@ class Config:
     boot_timeout: float = 60.0
     threads: int = 1
     batch: Literal["auto"] | int = "auto"
-    preload: bool = False
+    preload: bool = True
+    web: WebSettings = field(default_factory=WebSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     source: Path | None = None
     notes: tuple[str, ...] = ()

@@ -119,10 +119,11 @@ WIRE: Final[Setting[Wire]] = Setting(
 )
 PRELOAD: Final = Setting(
     "preload",
-    default=False,
+    default=True,
     unit="true or false",
-    check=not_yet(boolean, default=False, remedy="remove it until then"),
-    help="Import the application once for all workers. Arrives in a later version.",
+    check=boolean,
+    help="Import the application once, in a process that forks the workers and shares its memory "
+    "with them. If that leaves threads or connections, each worker imports it itself instead.",
 )
 REQUIRE: Final[Setting[tuple[str, ...]]] = Setting(
     "require",
@@ -232,6 +233,14 @@ DEAD_TIMEOUT: Final = Setting(
     check=whole(1),
     help="How long dead jobs are kept; the default is six months.",
 )
+WEB_REDACT: Final[Setting[tuple[str, ...]]] = Setting(
+    "web.redact",
+    default=(),
+    unit="globs",
+    check=texts,
+    help="Names of further fields inside arguments whose values the dashboard masks, such as "
+    "`*iban*`; those of passwords, tokens and keys it masks anyway.",
+)
 WORKER_MAX_JOBS: Final = Setting(
     "worker.max_jobs",
     default=None,
@@ -246,12 +255,13 @@ WORKER_MAX_MEMORY: Final = Setting(
     check=never,
     help="Arrives in a later version: the memory at which a worker is replaced.",
 )
-WORKER_HUNG_AFTER: Final = Setting(
+WORKER_HUNG_AFTER: Final[Setting[float | None]] = Setting(
     "worker.hung_after",
     default=None,
     unit="seconds",
-    check=never,
-    help="Arrives in a later version: the silence after which a worker is killed.",
+    check=seconds,
+    help="A worker that runs no job and shows no sign of life for so long is replaced, its stacks "
+    "in the log first; at least four times redis.network_timeout and 10 s. By default none is.",
 )
 
 _ALL: Final[tuple[Setting[Any], ...]] = (
@@ -280,6 +290,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     MAX_RETRIES,
     DEAD_MAX_JOBS,
     DEAD_TIMEOUT,
+    WEB_REDACT,
     WORKER_MAX_JOBS,
     WORKER_MAX_MEMORY,
     WORKER_HUNG_AFTER,

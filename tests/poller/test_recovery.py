@@ -59,6 +59,18 @@ def test_only_the_job_that_was_running_is_charged(station: Station) -> None:
     assert kept == untouched
 
 
+def test_a_job_that_was_killed_for_its_time_limit_goes_back_as_failed_and_uncharged(
+    station: Station,
+) -> None:
+    slow, other = a_payload("Echo", 1, recovered=1), a_payload("Echo", 2)
+    raw, untouched = station.hold(slow, other, owner=OURS)
+    death = Death("SIGKILL", running=fingerprint(raw), time_limit=1.5)
+    station.recovery.recover_worker(1, 1, death)
+    marked, kept = station.queue()
+    assert json.loads(marked) == slow | {"timed_out": 1.5}
+    assert kept == untouched
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (0, 1), ("2", 1), (None, 1)])
 def test_each_death_counts(station: Station, before: object, after: int) -> None:
     payload = a_payload("Echo", recovered=before)
