@@ -290,6 +290,10 @@ class Store:
 
     # Of pollers who promote
 
+    def has_any(self, *zsets: str) -> bool:
+        """Whether one of these sets has a member."""
+        return bool(self._redis.call("EXISTS", *zsets))
+
     def due(self, zset: str, *, limit: int, offset: int = 0) -> Due:
         """What is due in a sorted set by the server's clock, the first ``offset`` passed over."""
         now, first, raws = self._run(_DUE, 1, zset, limit, offset)
