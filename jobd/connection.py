@@ -19,7 +19,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from jobd.config import RedisSettings
-from jobd.errors import ConfigError, RedisError, RedisFull, RedisRejected, RedisUnavailable
+from jobd.errors import (
+    ConfigError,
+    RedisDenied,
+    RedisError,
+    RedisFull,
+    RedisRejected,
+    RedisUnavailable,
+)
 from jobd.link import Argument, Command, Link
 
 Reply: TypeAlias = Any
@@ -48,6 +55,8 @@ _PASSING_CODES: Final = ("BUSY ", "NOREPLICAS ", "MASTERDOWN ", "UNBLOCKED ")
 
 redis-py strips the codes that it has a class for, LOADING among them, which is a ConnectionError.
 """
+
+_NO_ROOM: Final = "max number of clients reached"
 
 _SEE_THE_SERVER: Final = (
     "see that the server runs and that the address is right (redis.url or REDIS_URL)"
@@ -262,8 +271,13 @@ def _translate(error: redis.RedisError, settings: RedisSettings) -> RedisError:
             f"{masked_url} is at its maxmemory and refuses this write ({text}); "
             "raise maxmemory, or let the workers drain the queues"
         )
+    if isinstance(error, exceptions.MaxConnectionsError) or _NO_ROOM in text:
+        return RedisDenied(
+            f"cannot use Redis at {masked_url}: it does not let us in ({text}); raise its "
+            "maxclients, or see who has all these connections (CLIENT LIST)"
+        )
     if isinstance(error, exceptions.AuthenticationError):
-        return RedisUnavailable(
+        return RedisDenied(
             f"cannot use Redis at {masked_url}: it does not let us in ({text}); set user and "
             "password in the URL, redis://:PASSWORD@HOST:PORT/0 or redis://USER:PASSWORD@HOST:PORT"
             "/0 (redis.url or REDIS_URL)"

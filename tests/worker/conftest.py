@@ -74,10 +74,10 @@ class Bench:
         self.board = Scoreboard(clock, slots=4)
         self.tallies = Tallies(SLOT)
         self.master = QuietMaster()
-        self.attention = Attention(self.master, timeout_s=25, clock=clock)
         self.dead_max_jobs = 10_000
         self.wire: Wire = wire
         self.writer = self.board.writer(SLOT)
+        self.attention = Attention(self.master, self.writer, timeout_s=25)
         self.title = Title(SLOT)
         self.display = Display(self.writer, self.title, self.tallies.writer(SLOT))
         self.writer.open(1, INCARNATION)
