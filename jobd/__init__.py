@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
         JobCancelled,
         JobdError,
         JobInterrupted,
+        JobPutOff,
         JobTimeout,
         MalformedPayload,
         RedisError,
@@ -36,6 +37,7 @@ if typing.TYPE_CHECKING:
         before_perform,
         on_failure,
     )
+    from jobd.jobs.iterable import IterableJob
     from jobd.payload import Payload
 
 __all__ = [
@@ -43,9 +45,11 @@ __all__ = [
     "Configuration",
     "InvalidArguments",
     "InvalidJob",
+    "IterableJob",
     "Job",
     "JobCancelled",
     "JobInterrupted",
+    "JobPutOff",
     "JobTimeout",
     "JobdError",
     "MalformedPayload",
@@ -79,6 +83,7 @@ _NAMES: typing.Final = {
         "JobCancelled",
         "JobdError",
         "JobInterrupted",
+        "JobPutOff",
         "JobTimeout",
         "MalformedPayload",
         "RedisError",
@@ -96,6 +101,7 @@ _NAMES: typing.Final = {
         "before_perform",
         "on_failure",
     ),
+    "jobd.jobs.iterable": ("IterableJob",),
     "jobd.payload": ("Payload",),
 }
 

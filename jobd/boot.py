@@ -28,7 +28,7 @@ from jobd.config import Capsule, Config, RedisSettings
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
-from jobd.jobs import perform, registry
+from jobd.jobs import registry
 from jobd.keys import Keys
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
@@ -44,6 +44,7 @@ from jobd.supervisor.plan import Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.iterations import KeptProgress, performing
 from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
@@ -201,7 +202,7 @@ class Server:
         display = Display(slot, Title(child.slot))
         fetcher = self._fetcher(child, attention, display, store, rng)
         measured = Measured(
-            app.server_middleware.fold(perform),
+            app.server_middleware.fold(performing(self._progress(attention))),
             self._tallies.writer(child.slot),
             attention=attention,
             clock=self._clock,
@@ -225,6 +226,15 @@ class Server:
             ),
             hooks=app.hooks,
             backoff=Backoff(rng),
+        )
+
+    def _progress(self, attention: Attention) -> KeptProgress:
+        return KeptProgress(
+            Connection(self._config.redis, name="jobd-progress"),
+            Keys(),
+            attention=attention,
+            clock=self._clock,
+            patience_s=self._config.timeout,
         )
 
     def _fetcher(

@@ -10,11 +10,11 @@ stop is the same with and without a master, and a worker arms its own deadline f
 import os
 import signal
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 
 from jobd import log, signals
 from jobd.clock import Clock, SystemClock
-from jobd.errors import JobInterrupted
+from jobd.errors import JobInterrupted, Stop
 from jobd.wait import HasFileno, wait_readable
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Attention:
         is_stopping: take no more jobs, and leave.
         is_quiet: take no more jobs for now.
         is_out_of_time: a settlement that does not succeed is not tried again.
-        was_interrupted: a signal ended the last job; else its ``JobInterrupted`` was its own.
+        was_interrupted: the last job was ended from outside; else its ``Stop`` was its own.
     """
 
     def __init__(self, master: Master, timeout_s: float, clock: Clock | None = None) -> None:
@@ -155,6 +155,16 @@ class Attention:
             return run(*arguments)
         finally:
             self._is_running = False
+
+    def end_job(self, reason: Stop) -> NoReturn:
+        """End the running job from within, as a signal would.
+
+        Raises:
+            Stop: the reason.
+        """
+        self._is_running = False
+        self.was_interrupted = True
+        raise reason
 
     def reclaim(self) -> None:
         """After a job: take the signals back, if it has left handlers of its own."""

@@ -13,7 +13,15 @@ from typing import Any, Final
 
 from jobd import faults, log
 from jobd.connection import Backoff
-from jobd.errors import MalformedPayload, RedisError, RedisUnavailable, UnknownJob, WorkerKilled
+from jobd.errors import (
+    JobPutOff,
+    MalformedPayload,
+    RedisError,
+    RedisUnavailable,
+    Stop,
+    UnknownJob,
+    WorkerKilled,
+)
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
 from jobd.payload import Wire, decode, encode, timestamp
@@ -176,10 +184,18 @@ class Processor:
             case Interrupted(reason) if not self._attention.was_interrupted:
                 # The job raised it itself: given back, it would do so again and again.
                 self._has_failed(unit, reason, jid, elapsed_s)
-            case Interrupted():
-                log.job_line("interrupted", elapsed_s)
-                self._settle(partial(self._fetcher.give_back, unit))
-                self._slot.give_up()
+            case Interrupted(reason):
+                self._has_been_interrupted(unit, reason, elapsed_s)
+
+    def _has_been_interrupted(self, unit: UnitOfWork, reason: Stop, elapsed_s: float) -> None:
+        if isinstance(reason, JobPutOff):
+            log.job_line("put off", elapsed_s)
+            at_s = self._clock.server_s(self._clock.now_ms())
+            self._settle(partial(self._fetcher.put_off, unit, at_s))
+        else:
+            log.job_line("interrupted", elapsed_s)
+            self._settle(partial(self._fetcher.give_back, unit))
+        self._slot.give_up()
 
     def _call(self, payload: dict[str, Any]) -> None:
         kind = self._app.registry.find(payload["class"])

@@ -12,7 +12,7 @@ import setproctitle
 from jobd.config import Capsule, QueueWeight, RedisSettings
 from jobd.connection import Connection
 from jobd.hooks import Hooks
-from jobd.jobs import Job, Registry, perform
+from jobd.jobs import Job, Registry
 from jobd.keys import Keys
 from jobd.middleware import Chain, ServerChain
 from jobd.payload import Wire
@@ -21,6 +21,7 @@ from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.iterations import KeptProgress, performing
 from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
@@ -84,6 +85,7 @@ class Bench:
         settings = RedisSettings(url=url)
         self.connection = Connection(settings)
         self._blocking = Connection(settings, timeout_s=6)
+        self._progress = Connection(settings)
         self.fetcher = self._make_fetcher(kind, settings)
 
     def _make_fetcher(self, kind: Kind, settings: RedisSettings) -> Fetcher:
@@ -129,8 +131,11 @@ class Bench:
     def make_processor(self) -> Processor:
         """The processor, with what was added to the bench so far."""
         rules = Rules(25, self.dead_max_jobs, 15_552_000, self.wire)
+        progress = KeptProgress(
+            self._progress, Keys(), attention=self.attention, clock=self.clock, patience_s=25
+        )
         measured = Measured(
-            self.middleware.fold(perform),
+            self.middleware.fold(performing(progress)),
             self.tallies.writer(SLOT),
             attention=self.attention,
             clock=self.clock,
@@ -174,7 +179,7 @@ class Bench:
     def close(self) -> None:
         """After the test."""
         self.fetcher.close()
-        for connection in (self.connection, self._blocking):
+        for connection in (self.connection, self._blocking, self._progress):
             connection.close()
         self.master.close()
         # Not close(), which would give signals to this process their default action.
