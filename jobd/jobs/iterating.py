@@ -242,8 +242,9 @@ class Iteration:
         except TypeError as error:
             raise _not_pairs(self._job, found) from error
         with contextlib.ExitStack() as ends:
-            if hasattr(found, "close"):  # a generator, with the file or the rows that it reads
-                ends.callback(found.close)
+            close = getattr(found, "close", None)
+            if close is not None:  # a generator's, with the file or the rows that it reads
+                ends.callback(close)
             yield pairs
 
     def _walk(self, pairs: Iterator[Any]) -> None:
