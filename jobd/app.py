@@ -76,6 +76,10 @@ class StandIn(Protocol):
         """Forget what is kept."""
         ...
 
+    def cancel(self, jid: str) -> bool | None:
+        """Forget the kept job of this jid; None if jobs go to Redis."""
+        ...
+
 
 class App:
     """What jobs are pushed with, and what a server runs around them.
@@ -169,6 +173,18 @@ class App:
         """The chain around a job that this process runs: in a test, the one of the server."""
         stand_in = self.stand_in
         return self.server_middleware if stand_in is None else stand_in.server_middleware()
+
+    def cancel(self, jid: str) -> bool:
+        """Cancel a job; see ``Job.cancel``."""
+        was_kept = None if self.stand_in is None else self.stand_in.cancel(jid)
+        if was_kept is not None:
+            return was_kept
+        from jobd.cancelling import cancel  # noqa: PLC0415 - imports redis, which is slow
+        from jobd.store import Store  # noqa: PLC0415 - likewise
+
+        if not isinstance(self.store, Store):
+            raise ConfigError([f"the app writes to {self.store!r}: jobs are cancelled in Redis"])
+        return cancel(self.store, jid) is not None
 
     def _open(self) -> Writer:
         writer = None if self.stand_in is None else self.stand_in.writer()

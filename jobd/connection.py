@@ -30,6 +30,14 @@ Command: TypeAlias = Sequence[Argument]
 _SOCKETS: Final[Any] = _redis_connection
 _BLOCKING_POOL: Final[Any] = redis.BlockingConnectionPool
 
+# What CLIENT LIST shows. By default redis-py looks its version up in the file system, for each
+# connection, and loads the parser of e-mails for that.
+_DRIVER: Final[dict[str, Any]] = (
+    {"driver_info": redis.DriverInfo(lib_version=redis.__version__)}
+    if hasattr(redis, "DriverInfo")
+    else {"lib_version": redis.__version__}
+)
+
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
 _PASSING: Final = (
@@ -258,6 +266,7 @@ def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "client_name": name,
+        **_DRIVER,
     }
 
 

@@ -117,7 +117,7 @@ class Keys:
         """Hash with how far an iterable job has come; 30 days from its last save, 1 h when done.
 
         ``ex`` runs, ``c`` cursor in JSON, ``rt`` seconds, ``cancelled`` epoch seconds; jobd's own
-        are ``n`` items and ``done``.
+        are ``n`` items, ``forgiven`` deaths of workers, and ``done``, which holds ``created_at``.
         """
         return f"{self.prefix}it-{jid}"
 
@@ -127,6 +127,11 @@ class Keys:
         return f"{self.prefix}dear-leader"
 
     # jobd's own
+
+    @property
+    def cancelled(self) -> str:
+        """Sorted set of the jids of cancelled jobs by when they were; 30 days, 10,000 of them."""
+        return f"{self.prefix}jobd:cancelled"
 
     @property
     def audit(self) -> str:

@@ -14,6 +14,9 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "fatal": 50}
 # A value longer than this is cut: a line must stay something that one can read and ship.
 LONGEST_VALUE = 16_384
 
+# Of syslog, as journald takes them from the start of a line; see sd-daemon(3).
+_PRIORITIES = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "fatal": "<2>"}
+
 _COLORS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m"}
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
@@ -172,3 +175,31 @@ class Json:
             f'{{"ts":"{stamp}","level":"info","pid":{pid},"msg":"{text}",'
             f'"class":{_json_name(job.name)},"jid":{jid},"queue":{_json_name(job.queue)}{took}}}\n'
         )
+
+
+class Undated(Logfmt):
+    """The same for a reader that notes the time itself."""
+
+    def line(self, line: Line) -> str:
+        """``level=LEVEL pid=N msg=text key=value ...``."""
+        return super().line(line).partition(" ")[2]
+
+    def job(self, stamp: str, pid: int, text: str, job: JobContext, elapsed: str) -> str:
+        """The same order of keys as `line`."""
+        return super().job(stamp, pid, text, job, elapsed).partition(" ")[2]
+
+
+class Journal:
+    """For journald: any other format, each line with its priority in front."""
+
+    def __init__(self, form: Format) -> None:
+        self._form = form
+
+    def line(self, line: Line) -> str:
+        """``<6>`` and what the format makes of it, which may be several lines."""
+        lines = self._form.line(line).removesuffix("\n").split("\n")
+        return "".join(f"{_PRIORITIES[line.level]}{each}\n" for each in lines)
+
+    def job(self, stamp: str, pid: int, text: str, job: JobContext, elapsed: str) -> str:
+        """``<6>`` and one line."""
+        return _PRIORITIES["info"] + self._form.job(stamp, pid, text, job, elapsed)

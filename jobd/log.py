@@ -26,7 +26,17 @@ from typing import Protocol
 
 from jobd.clock import Clock, SystemClock
 from jobd.errors import ConfigError
-from jobd.lines import LEVELS, Format, JobContext, Json, Line, Logfmt, Pretty
+from jobd.lines import (
+    LEVELS,
+    Format,
+    JobContext,
+    Journal,
+    Json,
+    Line,
+    Logfmt,
+    Pretty,
+    Undated,
+)
 
 
 class Settings(Protocol):
@@ -131,12 +141,17 @@ class Log:
     Args:
         fd: where lines go; standard output but in tests.
         clock: for the time of a line.
+
+    Attributes:
+        journal: device and inode of journald's end, as ``JOURNAL_STREAM`` has them; see
+            systemd.exec(5).
     """
 
     def __init__(self, fd: int = 1, clock: Clock | None = None) -> None:
         self.sink = Sink(fd)
         self._errors = Sink(2)  # what is printed to stderr; no events
         self.is_color_allowed = True
+        self.journal = ""
         self.pid = os.getpid()
         self._now_ms = (clock or SystemClock()).now_ms
         self._second = (0, "")  # one assignment, so that threads see both parts or neither
@@ -170,15 +185,24 @@ class Log:
     def use(self, settings: Settings) -> None:
         """Format and level, without touching any stream."""
         self._threshold = LEVELS[settings.level]
-        match settings.format:
+        self._format = self._format_of(settings.format)
+        if self._is_journal():
+            self._format = Journal(Undated() if settings.format == "auto" else self._format)
+
+    def _format_of(self, name: str) -> Format:
+        match name:
             case "json":
-                self._format = Json()
+                return Json()
             case "pretty":
-                self._format = Pretty(is_colored=self.is_colored())
+                return Pretty(is_colored=self.is_colored())
             case "auto" if os.isatty(self.sink.fd):
-                self._format = Pretty(is_colored=self.is_colored())
+                return Pretty(is_colored=self.is_colored())
             case _:
-                self._format = Logfmt()
+                return Logfmt()
+
+    def _is_journal(self) -> bool:
+        here = os.fstat(self.sink.fd)
+        return self.journal == f"{here.st_dev}:{here.st_ino}"
 
     def never_block(self) -> None:
         """From now on drop what its reader does not take, in this process but not its children.
@@ -218,10 +242,16 @@ class Log:
                 reason=error.strerror,
             )
 
-    def reopen_if_moved(self) -> None:
-        """Reopen when somebody has renamed or removed the file; one stat, for idle moments."""
-        if self._path is not None and self._has_moved(self._path):
-            self.reopen()
+    def reopen_if_moved(self) -> bool:
+        """Reopen when somebody has renamed or removed the file; one stat, for idle moments.
+
+        Returns:
+            whether that was so.
+        """
+        if self._path is None or not self._has_moved(self._path):
+            return False
+        self.reopen()
+        return True
 
     def _has_moved(self, path: str) -> bool:
         try:
@@ -405,6 +435,11 @@ def clear_job() -> None:
 def forbid_color() -> None:
     """What NO_COLOR asks for; before `configure`."""
     _log.is_color_allowed = False
+
+
+def know_journal(stream: str) -> None:
+    """What ``JOURNAL_STREAM`` says; before `configure`."""
+    _log.journal = stream
 
 
 _log = Log()

@@ -252,7 +252,7 @@ class Store:
 
     def bury(
         self,
-        private: str | None,
+        private: str | bytes | None,
         raw: bytes,
         grave: bytes,
         *,
@@ -450,7 +450,7 @@ def _text(raw: bytes) -> str:
     return str(raw, "utf-8", "replace")
 
 
-def _flag(private: str | None) -> str:
+def _flag(private: str | bytes | None) -> str:
     return "0" if private is None else "1"
 
 

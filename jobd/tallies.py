@@ -11,6 +11,8 @@ knows already. Untouched pages cost nothing. The bytes of a slot::
     0     number of rows in use, 8 bytes
     512   row after row: 29 counters of 8 bytes, length of the name, the name
 
+A name is that of the class; where somebody asks for metrics by queue, a NUL and the queue follow.
+
 A row is only ever added, and a counter only grows, so a reader needs no lock: it may see a job's
 execution before its duration, and gets that with the next heartbeat.
 """
@@ -32,6 +34,12 @@ _WORDS_A_ROW: Final = _ROW // 8
 _COUNTERS: Final = 3 + BUCKETS
 _NAME_AT: Final = (_COUNTERS + 1) * 8
 _LONGEST_NAME: Final = _ROW - _NAME_AT
+_BEFORE_QUEUE: Final = "\0"
+
+
+def row_of(name: str, queue: str) -> str:
+    """The row of a class of jobs in one queue."""
+    return f"{name}{_BEFORE_QUEUE}{queue}"
 
 
 class TallyWriter:
@@ -113,7 +121,8 @@ class Tallies:
         """What the workers counted and nobody has published; O(workers x classes)."""
         total: dict[str, list[int]] = {}
         for slot in range(1, self._workers + 1):
-            for name, numbers in self._rows(slot):
+            for row, numbers in self._rows(slot):
+                name = row.partition(_BEFORE_QUEUE)[0]
                 total[name] = list(map(add, total[name], numbers)) if name in total else numbers
         known, writer = self.read(_POLLER_SLOT), self.writer(_POLLER_SLOT)
         return {
@@ -122,6 +131,15 @@ class Tallies:
             # What cannot be noted as published would be published again and again.
             if counts != known.get(name) and writer.has_room_for(name)
         }
+
+    def by_queue(self) -> dict[tuple[str, str], Counts]:
+        """What the workers counted since the start, by class and queue; O(workers x rows)."""
+        total: dict[tuple[str, str], Counts] = {}
+        for slot in range(1, self._workers + 1):
+            for row, counts in self.read(slot).items():
+                name, _, queue = row.partition(_BEFORE_QUEUE)
+                total[name, queue] = total.get((name, queue), Counts()) + counts
+        return total
 
     def publish(self, added: Mapping[str, Counts]) -> None:
         """Note that this is known to Redis. The poller alone calls this."""

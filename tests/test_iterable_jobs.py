@@ -258,7 +258,7 @@ def test_outside_of_a_run_each_iteration_can_be_called_like_any_method() -> None
     Import().each_iteration("users 0")
     job = Hooked()
     job.finish()
-    assert (LOG, job.cursor, job.is_cancelled) == ([("users 0", None, None, ())], None, False)
+    assert (LOG, job.cursor, job.cancelled) == ([("users 0", None, None, ())], None, False)
 
 
 def test_an_ordinary_job_has_nothing_of_it() -> None:

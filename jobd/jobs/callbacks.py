@@ -118,11 +118,6 @@ class Callbacks:
             found[kind].append(_Callback(name, _takes(job_class, kind, name, parameters)))
         return cls(job_class, found) if any(found.values()) else None
 
-    @classmethod
-    def none(cls, job_class: type) -> "Callbacks":
-        """Those of a class that has none."""
-        return cls(job_class, {kind: [] for kind in _OWN})
-
     def run(self, job_instance: Any, args: Sequence[Any]) -> None:
         """Call ``perform`` and what belongs around it."""
         try:

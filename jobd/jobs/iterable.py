@@ -9,13 +9,13 @@ Source: Sidekiq's lib/sidekiq/job/iterable.rb, whose hooks have the same names.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self
 
 from jobd.errors import InvalidJob
 from jobd.jobs import Delay, Job, Moment, Setter
-from jobd.jobs.callbacks import Callbacks
-from jobd.jobs.iterating import Iteration, Nowhere, Position, Progress
+from jobd.jobs.iterating import Iteration, Nowhere, Position
 from jobd.jobs.parameters import Parameters, signature
+from jobd.payload import Payload
 
 P = ParamSpec("P")
 
@@ -55,7 +55,7 @@ class IterableJob(Job):
 
     takes_arguments: ClassVar[bool] = False
     wraps: ClassVar[bool] = False
-    _progress: Progress = Nowhere()
+    _payload: Payload = {}  # noqa: RUF012 - never changed; of a plain call
     _arguments: tuple[Any, ...] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -64,21 +64,24 @@ class IterableJob(Job):
                 setattr(cls, option, options.pop(option))
         _check(cls)
         super().__init_subclass__(**options)
-        # Never None, so that who runs jobs can tell ordinary ones apart without another look.
-        cls.__callbacks__ = cls.__callbacks__ or Callbacks.none(cls)
+
+    @classmethod
+    def from_payload(cls, payload: Payload) -> Self:
+        """The instance that runs a payload."""
+        job_instance = super().from_payload(payload)
+        job_instance._payload = payload  # noqa: SLF001 - its own class
+        return job_instance
 
     def perform(self, *args: Any) -> None:
         """Go through the items; each class has one, with the parameters of its enumerator."""
         self._arguments = args
-        Iteration(self, args, self._position, self._progress).run()
+        # In a test, or inline in another job, there is no worker that keeps anything for it.
+        kept = None if self.__run__ is None else self.__run__.progress
+        Iteration(self, self._payload, args, self._position, kept or Nowhere()).run()
 
     @functools.cached_property
     def _position(self) -> Position:
         return Position()
-
-    def keep_in(self, progress: Progress) -> None:
-        """Say, as who runs the job, where its progress is kept."""
-        self._progress = progress
 
     # For a job to read and to call
 
@@ -98,9 +101,9 @@ class IterableJob(Job):
         return self._arguments
 
     @property
-    def is_cancelled(self) -> bool:
-        """Whether it was told to end, as far as is known: that is seen when the cursor is saved."""
-        return self._position.is_cancelled
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled it; what Ruby cancels is seen when the cursor is saved."""
+        return super().cancelled or self._position.is_cancelled
 
     def finish(self) -> None:
         """Let this item be the last: the job is complete after it."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, NoReturn, Protocol, TypeAlias
 
 from jobd.clock import Clock, SystemClock
-from jobd.errors import InvalidArguments, InvalidJob, RedisError
+from jobd.errors import InvalidArguments, InvalidJob, JobCancelled, RedisError
 from jobd.hooks import Hooks
-from jobd.payload.arguments import check_values
+from jobd.payload import Payload, check_values
 
 Verdict: TypeAlias = Literal["saved", "cancelled", "superseded"]
 """What a save tells: the last means that a later run of the job has begun elsewhere."""
@@ -55,6 +55,7 @@ class Reached:
         cursor: of the item that comes next.
         runtime_s: seconds of all runs.
         items: of all runs.
+        is_further: this run has done an item.
         is_done: there is no item left to do.
     """
 
@@ -62,6 +63,7 @@ class Reached:
     cursor: Any
     runtime_s: float
     items: int
+    is_further: bool = True
     is_done: bool = False
 
 
@@ -78,20 +80,24 @@ class Progress(Protocol):
         """An item that takes longer would be cut off when the worker stops."""
         ...
 
-    def begin(self, jid: str) -> Left:
-        """Begin a run.
+    def begin(self, payload: Payload) -> Left:
+        """Begin a run of this job.
 
         Raises:
             RedisError: what earlier ones have left is not known.
         """
         ...
 
-    def save(self, jid: str, reached: Reached) -> Verdict:
+    def save(self, payload: Payload, reached: Reached) -> Verdict:
         """Keep how far it has come.
 
         Raises:
             RedisError: it may not have been kept.
         """
+        ...
+
+    def forgiven(self, payload: Payload) -> int:
+        """How many deaths of its worker a job has made up for by coming further afterwards."""
         ...
 
     def must_stop(self) -> bool:
@@ -121,13 +127,17 @@ class Nowhere:
     clock: Clock = SystemClock()
     patience_s = float("inf")
 
-    def begin(self, jid: str) -> Left:  # noqa: ARG002 - the protocol's
+    def begin(self, payload: Payload) -> Left:  # noqa: ARG002 - the protocol's
         """It is the first."""
         return Left()
 
-    def save(self, jid: str, reached: Reached) -> Verdict:  # noqa: ARG002 - the protocol's
+    def save(self, payload: Payload, reached: Reached) -> Verdict:  # noqa: ARG002 - the protocol's
         """Keep nothing."""
         return "saved"
+
+    def forgiven(self, payload: Payload) -> int:  # noqa: ARG002 - the protocol's
+        """None is counted."""
+        return 0
 
     def must_stop(self) -> bool:
         """Never."""
@@ -166,11 +176,14 @@ class Steps(Protocol):
         wraps: whether it has an around_iteration of its own.
     """
 
-    jid: str
     save_every: ClassVar[float]
     max_iteration_runtime: ClassVar[float | None]
     takes_arguments: ClassVar[bool]
     wraps: ClassVar[bool]
+
+    @property
+    def cancelled(self) -> bool: ...  # noqa: D102
+
     build_enumerator: Callable[..., Any]
     each_iteration: Callable[..., object]
 
@@ -187,15 +200,22 @@ class Iteration:
 
     Args:
         job: whose items these are.
+        payload: of the job.
         args: of the job.
         position: told to the job.
         progress: where it is kept.
     """
 
     def __init__(
-        self, job: Any, args: Sequence[Any], position: Position, progress: Progress
+        self,
+        job: Any,
+        payload: Payload,
+        args: Sequence[Any],
+        position: Position,
+        progress: Progress,
     ) -> None:
         self._job: Steps = job
+        self._payload = payload
         self._args = args
         self._at = position
         self._progress = progress
@@ -213,7 +233,7 @@ class Iteration:
             Stop: it must stop here.
             Exception: whatever the job raises; how far it has come is saved.
         """
-        self._left = left = self._progress.begin(self._job.jid)
+        self._left = left = self._progress.begin(self._payload)
         if left.is_done:
             return
         self._at.cursor, self._at.is_cancelled = left.cursor, left.is_cancelled
@@ -222,8 +242,7 @@ class Iteration:
                 _logger.info("build_enumerator returned None: there is nothing to do")
                 return
             try:
-                (self._job.on_start if left.run == 1 else self._job.on_resume)()
-                self._walk(pairs)
+                self._walk_until_cancelled(pairs)
                 self._say_that_it_ends()
             except BaseException:
                 self._save_at_end()
@@ -246,6 +265,15 @@ class Iteration:
             if close is not None:  # a generator's, with the file or the rows that it reads
                 ends.callback(close)
             yield pairs
+
+    def _walk_until_cancelled(self, pairs: Iterator[Any]) -> None:
+        try:
+            (self._job.on_start if self._left.run == 1 else self._job.on_resume)()
+            self._walk(pairs)
+        except JobCancelled:
+            if not self._job.cancelled:
+                raise  # it is inline, in a job that is
+            self._at.is_cancelled = True
 
     def _walk(self, pairs: Iterator[Any]) -> None:
         at, must_stop, each = self._at, self._progress.must_stop, self._each()
@@ -311,7 +339,7 @@ class Iteration:
 
     def _save(self) -> None:
         try:
-            verdict = self._progress.save(self._job.jid, self._reached())
+            verdict = self._progress.save(self._payload, self._reached())
         except RedisError as error:
             # The next one makes up for it: the store may be away for a while.
             _logger.debug("the progress could not be saved: %s", error)
@@ -322,7 +350,7 @@ class Iteration:
 
     def _save_at_end(self, *, is_done: bool = False) -> None:
         try:
-            self._progress.save(self._job.jid, self._reached(is_done=is_done))
+            self._progress.save(self._payload, self._reached(is_done=is_done))
         except (RedisError, InvalidArguments) as error:
             _logger.warning("the progress could not be saved, so some items run again: %s", error)
 
@@ -330,8 +358,14 @@ class Iteration:
         self._saved_at = now = self._monotonic()
         _check(self._at.cursor)
         left = self._left
-        runtime_s = left.runtime_s + now - self._began
-        return Reached(left.run, self._at.cursor, runtime_s, left.items + self._items, is_done)
+        return Reached(
+            run=left.run,
+            cursor=self._at.cursor,
+            runtime_s=left.runtime_s + now - self._began,
+            items=left.items + self._items,
+            is_further=self._items > 0,
+            is_done=is_done,
+        )
 
     def _say_that_it_ends(self) -> None:
         if self._at.is_cancelled:

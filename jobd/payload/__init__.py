@@ -59,7 +59,7 @@ Payload: TypeAlias = dict[str, Any]
     backtrace     bool | int             store all of it, or the first N lines
     dead          bool                   False: never enters the dead set
     tags          list[str]
-    time_limit    float                  seconds; only if set for this push
+    time_limit, kill_after    float      seconds; only if set for this push
     created_at    int ms (float s: wire 7), set once
     enqueued_at   the same, set at each push to a queue; absent while scheduled
     failed_at, retried_at                the same
@@ -218,6 +218,7 @@ _OPTIONS: Final = (
     "dead",
     "tags",
     "time_limit",
+    "kill_after",
     "wait",
     "wait_until",
 )
@@ -332,6 +333,7 @@ _FIELDS: Final[dict[str, Callable[[str, object], object]]] = {
     "dead": _dead,
     "tags": _tags,
     "time_limit": _time_limit,
+    "kill_after": _time_limit,
     "created_at": _created_at,
 }
 

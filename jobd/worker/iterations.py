@@ -9,7 +9,7 @@ acknowledged would have it begin again.
 Source: Sidekiq's lib/sidekiq/job/iterable.rb and job/interrupt_handler.rb.
 """
 
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -22,14 +22,12 @@ from jobd.errors import (
     RedisError,
     RedisUnavailable,
 )
-from jobd.jobs import perform
-from jobd.jobs.iterable import IterableJob
-from jobd.jobs.iterating import Left, Progress, Reached, Verdict
+from jobd.jobs.iterating import Left, Reached, Verdict
 from jobd.keys import Keys
-from jobd.middleware import ServerCall
 from jobd.payload import Payload
 from jobd.store import Script
 from jobd.worker.attention import Attention
+from jobd.worker.retry import recoveries
 
 STATE_LIFE_S: Final = 30 * 86_400
 DONE_LIFE_S: Final = 3_600
@@ -38,20 +36,6 @@ DONE_LIFE_S: Final = 3_600
 _BEGIN: Final = Script("iteration_begin")
 _SAVE: Final = Script("iteration_save")
 _VERDICTS: Final[dict[int, Verdict]] = {-1: "superseded", 0: "saved", 1: "cancelled"}
-
-
-def performing(progress: Progress) -> ServerCall:
-    """The innermost of a worker's chain: calls ``perform``, and keeps what iterates."""
-
-    def call(job: Any, payload: Payload) -> None:
-        if job.__callbacks__ is None:  # nearly every job; an iterable one has them always
-            job.perform(*payload["args"])
-        else:
-            if isinstance(job, IterableJob):
-                job.keep_in(progress)
-            perform(job, payload)
-
-    return call
 
 
 class KeptProgress:
@@ -80,15 +64,17 @@ class KeptProgress:
         self.clock = clock
         self.patience_s = patience_s
 
-    def begin(self, jid: str) -> Left:
+    def begin(self, payload: Payload) -> Left:
         """Become the newest run.
 
         Raises:
             RedisError: what earlier ones have left is not known.
             MalformedPayload: what they have left is no JSON.
         """
-        key = self._keys.iteration(jid)
-        run, cursor, runtime_s, items, cancelled, done = self._run(_BEGIN, key, STATE_LIFE_S)
+        key = self._key(payload)
+        run, cursor, runtime_s, items, cancelled, done = self._run(
+            _BEGIN, key, STATE_LIFE_S, _born(payload)
+        )
         try:
             return Left(
                 run=run,
@@ -104,15 +90,24 @@ class KeptProgress:
                 "again"
             ) from error
 
-    def save(self, jid: str, reached: Reached) -> Verdict:
+    def save(self, payload: Payload, reached: Reached) -> Verdict:
         """Keep how far it has come, if it is still the newest run."""
         fields: list[Argument] = ["c", msgspec.json.encode(reached.cursor)]
         fields += ["rt", repr(round(reached.runtime_s, 6)), "n", reached.items]
+        if reached.is_further and (deaths := recoveries(payload)):
+            fields += ["forgiven", deaths]
         if reached.is_done:
-            fields += ["done", 1]
+            fields += ["done", _born(payload)]
         life_s = DONE_LIFE_S if reached.is_done else STATE_LIFE_S
-        verdict = self._run(_SAVE, self._keys.iteration(jid), life_s, reached.run, *fields)
+        verdict = self._run(_SAVE, self._key(payload), life_s, reached.run, *fields)
         return _VERDICTS[int(verdict)]
+
+    def forgiven(self, payload: Payload) -> int:
+        """How many deaths of its worker a job had when it last came further; all, if Redis errs."""
+        try:
+            return int(self._connection.call("HGET", self._key(payload), "forgiven") or 0)
+        except (RedisError, ValueError):
+            return recoveries(payload)
 
     def must_stop(self) -> bool:
         """Whether the worker was told to stop, or to take no more jobs for now."""
@@ -134,6 +129,9 @@ class KeptProgress:
         """
         self._attention.end_job(JobPutOff())
 
+    def _key(self, payload: Payload) -> str:
+        return self._keys.iteration(str(payload.get("jid", "")))
+
     def _run(self, script: Script, key: str, *arguments: Argument) -> Reply:
         try:
             return self._run_once(script, key, *arguments)
@@ -149,3 +147,8 @@ class KeptProgress:
         except BaseException:  # of a signal, in the middle of a reply
             self._connection.close()  # or the rest of it would answer the next command
             raise
+
+
+def _born(payload: Payload) -> str:
+    """Tells a job from another one that was pushed with the same jid."""
+    return str(payload.get("created_at", ""))

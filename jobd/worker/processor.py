@@ -14,6 +14,7 @@ from typing import Any, Final
 from jobd import faults, log
 from jobd.connection import Backoff
 from jobd.errors import (
+    JobCancelled,
     JobPutOff,
     MalformedPayload,
     RedisError,
@@ -40,6 +41,7 @@ from jobd.worker.retry import (
     record_failure,
     recoveries,
 )
+from jobd.worker.time_limit import limit_of, overdue
 from jobd.worker.title import Title
 
 _FORK_RETURNED: Final = 70
@@ -151,10 +153,15 @@ class Processor:
         if unit.is_alone:
             title.show_job()
         try:
-            if "recovered" in payload and has_killed_enough(payload):
+            if jid in self._attention.cancelled_jids:
+                self._drop(unit)
+                self._slot.give_up()
+            elif "recovered" in payload and self._has_killed_enough(payload):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
+            elif "timed_out" in payload:
+                self._has_failed(unit, overdue(payload), jid, None)
             else:
                 self._perform(unit, payload, jid)
         finally:
@@ -162,6 +169,13 @@ class Processor:
             if title.is_shown:
                 title.show_idle()
             log.clear_job()
+
+    def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
+        progress = self._attention.progress
+        if not has_killed_enough(payload) or progress is None:
+            return has_killed_enough(payload)
+        # An iterable job that comes further each time does not loop.
+        return recoveries(payload) - progress.forgiven(payload) >= MOST_RECOVERIES
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")
@@ -184,6 +198,9 @@ class Processor:
             case Interrupted(reason) if not self._attention.was_interrupted:
                 # The job raised it itself: given back, it would do so again and again.
                 self._has_failed(unit, reason, jid, elapsed_s)
+            case Interrupted(JobCancelled()):
+                self._drop(unit, elapsed_s)
+                self._slot.finish(_in_ring(unit, jid), failed=False)
             case Interrupted(reason):
                 self._has_been_interrupted(unit, reason, elapsed_s)
 
@@ -204,12 +221,21 @@ class Processor:
                 f"no job is called {payload['class']!r}: name the module that defines it in "
                 "require, or give a job class this name"
             )
-        self._app.call(kind.from_payload(payload), payload)
+        if payload.get("time_limit", kind.time_limit) is not None:
+            self._attention.limit(*limit_of(kind, payload))
+        job = kind.from_payload(payload)
+        job.__run__ = self._attention
+        self._app.call(job, payload)
+
+    def _drop(self, unit: UnitOfWork, elapsed_s: float | None = None) -> None:
+        """It is cancelled: neither retried nor dead, and no hook hears of it."""
+        log.job_line("cancelled", elapsed_s)
+        self._fetcher.acknowledge(unit)
 
     # Failure
 
     def _has_failed(
-        self, unit: UnitOfWork, error: BaseException, jid: str, elapsed_s: float
+        self, unit: UnitOfWork, error: BaseException, jid: str, elapsed_s: float | None
     ) -> None:
         _tell_failure(error, elapsed_s)
         is_discarded = self._fail(unit, error)
@@ -219,6 +245,7 @@ class Processor:
         """Settle a failure; True if nothing is kept, and the next claim acknowledges it."""
         # From the bytes again: what middleware did to the payload is not kept.
         payload = decode(unit.raw)
+        payload.pop("timed_out", None)  # or its next run would be taken for killed too
         kind = self._app.registry.find(payload["class"])
         if payload.get("retry") is None:
             payload["retry"] = True if kind is None else kind.wire_options().get("retry", True)
@@ -335,7 +362,7 @@ def _exhausted_of(kind: type[Job]) -> Callable[..., object]:
     return kind.retries_exhausted
 
 
-def _tell_failure(error: BaseException, elapsed_s: float) -> None:
+def _tell_failure(error: BaseException, elapsed_s: float | None) -> None:
     try:
         log.job_line("fail", elapsed_s, error)
     except Exception:  # noqa: BLE001 - an error whose attributes raise has no stack to show

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from jobd import log
+from jobd.cancelling import Cancelled
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisError, RedisUnavailable
+from jobd.errors import RedisError, RedisRejected, RedisUnavailable
 from jobd.hooks import Hooks
 from jobd.scoreboard import Scoreboard, SlotWriter, State
 from jobd.store import Store
@@ -87,6 +88,39 @@ class PollerWatch:
         if now - self._scoreboard.read(_POLLER_SLOT).beat > _POLLER_SILENT_S:
             log.event("the poller is silent; beating in its place", level="warning")
             self._store.renew(self._identity)
+
+
+class CancelWatch:
+    """Has the processor know of every job that is cancelled, from before the first one on.
+
+    Args:
+        cancelled: over the store of the worker.
+        scoreboard: where the poller shows that there are new ones.
+        attention: the processor's.
+    """
+
+    def __init__(self, cancelled: Cancelled, scoreboard: Scoreboard, attention: Attention) -> None:
+        self._cancelled = cancelled
+        self._scoreboard = scoreboard
+        self._attention = attention
+        self._known: float | None = None
+
+    def step(self) -> None:
+        """Fetch what is new; costs nothing if nothing is.
+
+        Raises:
+            RedisUnavailable: it could not be fetched.
+        """
+        newest = self._scoreboard.newest_cancel
+        if newest == self._known:
+            return
+        try:
+            self._cancelled.refresh()
+        except RedisRejected as error:
+            # A key of the wrong type must not keep the jobs from running.
+            log.event("cancelled jobs cannot be known", level="error", reason=str(error))
+        self._known = newest
+        self._attention.cancelled_jids = self._cancelled.jids
 
 
 class Worker:

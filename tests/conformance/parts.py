@@ -22,7 +22,7 @@ from tests.support.servers import Raw
 
 KEYS = Keys()
 IDENTITY = "host:1:0123456789ab"
-TIMEOUT_S = 3.0
+TIMEOUT_S = 20.0
 
 ODD = {
     "empty": b"",

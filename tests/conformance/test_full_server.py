@@ -25,7 +25,7 @@ from tests.conformance.parts import (
     progress,
     raws_of,
 )
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = [
@@ -50,8 +50,11 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
     "retry": (lambda store: store.retry(PRIVATE, a_payload(0), b"again", 1.0), True),
     "retry, held nowhere": (lambda store: store.retry(None, b"", b"again", 1.0), False),
     "put off": (lambda store: store.put_off(PRIVATE, a_payload(0), 1.0), True),
-    "begin to iterate": (lambda store: progress(store).begin("j").run, 1),
-    "save how far it is": (lambda store: progress(store).save("j", Reached(1, 5, 0.5, 5)), "saved"),
+    "begin to iterate": (lambda store: progress(store).begin({"jid": "j"}).run, 1),
+    "save how far it is": (
+        lambda store: progress(store).save({"jid": "j"}, Reached(1, 5, 0.5, 5)),
+        "saved",
+    ),
     "bury": (
         lambda store: store.bury(
             PRIVATE, a_payload(0), b"grave", now_s=9.0, max_jobs=9, timeout_s=9.0
@@ -178,5 +181,5 @@ def test_a_wait_that_began_before_the_server_was_full_brings_its_job(
         store.push({"default": [b"one"]})
         fill(store_raw)
 
-        assert unit.result(timeout=10).raw == b"one"
+        assert unit.result(timeout=PATIENCE_S).raw == b"one"
         fetcher.close()

@@ -90,7 +90,7 @@ def test_what_is_ended_in_the_middle_is_whole_and_can_be_run_again(
     first = start()
     eventually(lambda: raw.llen("queue:default") > 0)
     first.send_signal(number)
-    _, err = first.communicate(timeout=20)
+    _, err = first.communicate(timeout=60)
     done = raw.llen("queue:default")
     assert 0 < done < COUNT
     assert done + raw.zcard("retry") == COUNT

@@ -109,5 +109,5 @@ def test_every_row_is_seen_and_progress_never_goes_back(
     for before, after in itertools.pairwise(runs):
         assert before == list(range(before[0], before[-1] + 1))
         assert before[0] < after[0] <= before[-1] + 1
-    assert state(raw, jid) == {**state(raw, jid), "ex": 5, "c": ROW_COUNT - 1, "done": 1}
+    assert {"ex": 5, "c": ROW_COUNT - 1, "n": ROW_COUNT}.items() <= state(raw, jid).items()
     assert not raw.exists("retry", "dead")

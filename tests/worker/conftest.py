@@ -12,7 +12,7 @@ import setproctitle
 from jobd.config import Capsule, QueueWeight, RedisSettings
 from jobd.connection import Connection
 from jobd.hooks import Hooks
-from jobd.jobs import Job, Registry
+from jobd.jobs import Job, Registry, perform
 from jobd.keys import Keys
 from jobd.middleware import Chain, ServerChain
 from jobd.payload import Wire
@@ -21,7 +21,7 @@ from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
-from jobd.worker.iterations import KeptProgress, performing
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
@@ -76,10 +76,10 @@ class Bench:
         self.board = Scoreboard(clock, slots=4)
         self.tallies = Tallies(SLOT)
         self.master = QuietMaster()
-        self.attention = Attention(self.master, timeout_s=25)
         self.dead_max_jobs = 10_000
         self.wire: Wire = wire
         self.writer = self.board.writer(SLOT)
+        self.attention = Attention(self.master, self.writer, timeout_s=25)
         self.title = Title(SLOT)
         self.writer.open(1, INCARNATION)
         settings = RedisSettings(url=url)
@@ -131,11 +131,11 @@ class Bench:
     def make_processor(self) -> Processor:
         """The processor, with what was added to the bench so far."""
         rules = Rules(25, self.dead_max_jobs, 15_552_000, self.wire)
-        progress = KeptProgress(
+        self.attention.progress = KeptProgress(
             self._progress, Keys(), attention=self.attention, clock=self.clock, patience_s=25
         )
         measured = Measured(
-            self.middleware.fold(performing(progress)),
+            self.middleware.fold(perform),
             self.tallies.writer(SLOT),
             attention=self.attention,
             clock=self.clock,

@@ -8,7 +8,7 @@ import pytest
 from jobd import IterableJob
 from jobd.worker.iterations import DONE_LIFE_S, STATE_LIFE_S
 from tests.support.servers import Raw
-from tests.worker.conftest import Bench, MakeBench
+from tests.worker.conftest import SLOT, Bench, Kind, MakeBench
 
 pytestmark = pytest.mark.redis
 
@@ -186,6 +186,10 @@ def test_a_job_that_was_done_and_not_acknowledged_does_not_begin_again(walking: 
     assert resume(walking) == []
     assert walking.queued() == []
 
+    walking.raw.hset(f"it-{JID}", "done", 4)  # of another job, with the same jid
+    walking.push("Walk", 2, jid=JID)
+    assert resume(walking) == [("from", None), "start", 0, 1, "stop", "complete"]
+
 
 def test_a_state_lives_for_thirty_days_from_each_save(walking: Bench) -> None:
     walking.raw.hset(f"it-{JID}", "ex", 1)
@@ -211,7 +215,7 @@ def test_a_run_that_was_replaced_saves_nothing_and_ends(walking: Bench) -> None:
 
 def test_a_cancelled_job_ends_at_the_next_save_as_complete(walking: Bench) -> None:
     def cancel(walk: Walk) -> None:
-        assert not walk.is_cancelled
+        assert not walk.cancelled
         walking.raw.hsetnx(f"it-{JID}", "cancelled", 1_795_293_395)
         walking.clock.advance(6)
 
@@ -231,7 +235,45 @@ def test_a_job_may_be_cancelled_before_it_has_begun(walking: Bench) -> None:
     assert not walking.raw.exists("retry")
 
 
-def test_after_its_longest_time_it_goes_behind_the_others(walking: Bench) -> None:
+def test_a_job_that_is_cancelled_where_it_runs_is_complete(walking: Bench) -> None:
+    def cancel(_: Walk) -> None:
+        walking.board.cancel(SLOT, JID)
+        walking.attention._interrupt_for_its_reason()
+
+    Walk.at[1] = cancel
+    walking.push("Walk", jid=JID)
+    walking.step()
+    assert Walk.log == [("from", None), "start", 0, 1, "cancel", "stop", "complete"]
+    assert walking.counts() == {"processed": 1, "failed": 0}
+    assert not walking.raw.exists("retry", "dead")
+
+
+def test_a_job_that_kills_its_workers_but_comes_further_is_begun_again(walking: Bench) -> None:
+    Walk.at[1] = stop(walking)
+    walking.push("Walk", 5, jid=JID, recovered=2)
+    walking.step()
+    assert state(walking.raw)["forgiven"] == "2"
+    walking.raw.delete("queue:default")
+
+    Walk.at.clear()
+    walking.push("Walk", 5, jid=JID, recovered=4)
+    assert resume(walking)[:3] == [("from", 2), "resume", 2]
+
+
+def test_a_job_that_kills_its_workers_without_coming_further_is_dead(walking: Bench) -> None:
+    walking.raw.hset(f"it-{JID}", mapping={"ex": 2, "c": "1", "forgiven": 2})
+    walking.push("Walk", jid=JID, recovered=5)
+    walking.step()
+    assert Walk.log == []
+    assert walking.only("dead")["error_class"].endswith("WorkerKilled")
+
+
+@pytest.mark.parametrize("kind", ["reliable", "basic"])
+def test_after_its_longest_time_it_goes_behind_the_others(
+    kind: Kind, make_bench: MakeBench
+) -> None:
+    walking = make_bench(kind).knows(Slice)
+
     def take_a_second(_: Walk) -> None:
         walking.clock.advance(1)
 
