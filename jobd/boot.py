@@ -50,6 +50,7 @@ from jobd.supervisor.plan import Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
@@ -236,6 +237,7 @@ class Server:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
+        attention.progress = self._progress(attention)
         display = Display(
             slot,
             Title(child.slot),
@@ -263,6 +265,15 @@ class Server:
             ),
             hooks=app.hooks,
             backoff=Backoff(rng),
+        )
+
+    def _progress(self, attention: Attention) -> KeptProgress:
+        return KeptProgress(
+            Connection(self._config.redis, name="jobd-progress"),
+            Keys(),
+            attention=attention,
+            clock=self._clock,
+            patience_s=self._config.timeout,
         )
 
     def _fetcher(

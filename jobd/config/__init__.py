@@ -63,6 +63,7 @@ __all__ = [
     "sentinel_url",
     "sentinels_of",
     "url_fault",
+    "wants_color",
     "web_password",
     "web_redact",
 ]
@@ -154,6 +155,11 @@ def client_dead_limits(
 def web_password(environ: Mapping[str, str] | None = None) -> str:
     """The password of the dashboard, of JOBD_WEB_PASSWORD; empty if there is none."""
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
+
+
+def wants_color(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether nobody has set NO_COLOR, see no-color.org."""
+    return not _environ(environ).get("NO_COLOR")
 
 
 def web_redact(

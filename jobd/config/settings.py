@@ -108,7 +108,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     unit="auto or jobs",
     check=batch,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
-    "are so short that the last one begins within 5 ms; 1 turns that off.",
+    "are so short that the last one begins within 10 ms; 1 turns that off.",
 )
 WIRE: Final[Setting[Wire]] = Setting(
     "wire",
