@@ -7,6 +7,7 @@ imported by the mold, or after the fork by each worker; only then a worker says 
 """
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import os
@@ -24,7 +25,7 @@ from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.clock import SystemClock
-from jobd.config import Capsule, Config, RedisSettings
+from jobd.config import Config, RedisSettings, changes
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
@@ -35,12 +36,12 @@ from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
 from jobd.poller.recovery import Recovery
-from jobd.scoreboard import Scoreboard, ServerClock, SlotWriter
+from jobd.scoreboard import SLOTS, Scoreboard, ServerClock, SlotWriter
 from jobd.server_check import Inspection, check_server
 from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
-from jobd.supervisor.plan import Plan
+from jobd.supervisor.plan import Generation, Plan, Renewed
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
@@ -56,8 +57,12 @@ _ORPHAN_MARGIN_S: Final = 6.0
 EX_OK, EX_TEMPFAIL, EX_CONFIG = 0, 75, 78
 
 
-def run(config: Config) -> int:
+def run(config: Config, read: Callable[[], Config]) -> int:
     """Serve until told to stop.
+
+    Args:
+        config: to begin with.
+        read: reads it again.
 
     Returns:
         The exit status of the process.
@@ -66,22 +71,28 @@ def run(config: Config) -> int:
         ConfigError: the configuration cannot be run here.
     """
     store = EmbeddedStore(Path.cwd()) if config.redis.embedded else None
-    if store is not None:
-        redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
-        config = dataclasses.replace(config, redis=redis)
+    config = _at_store(config, store)
     log.configure(config.log)
     log.never_block()
     greeting.boot_lines(config, is_private=store is not None)
     try:
         if store is not None:
             store.start()
-        return Server(config).run(store)
+        return Server(config).run(store, lambda: _at_store(read(), store))
     except EmbeddedStoreError as error:
         log.event(str(error), level="fatal")
         return error.exit_status
     finally:
         if store is not None:
             store.stop()
+
+
+def _at_store(config: Config, store: EmbeddedStore | None) -> Config:
+    """The configuration with the address of the private store, where it has one."""
+    if store is None or not config.redis.embedded:
+        return config
+    redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
+    return dataclasses.replace(config, redis=redis)
 
 
 def check(config: Config) -> int:
@@ -134,8 +145,9 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._clock = SystemClock()
-        self._scoreboard = Scoreboard(self._clock)
-        self._tallies = Tallies(config.worker_count)
+        # Rolls take a second slot for a worker, and old workers with long jobs a third.
+        self._scoreboard = Scoreboard(self._clock, min(SLOTS, 4 * config.worker_count + 60))
+        self._tallies = Tallies(self._scoreboard.slots)
         self._hint = greeting.Hint(config)
         self._is_loaded = False
         host = socket.gethostname()
@@ -146,25 +158,45 @@ class Server:
             started_s=self._clock.now_ms() / 1000,
         )
 
-    def run(self, store: EmbeddedStore | None) -> int:
+    @property
+    def config(self) -> Config:
+        """What it was made of."""
+        return self._config
+
+    def run(self, store: EmbeddedStore | None, read: Callable[[], Config]) -> int:
         """Run the master; returns its exit status."""
         config = self._config
         plan = Plan(
             identity=self._instance.identity,
             version=__version__,
             tag=config.tag,
-            workers=config.worker_count,
-            run_worker=self.run_worker,
-            run_poller=self.run_poller,
-            preload=self.preload if config.preload else None,
-            timeout_s=config.timeout,
-            boot_timeout_s=config.boot_timeout,
+            generation=self.generation(1),
+            renewal=Rereading(self, read),
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
             on_ready=self._on_ready,
         )
         return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+
+    def generation(self, number: int) -> Generation:
+        """What the master is to run of this configuration."""
+        config = self._config
+        return Generation(
+            number=number,
+            groups={capsule.name: capsule.concurrency for capsule in config.capsules},
+            run_worker=self.run_worker,
+            run_poller=self.run_poller,
+            preload=self.preload if config.preload else None,
+            timeout_s=config.timeout,
+            boot_timeout_s=config.boot_timeout,
+        )
+
+    def renewed(self, config: Config) -> "Server":
+        """The same instance with another configuration."""
+        server = copy.copy(self)
+        server._config, server._is_loaded = config, False  # noqa: SLF001 - it is one of us
+        return server
 
     def _on_ready(self) -> None:
         boot_s = self._clock.now_ms() / 1000 - self._instance.started_s
@@ -250,7 +282,7 @@ class Server:
         rng: random.Random,
     ) -> Fetcher:
         config, wakers, clock = self._config, attention.wakers, self._clock
-        capsule = _capsule_of(config, child.slot)
+        capsule = next(each for each in config.capsules if each.name == child.group)
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
             return BasicFetch(store, blocking, capsule=capsule, wakers=wakers, rng=rng, clock=clock)
@@ -305,7 +337,7 @@ class Server:
         orphan_s = config.timeout + _ORPHAN_MARGIN_S
         poller = Poller(
             store,
-            Place(child.identity, config.worker_count, slot, orphan_s),
+            Place(child.identity, slot, orphan_s),
             master=child,
             services=services,
             scoreboard=self._scoreboard,
@@ -318,6 +350,54 @@ class Server:
         child.ready()
         poller.run()
         return EX_OK
+
+
+class Rereading:
+    """The configuration read again, in a child that tries it, and its answer to the master.
+
+    Args:
+        server: of the configuration in force.
+        read: reads the sources anew.
+    """
+
+    def __init__(self, server: Server, read: Callable[[], Config]) -> None:
+        self._server = server
+        self._read = read
+        self._answer = -1
+
+    def prepare(self) -> None:
+        """In the master: memory that both see."""
+        if self._answer >= 0:
+            os.close(self._answer)
+        self._answer = os.memfd_create("jobd-config", os.MFD_CLOEXEC)
+
+    def attempt(self, child: Child) -> int:
+        """In the child: read, compare, import; says READY, or why not."""
+        try:
+            config = self._read()
+            if restart := changes.compare(self._server.config, config).restart:
+                problem = f"{', '.join(restart)}: cannot be changed by a reload; restart jobd"
+                raise ConfigError([problem])  # noqa: TRY301 - told as all others are
+            if not config.preload:  # else the new mold is what tries it
+                _load(config, current_app())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
+            return _refuse_to_boot(child, error)
+        os.write(self._answer, changes.encode(config))
+        child.ready()
+        return EX_OK
+
+    def outcome(self, number: int) -> Renewed:
+        """In the master: what the child has read."""
+        size = os.fstat(self._answer).st_size
+        config = changes.decode(os.pread(self._answer, size, 0))
+        found = changes.compare(self._server.config, config)
+        server = self._server.renewed(config)
+        generation = server.generation(number)
+        if not found.text:  # the poller may go on
+            same = self._server.run_poller
+            generation = dataclasses.replace(generation, run_poller=same)
+        self._server = server
+        return Renewed(generation, found.text, must_roll=bool(found.roll) or not found.live)
 
 
 def _load(config: Config, app: App) -> None:
@@ -373,12 +453,3 @@ def _perform_of(name: str) -> Callable[..., object]:
 
 def _rules(config: Config) -> Rules:
     return Rules(config.max_retries, config.dead_max_jobs, config.dead_timeout_s, config.wire)
-
-
-def _capsule_of(config: Config, slot: int) -> Capsule:
-    """Slots 1 to N are dealt to the capsules in order, to each as many as its concurrency."""
-    for capsule in config.capsules:
-        if slot <= capsule.concurrency:
-            return capsule
-        slot -= capsule.concurrency
-    raise AssertionError(slot)

@@ -60,6 +60,7 @@ _F64 = struct.Struct("<d")
 _COUNTS = struct.Struct("<QQ")
 _MASTER = struct.Struct("<IIIIdI64s")
 _INSTANCE_AT: Final = 3072  # in slot 0's page: the state of the whole instance
+_USED_AT: Final = _INSTANCE_AT + 4
 _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the server's clock
 
 
@@ -273,10 +274,14 @@ class Scoreboard:
     Args:
         clock: for the beats.
         slots: workers that fit, besides the poller.
+
+    Attributes:
+        slots: as given.
     """
 
     def __init__(self, clock: Clock, slots: int = SLOTS) -> None:
         self._clock = clock
+        self.slots = slots
         self._map = memoryview(mmap.mmap(-1, (slots + 1) * _PAGE))
 
     def _page(self, slot: int) -> memoryview:
@@ -310,6 +315,8 @@ class Scoreboard:
         last_exit: str = "",
     ) -> None:
         """Write the master's half. The master alone calls this."""
+        if slot > self.used:
+            _U32.pack_into(self._page(0), _USED_AT, slot)
         page = self._page(slot)
         sequence = (_U32.unpack_from(page, _HALF)[0] | 1) & 0xFFFFFFFF
         _U32.pack_into(page, _HALF, sequence)
@@ -328,6 +335,12 @@ class Scoreboard:
                 break
         _, state, pid, incarnation, spawned, restarts, text = _MASTER.unpack(copy)
         return Assignment(State(state), pid, incarnation, spawned, restarts, _text(text))
+
+    @property
+    def used(self) -> int:
+        """The highest slot that was ever assigned; a roll takes more than there are workers."""
+        used: int = _U32.unpack_from(self._page(0), _USED_AT)[0]
+        return used
 
     @property
     def instance_state(self) -> InstanceState:

@@ -7,7 +7,7 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
         {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
         {"type": "born", "pid": 4711}                        a worker that the mold has forked
         {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
-        {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT"}     the poller alone
+        {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT" | "HUP"}     the poller alone
         {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
 
     master to poller
@@ -15,9 +15,12 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
          "running": "0f4b75e523969d83", "jid": "b4a5..",
          "finished": ["f4b75e523969083d"]}
         {"type": "seats"}                                a worker has another pid or is ready
+        {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
+         "text": "queues"}
+        {"type": "leave"}                                another poller takes its place
 
     master to mold, with two descriptors: the worker's end of its pipe, and the file for its stacks
-        {"type": "fork", "slot": 2, "incarnation": 7}
+        {"type": "fork", "slot": 2, "incarnation": 7, "group": "default"}
 
 Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
 child closes those that it inherits: so the end of the stream tells a child that the master is gone
@@ -59,6 +62,7 @@ _REMOTE: Final = {
     "TERM": signal.SIGTERM,
     "TTIN": signal.SIGTTIN,
     "CONT": signal.SIGCONT,
+    "HUP": signal.SIGHUP,
 }
 
 BootFailureKind: TypeAlias = Literal["config", "transient"]
@@ -139,10 +143,45 @@ class Died(TypedDict):
     finished: list[str]
 
 
+class Order(TypedDict):
+    """A mold is to fork a worker."""
+
+    type: Literal["fork"]
+    slot: int
+    incarnation: int
+    group: str
+
+
+class Reloaded(TypedDict):
+    """What became of the last reload or roll, for those who ask through Redis.
+
+    Attributes:
+        count: of the reloads and rolls that were asked for so far.
+        generation: that is in force.
+        text: why it failed, or what has changed.
+    """
+
+    type: Literal["reloaded"]
+    count: int
+    generation: int
+    state: Literal["busy", "done", "failed"]
+    text: str
+
+
+class Leave(TypedDict):
+    """Another poller will take this one's place, at once."""
+
+    type: Literal["leave"]
+
+
 class Seats(TypedDict):
     """The scoreboard says since now that a worker has another pid, or is ready."""
 
     type: Literal["seats"]
+
+
+News: TypeAlias = Died | Seats | Reloaded | Leave
+"""What a poller is told."""
 
 
 class _End:
@@ -199,6 +238,7 @@ class Child(_End):
 
     Attributes:
         slot: 0 is the poller's, workers have 1 and up.
+        group: of a worker; the generation says what that is.
         incarnation: counts the lives of this slot, from 1.
         identity: of the instance.
         master: pid of the master.
@@ -206,10 +246,18 @@ class Child(_End):
     """
 
     def __init__(
-        self, end: socket.socket, *, slot: int, incarnation: int, identity: str, master: int
+        self,
+        end: socket.socket,
+        *,
+        slot: int,
+        incarnation: int,
+        identity: str,
+        master: int,
+        group: str = "",
     ) -> None:
         super().__init__(end)
         self.slot = slot
+        self.group = group
         self.incarnation = incarnation
         self.identity = identity
         self.is_ready = False
@@ -245,7 +293,7 @@ class Child(_End):
         """Tell what keeps this mold from forking workers."""
         self.send({"type": "cannot_preload", "reasons": reasons[:_LONGEST_TEXT]})
 
-    def receive_order(self) -> tuple[dict[str, int], list[int]] | None:
+    def receive_order(self) -> tuple[Order, list[int]] | None:
         """In a mold: the next worker to fork, and its descriptors; None if there is none now.
 
         Raises:
@@ -259,14 +307,14 @@ class Child(_End):
             packet, fds = b"", []
         if not packet:
             raise EOFError
-        return json.loads(packet), fds
+        return cast("Order", json.loads(packet)), fds
 
-    def receive(self) -> list[Died | Seats]:
+    def receive(self) -> list[News]:
         """What the master has told since the last call."""
         if not self._is_ours():
             return []
         self.flush()
-        return [cast("Died | Seats", json.loads(packet)) for packet in self._packets() if packet]
+        return [cast("News", json.loads(packet)) for packet in self._packets() if packet]
 
     def flush(self) -> None:
         """Send what had no room before."""
@@ -365,13 +413,13 @@ class Handle(_End):
         elif self.is_asked_to_stop:
             self.signal(signal.SIGTERM)
 
-    def order(self, child: "Handle", fds: list[int]) -> None:
-        """Of a mold: have it fork a child, which gets these descriptors.
+    def order(self, child: "Handle", group: str, fds: list[int]) -> None:
+        """Of a mold: have it fork a worker of a group, which gets these descriptors.
 
         Raises:
             OSError: it has died, or has too much to do.
         """
-        order = {"type": "fork", "slot": child.slot, "incarnation": child.incarnation}
+        order = Order(type="fork", slot=child.slot, incarnation=child.incarnation, group=group)
         socket.send_fds(self._socket, [json.dumps(order).encode()], fds, socket.MSG_NOSIGNAL)
 
     def became_ready(self, now: float) -> None:

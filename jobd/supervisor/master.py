@@ -33,6 +33,8 @@ from jobd.supervisor.orders import Orders
 from jobd.supervisor.pidfile import CannotLock, PidFile
 from jobd.supervisor.plan import Plan
 from jobd.supervisor.reaping import Reaper
+from jobd.supervisor.renewing import Renewing
+from jobd.supervisor.replacing import Replacing
 from jobd.supervisor.slots import Slots
 from jobd.supervisor.status import Reporter
 from jobd.supervisor.stop import NEVER, Stopping
@@ -64,23 +66,21 @@ class Master:
         self._hearing = Hearing(self._inbox, self._understand)
         self._deaths = Deaths()
         self._store = StoreKeeper(plan.store, clock=clock, rng=rng)
-        # Without orphans for children a mold could not be told from its workers' parent.
-        has_mold = plan.preload is not None and pipe.adopt_orphans()
-        self._slots = slots = Slots(
-            plan.workers, scoreboard, has_mold=has_mold, clock=clock, rng=rng
+        self._slots = slots = Slots(scoreboard, clock=clock, rng=rng)
+        self._stopping = stopping = Stopping(slots, scoreboard)
+        self._replacing = Replacing(slots, plan.generation, min_uptime_s=plan.min_uptime_s)
+        name = " ".join(filter(None, ("jobd", plan.version, plan.tag)))
+        self._reporter = Reporter(name, slots, on_ready=plan.on_ready, clock=clock)
+        self._renewing = Renewing(
+            plan, slots, replacing=self._replacing, reporter=self._reporter, stopping=stopping
         )
-        self._stopping = stopping = Stopping(slots, scoreboard, plan.timeout_s)
-        self._orders = Orders(plan, slots, scoreboard, stopping)
-        self._boots = Boots(
-            slots, deaths=self._deaths, stopping=stopping, timeout_s=plan.boot_timeout_s
-        )
+        self._orders = Orders(plan, slots, scoreboard, stopping=stopping, renewing=self._renewing)
+        self._boots = Boots(slots, deaths=self._deaths, stopping=stopping)
         ties = Ties(self._inbox, self._hearing, self._locks)
         self._births = Births(plan, slots, boots=self._boots, ties=ties, clock=clock)
         self._reaper = Reaper(
             slots, self._hearing, deaths=self._deaths, store=self._store, stopping=stopping
         )
-        name = " ".join(filter(None, ("jobd", plan.version, plan.tag)))
-        self._reporter = Reporter(name, slots, on_ready=plan.on_ready, clock=clock)
         self._failed_turns = 0
         self._turned_at = self._resumed_at = clock.monotonic()
 
@@ -92,7 +92,9 @@ class Master:
         signals.set_mask(signals.current_mask() - signals.HANDLED)
         self._hearing.open()
         self._reporter.open()
-        self._slots.make_room()
+        self._slots.make_room(self._plan.generation.workers)
+        pipe.adopt_orphans()  # what a mold forks becomes ours
+        self._replacing.open()
         try:
             for lock in self._locks:
                 lock.acquire()
@@ -118,6 +120,7 @@ class Master:
             self._hear_children,
             self._reaper.reap,
             self._enforce_deadlines,
+            self._renew,
             self._start_what_is_due,
             self._report,
             self._wait,
@@ -153,8 +156,10 @@ class Master:
     def _understand(self, handle: Handle, message: pipe.Message, now: float) -> None:
         match message:
             case pipe.Remote(number) if handle.slot == POLLER:
-                log.event("told through Redis", signal=number.name)
-                self._orders.obey((number,), now)
+                self._orders.obey_remote(number, now)
+            case pipe.Ready() if handle.slot == POLLER and handle.ready_at is None:
+                self._boots.understand(handle, message, now)
+                self._renewing.tell()
             case pipe.Recovered(slot, incarnation) if handle.slot == POLLER:
                 self._deaths.forget(slot, incarnation)
             case _ if self._boots.understand(handle, message, now):
@@ -179,6 +184,11 @@ class Master:
         if now - max(beat, poller.ready_at, self._resumed_at) > self._plan.poller_silent_s:
             log.event("the poller is silent: killed", level="error", child=poller.pid)
             poller.kill()
+
+    def _renew(self, now: float) -> None:
+        if not self._stopping.has_begun:
+            self._renewing.step(now)
+            self._replacing.step(now)
 
     def _start_what_is_due(self, now: float) -> None:
         self._store.restart_if_due(now)
@@ -206,6 +216,7 @@ class Master:
         """When something will have to be done; some may have passed."""
         yield from self._stopping.deadlines()
         yield from self._boots.deadlines()
+        yield from self._replacing.deadlines()
         yield self._store.due
         empty = [slot for slot in self._slots.startable() if slot.child is None]
         yield from (slot.due for slot in empty)

@@ -28,7 +28,8 @@ class Picture:
 
     Attributes:
         ready: workers that have booted.
-        waiting: slots that wait before their next child, because the last one died too early.
+        waiting: who waits before the next start, because the last one died too early.
+        note: what else there is to say: of a reload.
         is_serving: the poller and at least one worker are ready.
         left_s: until running jobs are interrupted; while stopping.
     """
@@ -37,9 +38,10 @@ class Picture:
     workers: int
     ready: int
     busy: int
-    waiting: tuple[int, ...]
+    waiting: tuple[str, ...]
     is_serving: bool
     left_s: float
+    note: str = ""
 
 
 class Reporter:
@@ -50,6 +52,9 @@ class Reporter:
         slots: whose children are counted.
         on_ready: called once, when the poller and a worker are ready.
         clock: for the interval.
+
+    Attributes:
+        note: shown to systemd beside the rest.
     """
 
     def __init__(
@@ -64,28 +69,42 @@ class Reporter:
         self._state: InstanceState | None = None
         self._status = ""
         self._is_ready = False
+        self.note = ""
 
     def open(self) -> None:
         """Find out whether systemd listens."""
         self._notifier.open()
 
+    def begin_reload(self, note: str) -> None:
+        """Tell systemd that a reload goes on, and what it does."""
+        self.note = note
+        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
+
+    def end_reload(self, note: str) -> None:
+        """Tell systemd that it is over, and what is to be known of it."""
+        self.note = note
+        if self._is_ready:
+            self._notifier.send("READY=1")
+
     def report(self, state: InstanceState, left_s: float) -> None:
         """The last step of a turn, so that a loop that is stuck does not ping."""
         now = self._clock.monotonic()
-        ready = len(self._slots.ready_workers())
-        is_serving = ready > 0 and self._slots.is_poller_ready
+        serving = self._slots.serving()
+        ready = sum(slot.child is not None and slot.child.ready_at is not None for slot in serving)
+        is_serving = ready > 0 and self._slots.ready_poller is not None
         is_news = state is not self._state or (is_serving and not self._is_ready)
         if is_news or now >= self._next_at:
             self._next_at = now + _INTERVAL_S
             self._show(
                 Picture(
                     state=state,
-                    workers=self._slots.worker_count,
+                    workers=len(serving),
                     ready=ready,
                     busy=len(self._slots.busy_workers()),
                     waiting=self._slots.waiting(now),
                     is_serving=is_serving,
                     left_s=left_s,
+                    note=self.note,
                 )
             )
         self._notifier.ping()
@@ -121,13 +140,15 @@ def status(picture: Picture) -> str:
     jobs = f"{picture.busy} job{'' if picture.busy == 1 else 's'}"
     match picture.state:
         case InstanceState.STOPPING:
-            return f"draining {jobs}, {max(0.0, picture.left_s):.0f} s left"
+            left = f"{max(0.0, picture.left_s):.0f} s left"
+            return f"draining {jobs}, {left if picture.left_s < float('inf') else 'no limit'}"
         case InstanceState.QUIET:
             return f"quiet, {jobs} running"
         case InstanceState.RUNNING:
             word = "ready" if picture.is_serving else "booting"
             text = f"{word} {picture.ready}/{picture.workers}, {jobs} running"
+            text = f"{text}; {picture.note}" if picture.note else text
             if not picture.waiting:
                 return text
-            slots = ", ".join(map(str, picture.waiting))
-            return f"degraded: {text}; died too early, started again later: slot {slots}"
+            names = ", ".join(picture.waiting)
+            return f"degraded: {text}; died too early, started again later: {names}"
