@@ -39,7 +39,7 @@ _CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
 def open_store(redis: "RedisSettings") -> Writer:
     """The store of a client: a pool of connections, none of them opened yet."""
     # Importing redis takes 0.1 s, which is too much for a program that pushes nothing.
-    from jobd.connection import Pool  # noqa: PLC0415 - see above
+    from jobd.pool import Pool  # noqa: PLC0415 - see above
     from jobd.store import Store  # noqa: PLC0415 - imports jobd.connection
 
     return Store(Pool(redis), Keys())
@@ -74,6 +74,10 @@ class StandIn(Protocol):
 
     def clear(self, job: object) -> None:
         """Forget what is kept."""
+        ...
+
+    def cancel(self, jid: str) -> bool | None:
+        """Forget the kept job of this jid; None if jobs go to Redis."""
         ...
 
 
@@ -169,6 +173,18 @@ class App:
         """The chain around a job that this process runs: in a test, the one of the server."""
         stand_in = self.stand_in
         return self.server_middleware if stand_in is None else stand_in.server_middleware()
+
+    def cancel(self, jid: str) -> bool:
+        """Cancel a job; see ``Job.cancel``."""
+        was_kept = None if self.stand_in is None else self.stand_in.cancel(jid)
+        if was_kept is not None:
+            return was_kept
+        from jobd.cancelling import cancel  # noqa: PLC0415 - imports redis, which is slow
+        from jobd.store import Store  # noqa: PLC0415 - likewise
+
+        if not isinstance(self.store, Store):
+            raise ConfigError([f"the app writes to {self.store!r}: jobs are cancelled in Redis"])
+        return cancel(self.store, jid) is not None
 
     def _open(self) -> Writer:
         writer = None if self.stand_in is None else self.stand_in.writer()

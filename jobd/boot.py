@@ -24,37 +24,43 @@ from setproctitle import setproctitle
 from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
+from jobd.cancelling import Cancelled
 from jobd.clock import SystemClock
-from jobd.config import Config, RedisSettings, changes
+from jobd.config import Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
+from jobd.health.answers import Answers
+from jobd.health.figures import Figures, Seen
+from jobd.health.listener import CannotListen, Listener, listen, remove
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
+from jobd.poller.backlog import BacklogWatch
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
 from jobd.poller.recovery import Recovery
-from jobd.scoreboard import SLOTS, Scoreboard, ServerClock, SlotWriter
+from jobd.rereading import Rereading
+from jobd.scoreboard import SLOTS, InstanceState, Scoreboard, ServerClock, SlotWriter
 from jobd.server_check import Inspection, check_server
 from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
-from jobd.supervisor.plan import Generation, Plan, Renewed
+from jobd.supervisor.plan import Generation, Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
-from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
-from jobd.worker.worker import PollerWatch, Pulse, Worker
+from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 
-_BLOCKED_S: Final = 6.0
+_BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
-EX_OK, EX_TEMPFAIL, EX_CONFIG = 0, 75, 78
+EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
 def run(config: Config, read: Callable[[], Config]) -> int:
@@ -82,6 +88,9 @@ def run(config: Config, read: Callable[[], Config]) -> int:
     except EmbeddedStoreError as error:
         log.event(str(error), level="fatal")
         return error.exit_status
+    except CannotListen as error:
+        log.event(str(error), level="fatal")
+        return EX_CANTCREAT
     finally:
         if store is not None:
             store.stop()
@@ -147,10 +156,11 @@ class Server:
         self._clock = SystemClock()
         # Rolls take a second slot for a worker, and old workers with long jobs a third.
         self._scoreboard = Scoreboard(self._clock, min(SLOTS, 4 * config.worker_count + 60))
-        self._tallies = Tallies(self._scoreboard.slots)
+        self._tallies = Tallies(self._scoreboard.slots, lambda: self._scoreboard.used)
         self._hint = greeting.Hint(config)
         self._is_loaded = False
-        host = socket.gethostname()
+        self._listener: socket.socket | None = None
+        host = host_name()
         self._instance = Instance(
             identity=f"{host}:{os.getpid()}:{secrets.token_hex(6)}",
             host=host,
@@ -158,26 +168,32 @@ class Server:
             started_s=self._clock.now_ms() / 1000,
         )
 
-    @property
-    def config(self) -> Config:
-        """What it was made of."""
-        return self._config
-
     def run(self, store: EmbeddedStore | None, read: Callable[[], Config]) -> int:
-        """Run the master; returns its exit status."""
+        """Run the master; returns its exit status.
+
+        Raises:
+            CannotListen: at the address of health.
+        """
         config = self._config
+        if config.health is not None:
+            # Before the first fork: a poller that is replaced hands no visitor a refusal.
+            self._listener = listen(config.health)
         plan = Plan(
             identity=self._instance.identity,
             version=__version__,
             tag=config.tag,
             generation=self.generation(1),
-            renewal=Rereading(self, read),
+            renewal=Rereading(config, read, import_application=_import, renew=self._renewed),
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
             on_ready=self._on_ready,
         )
-        return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+        try:
+            return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+        finally:
+            if config.health is not None:
+                remove(config.health)
 
     def generation(self, number: int) -> Generation:
         """What the master is to run of this configuration."""
@@ -190,13 +206,14 @@ class Server:
             preload=self.preload if config.preload else None,
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
+            hung_after_s=config.worker.hung_after,
         )
 
-    def renewed(self, config: Config) -> "Server":
-        """The same instance with another configuration."""
+    def _renewed(self, config: Config, number: int) -> Generation:
+        """A generation of the same instance with another configuration."""
         server = copy.copy(self)
         server._config, server._is_loaded = config, False  # noqa: SLF001 - it is one of us
-        return server
+        return server.generation(number)
 
     def _on_ready(self) -> None:
         boot_s = self._clock.now_ms() / 1000 - self._instance.started_s
@@ -207,10 +224,8 @@ class Server:
 
     def preload(self, child: Child) -> int:
         """Import the application for all that are forked from here; returns 0 if it worked."""
-        try:
-            _load(self._config, current_app())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
-            return _refuse_to_boot(child, error)
+        if status := _import(self._config, child):
+            return status
         self._is_loaded = True
         return EX_OK
 
@@ -219,9 +234,11 @@ class Server:
     def run_worker(self, child: Child) -> int:
         """What a worker does after the fork; returns its exit status."""
         config, app = self._config, current_app()
-        attention = Attention(child, config.timeout)
-        attention.open()
+        if self._listener is not None:
+            self._listener.close()
         slot = self._scoreboard.writer(child.slot)
+        attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
+        attention.open()
         slot.open(os.getpid(), child.incarnation)
         try:
             if not self._is_loaded:
@@ -240,22 +257,24 @@ class Server:
         worker.run()
         return EX_OK
 
+    def _is_stopping(self) -> bool:
+        return self._scoreboard.instance_state is InstanceState.STOPPING
+
     def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
-        display = Display(slot, Title(child.slot))
-        fetcher = self._fetcher(child, attention, display, store, rng)
-        measured = Measured(
-            app.server_middleware.fold(perform),
+        display = Display(
+            slot,
+            Title(child.slot),
             self._tallies.writer(child.slot),
-            attention=attention,
-            clock=self._clock,
+            by_queue=config.health is not None,
         )
+        fetcher = self._fetcher(child, attention, display, store, rng)
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, measured, app.hooks),
+                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
@@ -264,9 +283,10 @@ class Server:
             ),
             fetcher=fetcher,
             attention=attention,
-            slot=slot,
+            display=display,
             chores=(
                 Pulse(app.hooks, self._clock),
+                CancelWatch(Cancelled(store), self._scoreboard, attention),
                 PollerWatch(store, child.identity, self._scoreboard, self._clock),
             ),
             hooks=app.hooks,
@@ -282,10 +302,23 @@ class Server:
         rng: random.Random,
     ) -> Fetcher:
         config, wakers, clock = self._config, attention.wakers, self._clock
+
+        def will_wait() -> None:
+            attention.will_wait()
+            display.title.show("idle")
+
         capsule = next(each for each in config.capsules if each.name == child.group)
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
-            return BasicFetch(store, blocking, capsule=capsule, wakers=wakers, rng=rng, clock=clock)
+            return BasicFetch(
+                store,
+                blocking,
+                capsule=capsule,
+                wakers=wakers,
+                rng=rng,
+                clock=clock,
+                will_wait=will_wait,
+            )
         processor = f"{child.slot}.0.{child.incarnation}"
         names = [queue.name for queue in capsule.queues]
         timeout_s = _BLOCKED_S + config.redis.network_timeout
@@ -297,7 +330,7 @@ class Server:
             connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
             wakers=wakers,
             clock=clock,
-            told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
+            told=Told(slot.acknowledged, will_wait, job_is_long=title.show_job),
         )
 
     # In the poller
@@ -312,17 +345,18 @@ class Server:
         store = Store(connection, Keys())
         inspect = Inspection(connection, config.redis)
         queues = {queue.name for capsule in config.capsules for queue in capsule.queues}
+        heartbeat = Heartbeat(
+            store,
+            self._instance,
+            config,
+            scoreboard=self._scoreboard,
+            slot=slot,
+            tallies=self._tallies,
+            clock=self._clock,
+        )
         services = Services(
             Promoter(store, wire=config.wire, rng=rng),
-            Heartbeat(
-                store,
-                self._instance,
-                config,
-                scoreboard=self._scoreboard,
-                slot=slot,
-                tallies=self._tallies,
-                clock=self._clock,
-            ),
+            heartbeat,
             Recovery(
                 store,
                 child.identity,
@@ -332,7 +366,9 @@ class Server:
                 clock=self._clock,
                 keeps_running_jobs=config.fetch == "reliable",
             ),
+            Cancels(Cancelled(store), self._scoreboard, self._clock),
             inspect,
+            self._serve_health(store, heartbeat),
         )
         orphan_s = config.timeout + _ORPHAN_MARGIN_S
         poller = Poller(
@@ -351,53 +387,23 @@ class Server:
         poller.run()
         return EX_OK
 
-
-class Rereading:
-    """The configuration read again, in a child that tries it, and its answer to the master.
-
-    Args:
-        server: of the configuration in force.
-        read: reads the sources anew.
-    """
-
-    def __init__(self, server: Server, read: Callable[[], Config]) -> None:
-        self._server = server
-        self._read = read
-        self._answer = -1
-
-    def prepare(self) -> None:
-        """In the master: memory that both see."""
-        if self._answer >= 0:
-            os.close(self._answer)
-        self._answer = os.memfd_create("jobd-config", os.MFD_CLOEXEC)
-
-    def attempt(self, child: Child) -> int:
-        """In the child: read, compare, import; says READY, or why not."""
-        try:
-            config = self._read()
-            if restart := changes.compare(self._server.config, config).restart:
-                problem = f"{', '.join(restart)}: cannot be changed by a reload; restart jobd"
-                raise ConfigError([problem])  # noqa: TRY301 - told as all others are
-            if not config.preload:  # else the new mold is what tries it
-                _load(config, current_app())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
-            return _refuse_to_boot(child, error)
-        os.write(self._answer, changes.encode(config))
-        child.ready()
-        return EX_OK
-
-    def outcome(self, number: int) -> Renewed:
-        """In the master: what the child has read."""
-        size = os.fstat(self._answer).st_size
-        config = changes.decode(os.pread(self._answer, size, 0))
-        found = changes.compare(self._server.config, config)
-        server = self._server.renewed(config)
-        generation = server.generation(number)
-        if not found.text:  # the poller may go on
-            same = self._server.run_poller
-            generation = dataclasses.replace(generation, run_poller=same)
-        self._server = server
-        return Renewed(generation, found.text, must_roll=bool(found.roll) or not found.live)
+    def _serve_health(self, store: Store, heartbeat: Heartbeat) -> Callable[[], float] | None:
+        """Answer probes, if that was wanted; the duty of the poller that goes with it."""
+        if self._listener is None:
+            return None
+        watch = BacklogWatch(store)
+        figures = Figures(
+            self._scoreboard,
+            self._tallies,
+            Seen(backlog=lambda: watch.latest, round_trip_us=lambda: heartbeat.round_trip_us),
+            workers=self._config.worker_count,
+            labels={"identity": self._instance.identity, "tag": self._config.tag},
+            clock=self._clock,
+        )
+        answers = Answers(self._scoreboard, figures, self._clock)
+        tick, clock = figures.note_restarts, self._clock
+        Listener(self._listener, answers.to, tick=tick, clock=clock).start()
+        return watch.look
 
 
 def _load(config: Config, app: App) -> None:
@@ -423,6 +429,15 @@ def _load(config: Config, app: App) -> None:
         )
     app.redis = config.redis
     log.capture_logging()
+
+
+def _import(config: Config, child: Child) -> int:
+    """Import the application in a child that runs no job; 0, or what the child leaves with."""
+    try:
+        _load(config, current_app())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
+        return _refuse_to_boot(child, error)
+    return EX_OK
 
 
 def _refuse_to_boot(child: Child, error: BaseException) -> int:

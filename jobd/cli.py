@@ -94,6 +94,7 @@ def serve(flags: Flags, *, is_check: bool) -> int:
         )
     if os.environ.get("NO_COLOR"):
         log.forbid_color()
+    log.know_journal(os.environ.get("JOURNAL_STREAM", ""))
     try:
         settled = load(flags)
         if is_check:

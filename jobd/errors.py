@@ -19,6 +19,7 @@ JobdError
 ├── EmptyQueueError        in jobd.testing: perform_one found no job
 └── RedisError             the server did not do what was asked
     ├── RedisUnavailable   it could not be reached, or the reply was lost
+    │   └── RedisDenied    it answers, but does not let us in
     ├── RedisFull          it is at maxmemory and refuses writes that need room
     └── RedisRejected      any other error reply: wrong type, no permission, ...
 
@@ -83,6 +84,10 @@ class RedisUnavailable(RedisError):
     def __init__(self, message: str, *, jid: str | None = None) -> None:
         self.jid = jid
         super().__init__(message)
+
+
+class RedisDenied(RedisUnavailable):
+    """The server answers, but does not let us in: a password, or too many connections."""
 
 
 class RedisFull(RedisError):

@@ -125,6 +125,11 @@ class Keys:
     # jobd's own
 
     @property
+    def cancelled(self) -> str:
+        """Sorted set of the jids of cancelled jobs by when they were; 30 days, 10,000 of them."""
+        return f"{self.prefix}jobd:cancelled"
+
+    @property
     def audit(self) -> str:
         """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
         return f"{self.prefix}jobd:audit"

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final, NamedTuple, Protocol
 
-from jobd.connection import Argument, Command, Reply, ScriptMissing
+from jobd.connection import Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
+from jobd.link import Argument, Command
 from jobd.pulse import Beat, Pulse
 from jobd.scoreboard import SlotState, fingerprint
 
@@ -181,28 +182,38 @@ class Store:
             shares: of each queue of the holder, how many jobs to ask of it first; without them,
                 and for what they leave over, the first in the order that has jobs gives all.
         """
-        finished: list[Argument] = [part for pair in done for part in pair]
+        groups = _by_queue(done)
+        finished: list[Argument] = []
+        for queue, raws in groups.items():
+            finished += (queue, len(raws), *raws)
         wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
         lost, flat, paused, refused = self._run(
-            _CLAIM, *holder.constant, limit, len(done), *finished, *wishes
+            _CLAIM, *holder.constant, limit, len(groups), *finished, *wishes
         )
         parts = iter(flat)
         jobs = tuple(zip(parts, parts, strict=True))
         return Claimed(lost, jobs, frozenset(paused), _text(refused) if refused else "")
 
-    def blocking_claim(self, holder: Holder, queue: int, timeout_s: float) -> Command:
-        """The command that waits for a job of one queue; its reply is the job, or None.
+    def blocking_claim(
+        self, holder: Holder, queue: int, timeout_s: float
+    ) -> tuple[Command, Command]:
+        """The commands that wait for a job of one queue.
 
-        A job got this way must be confirmed before it runs.
+        Their replies are the job, or None, and whether the queue is paused, by then.
         """
-        source, target = self.keys.queue(holder.queues[queue]), holder.privates[queue]
-        return ("BLMOVE", source, target, "RIGHT", "LEFT", timeout_s)
+        name = holder.queues[queue]
+        move = ("BLMOVE", self.keys.queue(name), holder.privates[queue], "RIGHT", "LEFT", timeout_s)
+        return move, ("SISMEMBER", self.keys.paused, name)
+
+    def noting(self, holder: Holder, queue: int) -> Command:
+        """The command that makes what lies in a private list recoverable; any claim does so too."""
+        return ("SADD", self.keys.privates, holder.privates[queue])
 
     def confirm(self, holder: Holder, held: Held) -> bool:
-        """Make a job that came by a blocking claim recoverable.
+        """Whether a job that came by a blocking claim a while ago may still run.
 
         Returns:
-            False if it must not run: its queue is paused, or somebody has recovered it.
+            False if it must not: its queue is paused, or somebody has recovered it.
         """
         private, name = holder.privates[held.queue], holder.queues[held.queue]
         keys = (self.keys.privates, self.keys.paused, private)
@@ -243,7 +254,7 @@ class Store:
 
     def bury(
         self,
-        private: str | None,
+        private: str | bytes | None,
         raw: bytes,
         grave: bytes,
         *,
@@ -431,6 +442,16 @@ class Store:
         return script.run(self._redis, *arguments)
 
 
+def _by_queue(jobs: Iterable[tuple[int, bytes]]) -> dict[int, list[bytes]]:
+    groups: dict[int, list[bytes]] = {}
+    for queue, raw in jobs:
+        if queue in groups:
+            groups[queue].append(raw)
+        else:
+            groups[queue] = [raw]
+    return groups
+
+
 def _score(seconds: float) -> str:
     """The shortest decimal of the double, as Sidekiq writes scores."""
     return repr(float(seconds)).removesuffix(".0")
@@ -441,7 +462,7 @@ def _text(raw: bytes) -> str:
     return str(raw, "utf-8", "replace")
 
 
-def _flag(private: str | None) -> str:
+def _flag(private: str | bytes | None) -> str:
     return "0" if private is None else "1"
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from jobd.supervisor import child as pipe
-from jobd.supervisor.child import BootFailed, Child, Ended, Handle, Ready, Recovered, Remote
+from jobd.supervisor.child import Child, Handle
 from jobd.supervisor.deaths import Deaths
+from jobd.supervisor.messages import BootFailed, Ended, Ready, Recovered, Remote
 
 
 @pytest.fixture
@@ -153,4 +154,5 @@ def test_deaths_are_kept_until_they_are_recovered_but_not_without_end(ends: Ends
         "running": "",
         "jid": "",
         "finished": [],
+        "time_limit": 0.0,
     }

@@ -55,7 +55,7 @@ def test_a_killed_worker_of_a_mold_is_replaced_at_once_and_the_poller_told_what_
 ) -> None:
     instance = start(preload="import_app", busy=2).until_ready()
     os.kill(instance.children()["worker 2"], signal.SIGKILL)
-    instance.sees('msg="toy ready" slot=2 incarnation=2', timeout=2)
+    instance.sees('msg="toy ready" slot=2 incarnation=2')
     instance.sees("slot=2 incarnation=1 status=9 reason=SIGKILL is_charged=true finished=1")
     assert instance.count("toy app imported") == 1
     instance.kill(signal.SIGQUIT)
@@ -109,7 +109,7 @@ def test_what_a_fork_would_break_is_named_and_each_worker_imports_by_itself(
 
 def test_an_application_that_no_mold_can_import_ends_the_instance_with_78(start: Start) -> None:
     instance = start(preload="fail_to_import")
-    assert instance.wait(5) == 78
+    assert instance.wait() == 78
     assert instance.count('msg="mold cannot boot"') == 1
     assert "no module named toys" in instance.log
 
@@ -119,7 +119,7 @@ def test_it_can_be_stopped_while_a_mold_imports(start: Start, number: int) -> No
     instance = start(preload="import_slowly")
     instance.sees("toy app is imported")
     instance.kill(number)
-    assert instance.wait(3) == 0
+    assert instance.wait() == 0
 
 
 def test_a_mold_that_imports_for_too_long_is_killed_and_braked(start: Start) -> None:
@@ -138,7 +138,7 @@ def test_a_stop_that_comes_while_a_mold_forks_is_never_lost(start: Start, tmp_pa
                 with contextlib.suppress(ProcessLookupError):  # the one between mold and worker
                     os.kill(pid, signal.SIGKILL)
         instance.kill(signal.SIGTERM)
-        assert instance.wait(3) == 0, instance.log
+        assert instance.wait() == 0, instance.log
 
 
 def test_workers_that_a_mold_forks_later_are_quiet_too_and_dump_their_stacks(start: Start) -> None:

@@ -26,8 +26,9 @@ from jobd import log, signals
 from jobd.clock import SystemClock
 from jobd.errors import ConfigError
 from jobd.scoreboard import Scoreboard, State
-from jobd.supervisor.child import Child, Died
+from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
+from jobd.supervisor.messages import Died
 from jobd.supervisor.plan import Generation, Plan, Renewed
 
 OPTIONS: dict[str, object] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
@@ -178,6 +179,15 @@ def close_everything(child: Child) -> int:
     return 0
 
 
+def hang_silently(child: Child) -> int:
+    """Once it is ready nothing more is heard of it, but a job is not the reason."""
+    BOARD.writer(child.slot).open(os.getpid(), child.incarnation)
+    child.ready()
+    log.event("toy hangs", slot=child.slot, incarnation=child.incarnation)
+    while True:
+        signal.pause()
+
+
 def spawn_and_hang(child: Child) -> int:
     """Its job starts a process and nothing ends it."""
     toy = ToyWorker(child)
@@ -208,6 +218,7 @@ BEHAVIOURS: dict[str, Callable[[Child], int]] = {
         never_ready,
         slow_to_boot,
         close_everything,
+        hang_silently,
         spawn_and_hang,
         exit_unasked,
         only_the_first,
@@ -326,6 +337,7 @@ def first_generation() -> Generation:
         preload=PRELOADS[str(OPTIONS["preload"])] if OPTIONS.get("preload") else None,
         timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
         boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
+        hung_after_s=float(str(OPTIONS["hung_after_s"])) if "hung_after_s" in OPTIONS else None,
     )
 
 

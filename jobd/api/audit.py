@@ -13,7 +13,9 @@ import msgspec
 
 from jobd.api.access import Access
 from jobd.api.replies import document, mapping, moment, number, string
+from jobd.store import Script
 
+_NOTE: Final = Script("note")
 LIMIT: Final = 1_000
 _LONGEST: Final = 1_000
 
@@ -80,16 +82,14 @@ class Audit:
         """
         entry = {
             "at": self._access.now_ms(),
-            "who": who[:_LONGEST],
-            "what": what[:_LONGEST],
-            "target": target[:_LONGEST],
+            "who": _plain(who),
+            "what": _plain(what),
+            "target": _plain(target),
             "count": count,
             "detail": dict(detail or {}),
         }
         key = self._access.keys.audit
-        self._access.atomically(
-            ("LPUSH", key, msgspec.json.encode(entry)), ("LTRIM", key, 0, self._limit - 1)
-        )
+        _NOTE.run(self._access.redis, 1, key, msgspec.json.encode(entry), self._limit)
 
     def entries(self, page: int = 1, size: int = 50) -> list[AuditEntry]:
         """A page of them, the newest first, counted from 1."""
@@ -97,6 +97,11 @@ class Audit:
         key = self._access.keys.audit
         found = self._access.redis.call("LRANGE", key, first, first + size - 1)
         return [_entry(mapping(document(raw))) for raw in found]
+
+
+def _plain(text: str) -> str:
+    """What JSON can carry of it: names may hold bytes that are no UTF-8."""
+    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()
 
 
 def _entry(told: dict[str, Any]) -> AuditEntry:

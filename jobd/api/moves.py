@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
 from jobd.api.access import Access
-from jobd.api.replies import fields
+from jobd.api.replies import fields, raw as raw_of
 from jobd.config import client_dead_limits
 from jobd.errors import CannotAct, JobKilled, MalformedPayload
 from jobd.keys import Keys
@@ -139,13 +139,13 @@ class Moves:
 
     def delete_queued(self, queue: str, raw: bytes) -> bool:
         """Take a job out of its queue; O(n) in the queue's size."""
-        return bool(self._access.redis.call("LREM", self._access.keys.queue(queue), -1, raw))
+        return bool(self._access.redis.call("LREM", self._queue(queue), -1, raw))
 
     def kill_queued(self, queue: str, raw: bytes, *, notify: bool) -> bool:
         """Move a job from its queue to the dead set; O(n) in the queue's size."""
         most, timeout_s = self._limits
         buried = Store(self._access.redis, self._access.keys).bury(
-            self._access.keys.queue(queue),
+            self._queue(queue),
             raw,
             raw,
             now_s=self._access.now_ms() / 1000,
@@ -159,7 +159,7 @@ class Moves:
     def move(self, source: str, raw: bytes, target: str, again: bytes) -> bool:
         """Move a job to the back of another queue; O(n) in the size of the queue that holds it."""
         keys = self._access.keys
-        names = (keys.queue(source), keys.queue(target), keys.queues)
+        names = (self._queue(source), self._queue(target), keys.queues)
         return bool(_MOVE.run(self._access.redis, 3, *names, raw, target, again))
 
     def strike(self, queue: str, near: int, far: int, raws: Sequence[bytes]) -> int:
@@ -173,8 +173,11 @@ class Moves:
         """
         # What stands in the queue for the rest of one script, and equals nobody's job.
         mark = f"jobd:struck:{token_hex(16)}"
-        key = self._access.keys.queue(queue)
+        key = self._queue(queue)
         return int(_STRIKE.run(self._access.redis, 1, key, -1 - far, -1 - near, mark, *raws))
+
+    def _queue(self, name: str) -> bytes:
+        return raw_of(self._access.keys.queue(name))
 
     @cached_property
     def _limits(self) -> tuple[int, float]:

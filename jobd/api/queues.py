@@ -12,7 +12,7 @@ from jobd.api.bulk import Progress, Tally
 from jobd.api.filter import Filter
 from jobd.api.moves import Moves
 from jobd.api.records import JobRecord
-from jobd.api.replies import number, text
+from jobd.api.replies import name as name_of, number, raw as raw_of
 from jobd.api.walk import PAGE, Stretch, queue_page, through_queue
 from jobd.errors import CannotAct, InvalidJob
 from jobd.payload import check_options, encode
@@ -25,14 +25,15 @@ class Queue:
     """The jobs that wait in one queue.
 
     Args:
-        name: without a prefix.
+        name: without a prefix; bytes that are no UTF-8 are surrogates (``surrogateescape``).
         access: the current app's, if None.
     """
 
     def __init__(self, name: str = "default", *, access: Access | None = None) -> None:
         self.name = name
         self._access = Access.of() if access is None else access
-        self._key = self._access.keys.queue(name)
+        self._key = raw_of(self._access.keys.queue(name))
+        self._member = raw_of(name)
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
@@ -48,7 +49,7 @@ class Queue:
         """Every queue that was ever pushed to and not cleared, by name."""
         access = Access.of() if access is None else access
         members = access.redis.call("SMEMBERS", access.keys.queues)
-        return [cls(name, access=access) for name in sorted(map(text, members))]
+        return [cls(name, access=access) for name in sorted(map(name_of, members))]
 
     @property
     def size(self) -> int:
@@ -64,13 +65,13 @@ class Queue:
     @property
     def is_paused(self) -> bool:
         """Whether nobody may take jobs from it."""
-        return bool(self._access.redis.call("SISMEMBER", self._access.keys.paused, self.name))
+        return bool(self._access.redis.call("SISMEMBER", self._access.keys.paused, self._member))
 
     @property
     def is_known(self) -> bool:
         """Whether it has jobs, or has ever had since it was last cleared."""
         known, size = self._access.redis.pipeline(
-            [("SISMEMBER", self._access.keys.queues, self.name), ("LLEN", self._key)]
+            [("SISMEMBER", self._access.keys.queues, self._member), ("LLEN", self._key)]
         )
         return bool(known or size)
 
@@ -121,7 +122,7 @@ class Queue:
         """Delete the queue with all its jobs; how many there were. A pause stays."""
         keys = self._access.keys
         size, *_ = self._access.atomically(
-            ("LLEN", self._key), ("UNLINK", self._key), ("SREM", keys.queues, self.name)
+            ("LLEN", self._key), ("UNLINK", self._key), ("SREM", keys.queues, self._member)
         )
         return number(size)
 
@@ -130,11 +131,11 @@ class Queue:
 
         Ruby's Sidekiq minds it only with Pro.
         """
-        return bool(self._access.redis.call("SADD", self._access.keys.paused, self.name))
+        return bool(self._access.redis.call("SADD", self._access.keys.paused, self._member))
 
     def unpause(self) -> bool:
         """Have its jobs run again; False if it was not paused."""
-        return bool(self._access.redis.call("SREM", self._access.keys.paused, self.name))
+        return bool(self._access.redis.call("SREM", self._access.keys.paused, self._member))
 
     def move(self, record: JobRecord, queue: str) -> bool:
         """Move a job to the back of another queue; O(n) in the size of this one.

@@ -74,8 +74,11 @@ class JobRecord:
 
     @property
     def key(self) -> str:
-        """The jid; for what has none, or one too long to be named by, ``sha1:`` and a digest."""
-        if 0 < len(self.jid) <= _LONGEST_KEY:
+        """The jid; ``sha1:`` and a digest for what has none, or none that can be named by it.
+
+        Of more than 200 letters, or of some that cannot be printed.
+        """
+        if 0 < len(self.jid) <= _LONGEST_KEY and self.jid.isprintable():
             return self.jid
         digest = hashlib.sha1(self.raw, usedforsecurity=False).hexdigest()
         return f"sha1:{digest}"
@@ -115,7 +118,7 @@ class JobRecord:
     @property
     def queue(self) -> str:
         """The queue that holds it, or that it will go to."""
-        return self._queue or string(self["queue"])
+        return string(self["queue"]) if self._queue is None else self._queue
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -213,7 +216,7 @@ class JobRecord:
 
     @property
     def _holder(self) -> str:
-        if not self.queue:
+        if self._queue is None and not self.queue:
             raise CannotAct(f"{self!r}: no queue holds it: pass JobRecord the queue")
         return self.queue
 

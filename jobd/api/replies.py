@@ -21,6 +21,16 @@ def text(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
+def name(value: bytes) -> str:
+    """The name of a queue as text from which its bytes can be had again, whatever they are."""
+    return value.decode("utf-8", "surrogateescape")
+
+
+def raw(name: str) -> bytes:
+    """The bytes of a name, or of a key with a name in it."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def number(value: Any) -> int:
     """A reply or a JSON value as an integer; 0 if it is none."""
     if isinstance(value, float):

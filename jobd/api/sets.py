@@ -3,6 +3,7 @@
 Source: Sidekiq's lib/sidekiq/api.rb, SortedSet, JobSet and its three heirs.
 """
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from jobd.api.filter import EVERYTHING, Filter
 from jobd.api.moves import Again, Moves, score_text, set_key
 from jobd.api.records import SetName, SortedEntry
 from jobd.api.replies import number
-from jobd.api.walk import Member, members, set_page, through_set
+from jobd.api.walk import Member, at_score, members, set_page, through_set
 from jobd.errors import CannotAct
 from jobd.store import Promotion
 
@@ -107,15 +108,37 @@ class JobSet:
         return [entry for entry in found if jid in {None, entry.jid}]
 
     def get(self, id: str) -> SortedEntry | None:  # noqa: A002 - as the entry calls it
-        """The job with this ``SortedEntry.id``, ``SCORE|KEY``; O(log n)."""
-        score, _, key = id.partition("|")
-        try:
-            moment = float(score)
-        except ValueError:
-            return None
-        if math.isnan(moment):
-            return None
-        return next((each for each in self.fetch(moment) if each.key == key), None)
+        """The job with this ``SortedEntry.id``; see `get_each`."""
+        return next(iter(self.get_each([id])), None)
+
+    def get_each(self, ids: Sequence[str]) -> list[SortedEntry]:
+        """Those of the jobs with these ``SortedEntry.id``, ``SCORE|KEY``, that are there.
+
+        O(log n) and the number of jobs with their scores, by pages.
+        """
+        wanted: dict[float, set[str]] = {}
+        for each in ids:
+            score, _, key = each.partition("|")
+            with contextlib.suppress(ValueError):  # no score, so no id of a job
+                wanted.setdefault(float(score), set()).add(key)
+        return [
+            entry
+            for score, keys in wanted.items()
+            if not math.isnan(score)
+            for entry in self._at(score, keys)
+        ]
+
+    def _at(self, score: float, keys: set[str]) -> list[SortedEntry]:
+        # Most do not even hold a key, and need not be decoded to see that.
+        marks = [(Filter(jid=key).pattern or "").strip("*").encode() for key in keys]
+        found: dict[str, SortedEntry] = {}
+        for page in at_score(self._access.redis, self._key, score):
+            for entry in self._entries([e for e in page if any(mark in e.raw for mark in marks)]):
+                if entry.key in keys:
+                    found.setdefault(entry.key, entry)
+            if len(found) == len(keys):
+                break
+        return list(found.values())
 
     def find(self, key: str) -> SortedEntry | None:
         """The job with this jid, or `JobRecord.key`; O(n), by pages, since sets have no index."""

@@ -11,9 +11,9 @@ from typing import Final, Literal, TypeAlias
 
 from jobd.api.access import Access, server_ms
 from jobd.api.records import JobRecord
-from jobd.api.replies import number, pairs, text
-from jobd.connection import Command
+from jobd.api.replies import name as name_of, number, pairs, raw, text
 from jobd.keys import Keys
+from jobd.link import Command
 
 Counter: TypeAlias = Literal["processed", "failed"]
 
@@ -167,10 +167,10 @@ class Stats:
                 ("SMEMBERS", keys.processes),
             ]
         )
-        queues, processes = (sorted(map(text, members)) for members in first[5:])
+        queues, processes = (sorted(map(name_of, members)) for members in first[5:])
         second = self._access.redis.pipeline(
             [
-                *(("LLEN", keys.queue(name)) for name in queues),
+                *(("LLEN", raw(keys.queue(name))) for name in queues),
                 *(("HGET", keys.process(name), "busy") for name in processes),
             ]
         )
@@ -192,14 +192,14 @@ class Stats:
         members, paused, time = self._access.redis.pipeline(
             [("SMEMBERS", self._keys.queues), ("SMEMBERS", self._keys.paused), ("TIME",)]
         )
-        names = sorted(map(text, members))
+        names = sorted(map(name_of, members))
         commands: list[Command] = []
         for name in names:
-            key = self._keys.queue(name)
+            key = raw(self._keys.queue(name))
             commands += [("LLEN", key), ("LINDEX", key, -1)]
         replies = self._access.redis.pipeline(commands)
         now_ms = server_ms(time)
-        stopped = set(map(text, paused))
+        stopped = set(map(name_of, paused))
         return [
             QueueSummary(
                 name=name,

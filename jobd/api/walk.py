@@ -31,7 +31,7 @@ class Stretch(NamedTuple):
     raws: list[bytes]
 
 
-def queue_page(redis: Redis, key: str, near: int, size: int) -> list[bytes]:
+def queue_page(redis: Redis, key: str | bytes, near: int, size: int) -> list[bytes]:
     """Jobs of a queue from a position on, in the order in which they will run.
 
     O(n) in the distance from the nearer end.
@@ -41,7 +41,7 @@ def queue_page(redis: Redis, key: str, near: int, size: int) -> list[bytes]:
     return found
 
 
-def through_queue(redis: Redis, key: str, size: int = PAGE) -> Iterator[Stretch]:
+def through_queue(redis: Redis, key: str | bytes, size: int = PAGE) -> Iterator[Stretch]:
     """The jobs of a queue, those that run next first; some more than it held at the start at most.
 
     Whoever is given a page may take its jobs out, or any others.
@@ -61,14 +61,16 @@ def through_queue(redis: Redis, key: str, size: int = PAGE) -> Iterator[Stretch]
             left = _left(redis, key, newest)
 
 
-def _left(redis: Redis, key: str, newest: list[bytes]) -> int:
+def _left(redis: Redis, key: str | bytes, newest: list[bytes]) -> int:
     """How many jobs stand before the newest of the start, itself included; 0 if all have run."""
     replies = redis.pipeline([("LLEN", key), *(("LPOS", key, raw) for raw in newest)])
     places = [int(place) for place in replies[1:] if place is not None]
     return number(replies[0]) - min(places) if places else 0
 
 
-def _behind(redis: Redis, key: str, near: int, page: list[bytes], ahead: list[bytes]) -> Stretch:
+def _behind(
+    redis: Redis, key: str | bytes, near: int, page: list[bytes], ahead: list[bytes]
+) -> Stretch:
     """Two pages from behind the one that was given from ``near`` on, wherever that is now.
 
     The jobs behind it tell, since those of the page may have been taken out. If none of either is
@@ -140,20 +142,35 @@ def through_set(
     """
     left = 2 * number(redis.call("ZCARD", key))
     last = set_page(redis, key, 0, 1, is_reverse=not is_reverse)
+    if last:
+        first = set_page(redis, key, 0, size, is_reverse=is_reverse)
+        yield from _on_to(redis, key, first, last[0].score, left, is_reverse=is_reverse)
+
+
+def at_score(redis: Redis, key: str, score: float, size: int = 1_000) -> Iterator[list[Member]]:
+    """The jobs of a set with this score; O(log n) and the size of a page for each page."""
+    edges = (repr(score), repr(score))
+    page = ("ZRANGEBYSCORE", key, *edges, "WITHSCORES", "LIMIT", 0, size)
+    there, first = redis.pipeline([("ZCOUNT", key, *edges), page])
+    yield from _on_to(redis, key, members(first), score, 2 * number(there), is_reverse=False)
+
+
+def _on_to(
+    redis: Redis, key: str, found: list[Member], last: float, left: int, *, is_reverse: bool
+) -> Iterator[list[Member]]:
+    """A page and those behind it, up to a score and to as many jobs as are left."""
     anchors: deque[Member] = deque(maxlen=_ANCHORS)
-    rank = 0
-    while last and left > 0:
-        found = set_page(redis, key, rank, size, is_reverse=is_reverse)
-        page = [
-            each for each in found if not _is_past(each.score, last[0].score, is_reverse=is_reverse)
-        ]
+    size = len(found)
+    while found and left > 0:
+        page = [each for each in found if not _is_past(each.score, last, is_reverse=is_reverse)]
         left -= len(page)
         if page:
             yield page
-        if not found or len(page) < len(found):
+        if len(page) < len(found):
             return
         anchors.extend(page)
         rank = _rank_after(redis, key, anchors, is_reverse=is_reverse)
+        found = set_page(redis, key, rank, size, is_reverse=is_reverse)
 
 
 def _is_past(score: float, last: float, *, is_reverse: bool) -> bool:

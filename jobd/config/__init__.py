@@ -13,6 +13,7 @@ import contextlib
 import math
 import os
 import re
+import socket
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from jobd.config.model import (
     LogSettings,
     QueueWeight,
     RedisSettings,
+    WebSettings,
     Wire,
     WorkerSettings,
     mask_url,
@@ -47,14 +49,17 @@ __all__ = [
     "QueueWeight",
     "RedisSettings",
     "Setting",
+    "WebSettings",
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
     "client_wire",
+    "host_name",
     "load",
     "mask_url",
     "url_fault",
     "web_password",
+    "web_redact",
 ]
 
 T = TypeVar("T")
@@ -144,6 +149,27 @@ def client_dead_limits(
 def web_password(environ: Mapping[str, str] | None = None) -> str:
     """The password of the dashboard, of JOBD_WEB_PASSWORD; empty if there is none."""
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
+
+
+def web_redact(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> tuple[str, ...]:
+    """Which further fields a dashboard masks, as the file in ``directory`` says.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.WEB_REDACT)
+
+
+def host_name(environ: Mapping[str, str] | None = None) -> str:
+    """What an instance calls its host: on Heroku the name of the dyno, such as ``worker.1``.
+
+    There the host's own name is a random one. Source: Sidekiq's lib/sidekiq/component.rb.
+    """
+    return _environ(environ).get("DYNO") or socket.gethostname()
 
 
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
@@ -240,6 +266,7 @@ class _Sources:
             require=self.pick(declared.REQUIRE),
             log=self._log(),
             pidfile=self._path(declared.PIDFILE),
+            health=self._health(),
             labels=self.pick(declared.LABELS),
             max_retries=self.pick(declared.MAX_RETRIES),
             dead_max_jobs=self.pick(declared.DEAD_MAX_JOBS),
@@ -248,10 +275,22 @@ class _Sources:
             threads=self.pick(declared.THREADS),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
-            worker=WorkerSettings(),
+            web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
+            worker=WorkerSettings(hung_after=self._hung_after()),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
         )
+
+    def _hung_after(self) -> float | None:
+        seconds = self.pick(declared.WORKER_HUNG_AFTER)
+        # A worker that waits for a server which does not answer is silent for that long.
+        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + 10
+        if seconds is not None and seconds < fewest:
+            self.problems.append(
+                f"worker.hung_after: {seconds:g} s; a worker may be silent for {fewest:g} s while "
+                "Redis does not answer (see redis.network_timeout): set at least that"
+            )
+        return seconds
 
     def _log(self) -> LogSettings:
         return LogSettings(
@@ -263,6 +302,10 @@ class _Sources:
     def _path(self, setting: Setting[str | None]) -> str | None:
         path = self.pick(setting)
         return path and str(self._directory.absolute() / path)
+
+    def _health(self) -> str | None:
+        address = self.pick(declared.HEALTH)
+        return self._path(declared.HEALTH) if address and "/" in address else address
 
     def _capsules(self) -> tuple[Capsule, ...]:
         default = Capsule(

@@ -16,8 +16,16 @@ import msgspec
 from jobd.config.model import Config
 
 # In which log file, on which server, under which name: what children, locks and others know it by.
-_RESTART: Final = ("environment", "redis.url", "redis.embedded", "pidfile", "log.file", "tag")
-_LIVE: Final = ("concurrency", "boot_timeout", "labels", "worker", "source", "notes")
+_RESTART: Final = (
+    "environment",
+    "redis.url",
+    "redis.embedded",
+    "pidfile",
+    "log.file",
+    "tag",
+    "health",
+)
+_LIVE: Final = ("concurrency", "boot_timeout", "labels", "worker", "web", "source", "notes")
 
 
 @dataclass(frozen=True, slots=True)

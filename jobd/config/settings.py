@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from jobd.config.checks import (
     EMBEDDED,
     Check,
+    address,
     batch,
     boolean,
     capsules,
@@ -204,6 +205,13 @@ PIDFILE: Final[Setting[str | None]] = Setting(
     check=text,
     help="Holds the pid of the master while it runs.",
 )
+HEALTH: Final[Setting[str | None]] = Setting(
+    "health",
+    default=None,
+    unit="HOST:PORT, or path of a Unix socket",
+    check=address,
+    help="Where probes and Prometheus find /livez, /readyz and /metrics.",
+)
 MAX_RETRIES: Final = Setting(
     "max_retries",
     default=25,
@@ -225,6 +233,14 @@ DEAD_TIMEOUT: Final = Setting(
     check=whole(1),
     help="How long dead jobs are kept; the default is six months.",
 )
+WEB_REDACT: Final[Setting[tuple[str, ...]]] = Setting(
+    "web.redact",
+    default=(),
+    unit="globs",
+    check=texts,
+    help="Names of further fields inside arguments whose values the dashboard masks, such as "
+    "`*iban*`; those of passwords, tokens and keys it masks anyway.",
+)
 WORKER_MAX_JOBS: Final = Setting(
     "worker.max_jobs",
     default=None,
@@ -239,12 +255,13 @@ WORKER_MAX_MEMORY: Final = Setting(
     check=never,
     help="Arrives in a later version: the memory at which a worker is replaced.",
 )
-WORKER_HUNG_AFTER: Final = Setting(
+WORKER_HUNG_AFTER: Final[Setting[float | None]] = Setting(
     "worker.hung_after",
     default=None,
     unit="seconds",
-    check=never,
-    help="Arrives in a later version: the silence after which a worker is killed.",
+    check=seconds,
+    help="A worker that runs no job and shows no sign of life for so long is replaced, its stacks "
+    "in the log first; at least four times redis.network_timeout and 10 s. By default none is.",
 )
 
 _ALL: Final[tuple[Setting[Any], ...]] = (
@@ -269,9 +286,11 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     TAG,
     LABELS,
     PIDFILE,
+    HEALTH,
     MAX_RETRIES,
     DEAD_MAX_JOBS,
     DEAD_TIMEOUT,
+    WEB_REDACT,
     WORKER_MAX_JOBS,
     WORKER_MAX_MEMORY,
     WORKER_HUNG_AFTER,

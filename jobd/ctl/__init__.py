@@ -16,7 +16,7 @@ import click
 
 from jobd import generator
 from jobd._version import __version__
-from jobd.ctl.acting import delete, kill, reschedule, retry
+from jobd.ctl.acting import cancel, delete, kill, reschedule, retry
 from jobd.ctl.operator import (
     EX_CANTCREAT,
     EX_CONFIG,
@@ -52,7 +52,7 @@ def jobctl() -> None:
 
 _COMMANDS = (
     *(status, queues, jobs, show),
-    *(push, retry, delete, kill, reschedule),
+    *(push, retry, delete, kill, cancel, reschedule),
     *(pause, unpause, clear),
     *(quiet, resume, stop, dump),
     *(redis, new, web),

@@ -1,6 +1,6 @@
 """The commands that act on jobs: on those with these jids, or on all that some filters mean.
 
-A job that runs is left alone by all of them.
+A job that runs is left alone by all of them but ``cancel``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,11 +11,20 @@ from typing import Any, TypeVar
 
 import click
 
-from jobd.api import JobSet, Queue, Tally, Work
+from jobd import api
+from jobd.api import JobSet, Queue, Tally, Work, WorkSet
 from jobd.ctl.acts import DELETE, KILL, RETRY, Act, When, rescheduling
 from jobd.ctl.filters import filter_of, filter_words, filtered
 from jobd.ctl.finding import Found, Search
-from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, mind_terminal
+from jobd.ctl.operator import (
+    EX_FAILED,
+    Operator,
+    agree,
+    end,
+    everywhere,
+    mind_terminal,
+    target_of,
+)
 from jobd.ctl.progress import Progress
 from jobd.ctl.typed import moment
 from jobd.ctl.words import count_of, cut, safe
@@ -87,6 +96,36 @@ def reschedule(
     _act(operator, rescheduling(when), _Chosen(**chosen))
 
 
+@click.command()
+@click.argument("jids", metavar="JID...", nargs=-1, required=True)
+@everywhere
+@_yes
+@click.pass_obj
+def cancel(operator: Operator, /, *, jids: Sequence[str], yes: bool) -> None:
+    """End jobs that run, and forget those that wait."""
+    if not yes:
+        agree(f"cancel {count_of(len(jids), 'job')}?")
+    outcomes: list[_Outcome] = []
+    try:
+        outcomes.extend(_cancelled(operator, jid) for jid in dict.fromkeys(jids))
+    finally:
+        _report(operator, outcomes)
+    if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
+        end(EX_FAILED, *failed)
+
+
+def _cancelled(operator: Operator, jid: str) -> "_Outcome":
+    tell = partial(_Outcome, jid)
+    place = api.cancel(jid, access=operator.access)
+    if place is not None:
+        return tell(place, done=True, text=f"cancelled, was in {place}")
+    work = WorkSet(access=operator.access).find(jid)
+    if work is not None:
+        return tell("running", done=True, text=f"cancelled, runs on {work.process} and is ended")
+    text = "found neither waiting nor running: should it turn up, it is not begun"
+    return tell(None, done=False, text=text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chosen:
     """Which jobs were meant on the command line."""
@@ -130,6 +169,9 @@ def _act_on_all(operator: Operator, act: Act, place: JobSet | Queue, *, is_agree
             done = count_of(progress.changed, "job")
             click.echo(f"jobctl: {act.done} at least {done}; run it again to go on", err=True)
             raise
+        finally:
+            detail = {"filters": words.removeprefix(" with ")} if words else {}
+            operator.note(f"{act.verb}_all", target_of(place), progress.changed, **detail)
     operator.show(
         {"act": act.verb, "place": place.name, **asdict(tally)}, _told(act, name, tally, words)
     )
@@ -180,6 +222,7 @@ def _act_on_each(operator: Operator, act: Act, jids: Sequence[str], *, is_agreed
     finally:
         # Also where Redis fails in the middle: what was done before is not to be guessed.
         _report(operator, outcomes)
+        _note(operator, act, [each for each in outcomes if each.done])
     if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
         end(EX_FAILED, *failed)
 
@@ -208,3 +251,10 @@ def _report(operator: Operator, outcomes: Sequence[_Outcome]) -> None:
     done = [safe(f"{each.jid}: {each.text}") for each in outcomes if each.done]
     if done or operator.as_json:
         operator.show([asdict(each) for each in outcomes], "\n".join(done))
+
+
+def _note(operator: Operator, act: Act, done: Sequence[_Outcome]) -> None:
+    target = done[0].jid if len(done) == 1 else count_of(len(done), "job")
+    places = sorted({each.where for each in done if each.where})
+    jobs = [each.jid for each in done[:20]] if len(done) > 1 else []
+    operator.note(act.verb, target, len(done), places=places, **({"jobs": jobs} if jobs else {}))

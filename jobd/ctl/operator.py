@@ -5,6 +5,7 @@ is destroyed, and the end with a status and a sentence.
 """
 
 import json
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ from functools import cached_property, partial
 from typing import Any, NoReturn, TypeVar
 
 import click
+import psutil
 
-from jobd.api import SET_NAMES, Access, JobSet, Queue, set_of
+from jobd.api import SET_NAMES, Access, Audit, JobSet, Queue, set_of
 from jobd.config import Config, Flags, load
-from jobd.connection import Pool
 from jobd.ctl.words import did_you_mean, safe
+from jobd.errors import RedisError
 from jobd.keys import Keys
+from jobd.pool import Pool
 
 EX_FAILED = 1
 EX_USAGE = 64
@@ -86,9 +89,33 @@ class Operator:
         hint = did_you_mean(name, [*known, *others])
         return f"there is no queue {safe(name)}{hint or '; jobctl queues lists them'}"
 
+    def note(self, what: str, target: str, count: int, **detail: Any) -> None:
+        """Write what was done into the audit log, as the dashboard does.
+
+        Args:
+            what: a verb such as ``retry`` or ``clear``.
+            target: a set, ``queue NAME``, a jid or an identity.
+            count: for how many jobs or processes; nothing is noted for none.
+            detail: anything that JSON can carry.
+        """
+        if not count:
+            return
+        user = psutil.Process().username()
+        who = f"{user}@{socket.gethostname()} (jobctl)"
+        try:
+            Audit(access=self.access).record(who, what, target=target, count=count, detail=detail)
+        except RedisError as error:
+            # It is done all the same, and so is not to end as if it were not.
+            click.echo(f"jobctl: it is not in the audit log: {error}", err=True)
+
     def show(self, answer: object, text: str) -> None:
         """Print the answer for a program, or the text for a person."""
         click.echo(json.dumps(answer, indent=2) if self.as_json else text)
+
+
+def target_of(place: Queue | JobSet) -> str:
+    """What the audit log calls a place."""
+    return f"queue {place.name}" if isinstance(place, Queue) else place.name
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:

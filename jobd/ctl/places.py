@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from jobd.api import SET_NAMES, JobSet, ProcessSet, Queue, set_of
-from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere
+from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, target_of
 from jobd.ctl.words import count_of, safe
 
 _names = click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
@@ -36,6 +36,8 @@ def _switch(operator: Operator, names: Sequence[str], *, is_pause: bool) -> None
         # Before any of them: a name that is wrong may mean that all are.
         end(EX_FAILED, *(operator.no_queue(name) for name in unknown))
     changed = {queue.name: queue.pause() if is_pause else queue.unpause() for queue in queues}
+    for name, is_new in changed.items():
+        operator.note("pause" if is_pause else "unpause", f"queue {name}", int(is_new))
     state = "paused" if is_pause else "not paused"
     lines = [
         f"{safe(name)} is {state}{'' if is_new else ', as it was'}"
@@ -65,7 +67,10 @@ def clear(operator: Operator, *, place: str | None, everything: bool, yes: bool)
     what = "everything" if everything else safe(str(place))
     if not yes:
         agree(f"delete {count_of(sum(each.size for each in places), 'job')} of {what}?")
-    cleared = {each.name: each.clear() for each in places}
+    cleared: dict[str, int] = {}
+    for each in places:
+        cleared[each.name] = each.clear()
+        operator.note("clear", target_of(each), cleared[each.name])
     count = count_of(sum(cleared.values()), "job")
     operator.show({"cleared": cleared}, f"{count} deleted from {what}")
 

@@ -134,6 +134,8 @@ def _tell(
         names = ", ".join(process.identity for process in processes)
         agree(f"{order.verb} {count_of(len(processes), 'process', 'processes')} ({safe(names)})?")
     answers = [_told(order, process) for process in processes]
+    for answer in answers:
+        operator.note(order.verb, answer.identity, int(answer.done))
     if timeout_s is not None:
         answers = _waited(operator, order, answers, timeout_s)
     if operator.as_json:

@@ -33,7 +33,8 @@ def web(
     try:
         import uvicorn  # noqa: PLC0415 - see above
 
-        from jobd.web import SECRET_WORDS, Settings, create_app  # noqa: PLC0415 - see above
+        from jobd.web import SECRET_WORDS, Settings  # noqa: PLC0415 - see above
+        from jobd.web.app import dashboard  # noqa: PLC0415 - see above
     except ImportError as error:
         end(EX_UNAVAILABLE, f'{error}: the dashboard needs pip install "jobd-server[web]"')
     settings = Settings(
@@ -42,7 +43,7 @@ def web(
         redact=(*SECRET_WORDS, *lists["redact"]),
         environment=operator.settings.environment,
     )
-    app = create_app(settings, access=operator.access)
+    app = dashboard(settings, operator.access, operator.settings.web.redact)
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"jobctl: the dashboard is at http://{shown}:{listener.getsockname()[1]}", err=True)

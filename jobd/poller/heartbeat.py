@@ -61,6 +61,7 @@ class Heartbeat:
     Attributes:
         is_behind: the last beat sent what one before it could not, so there may be more to send.
         reloaded: what became of the last reload or roll, as the master told it.
+        round_trip_us: of the last beat; 0 before the first.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Heartbeat:
             "state": "done",
             "text": "",
         }
+        self.round_trip_us = 0
         self._workers = config.worker_count
         self._info = json.dumps(_info(instance, config), separators=(",", ":"))
         self._config = json.dumps(config.published, separators=(",", ":"), default=str)
@@ -168,7 +170,7 @@ class Heartbeat:
     def _process(self, states: dict[int, SlotState]) -> dict[str, str | bytes | int | float]:
         began = self._clock.monotonic()
         self._store.ping()
-        rtt_us = int((self._clock.monotonic() - began) * 1e6)
+        self.round_trip_us = rtt_us = int((self._clock.monotonic() - began) * 1e6)
         self._watch_round_trips(rtt_us)
         pids = [self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)]
         return {

@@ -5,19 +5,10 @@ from collections.abc import Iterator
 
 from jobd import log
 from jobd.scoreboard import State
-from jobd.supervisor.child import (
-    POLLER,
-    BootFailed,
-    Born,
-    CannotPreload,
-    Ended,
-    Handle,
-    Message,
-    Ready,
-    Seats,
-)
+from jobd.supervisor.child import POLLER, Handle
 from jobd.supervisor.deaths import Deaths
 from jobd.supervisor.hearing import Hearing
+from jobd.supervisor.messages import BootFailed, Born, CannotPreload, Ended, Message, Ready, Seats
 from jobd.supervisor.slots import Slots
 from jobd.supervisor.stop import Stopping
 

@@ -1,26 +1,6 @@
-"""The pipe between the master and one child: both ends, and the bytes on it.
+"""The pipe between the master and one child: both ends.
 
-A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one packet, a JSON object::
-
-    child to master
-        {"type": "ready", "slot": 2, "incarnation": 7, "pid": 4711}
-        {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
-        {"type": "born", "pid": 4711}                        a worker that the mold has forked
-        {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
-        {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT" | "HUP"}     the poller alone
-        {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
-
-    master to poller
-        {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
-         "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"]}
-        {"type": "seats"}                                a worker has another pid or is ready
-        {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
-         "text": "queues"}
-        {"type": "leave"}                                another poller takes its place
-
-    master to mold, with two descriptors: the worker's end of its pipe, and the file for its stacks
-        {"type": "fork", "slot": 2, "incarnation": 7, "group": "default"}
+A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message of `messages` is one packet.
 
 Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
 child closes those that it inherits: so the end of the stream tells a child that the master is gone
@@ -41,11 +21,11 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
+from typing import Final, cast
 
 from jobd import log
 from jobd.errors import ConfigError
+from jobd.supervisor.messages import BootFailureKind, Ended, Message, News, Order, parse
 
 POLLER: Final = 0
 """The poller's slot; the workers' are 1 and up, a mold's is below 0."""
@@ -57,131 +37,6 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 # Loaded by the master, so that nothing has to be between fork and prctl.
 _LIBC: Final = ctypes.CDLL(None)
-_REMOTE: Final = {
-    "TSTP": signal.SIGTSTP,
-    "TERM": signal.SIGTERM,
-    "TTIN": signal.SIGTTIN,
-    "CONT": signal.SIGCONT,
-    "HUP": signal.SIGHUP,
-}
-
-BootFailureKind: TypeAlias = Literal["config", "transient"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The child has booted and begins its work; its signal handlers are in place."""
-
-    slot: int
-    incarnation: int
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class BootFailed:
-    """The child cannot boot: for good (``config``), or until something else changes."""
-
-    kind: BootFailureKind
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Born:
-    """The mold has forked the child, which the master has adopted or will in a moment."""
-
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class CannotPreload:
-    """A mold has imported the application, and found what no fork may share."""
-
-    reasons: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A command that came through Redis, as the signal that has the same effect."""
-
-    number: signal.Signals
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a dead worker held is back in its queues."""
-
-    slot: int
-    incarnation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Nothing more will come from this child, which need not be dead."""
-
-
-Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Ended
-
-
-class Died(TypedDict):
-    """A worker that had been ready is gone.
-
-    Attributes:
-        status: as ``waitpid`` gave it.
-        reason: the same in words: ``exit 3``, ``SIGKILL``.
-        running: fingerprint of the job that was running and is charged, or an empty string.
-        jid: the same job's, for the log.
-        finished: fingerprints of jobs that are done and perhaps not acknowledged.
-    """
-
-    type: Literal["died"]
-    slot: int
-    incarnation: int
-    status: int
-    reason: str
-    running: str
-    jid: str
-    finished: list[str]
-
-
-class Order(TypedDict):
-    """A mold is to fork a worker."""
-
-    type: Literal["fork"]
-    slot: int
-    incarnation: int
-    group: str
-
-
-class Reloaded(TypedDict):
-    """What became of the last reload or roll, for those who ask through Redis.
-
-    Attributes:
-        count: of the reloads and rolls that were asked for so far.
-        generation: that is in force.
-        text: why it failed, or what has changed.
-    """
-
-    type: Literal["reloaded"]
-    count: int
-    generation: int
-    state: Literal["busy", "done", "failed"]
-    text: str
-
-
-class Leave(TypedDict):
-    """Another poller will take this one's place, at once."""
-
-    type: Literal["leave"]
-
-
-class Seats(TypedDict):
-    """The scoreboard says since now that a worker has another pid, or is ready."""
-
-    type: Literal["seats"]
-
-
-News: TypeAlias = Died | Seats | Reloaded | Leave
-"""What a poller is told."""
 
 
 class _End:
@@ -375,6 +230,7 @@ class Handle(_End):
         ready_at: None while it boots.
         is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
         is_open: False once the stream has ended, which a job can bring about by closing fds.
+        is_overdue: it was killed because its job did not heed its time limit.
     """
 
     def __init__(
@@ -392,6 +248,7 @@ class Handle(_End):
         self.is_killed = False
         self.is_reaped = False
         self.is_open = True
+        self.is_overdue = False
         self._on_ready: list[int] = []
 
     def receive(self) -> list[Message]:
@@ -401,7 +258,7 @@ class Handle(_End):
             if not packet:
                 self.is_open = False
                 messages.append(Ended())
-            elif (message := _parse(packet)) is not None:
+            elif (message := parse(packet)) is not None:
                 messages.append(message)
         return messages
 
@@ -487,35 +344,3 @@ def _inode(fd: int) -> tuple[int, int]:
     except OSError:
         return (-1, -1)
     return (found.st_dev, found.st_ino)
-
-
-def _parse(packet: bytes) -> Message | None:
-    try:
-        whole = json.loads(packet)
-    except (ValueError, RecursionError):
-        return None
-    return _of_boot(whole) or _of_poller(whole)
-
-
-def _of_boot(whole: Any) -> Message | None:
-    match whole:
-        case {"type": "ready", "slot": int(slot), "incarnation": int(incarnation), "pid": int(pid)}:
-            return Ready(slot, incarnation, pid)
-        case {"type": "boot_failed", "kind": "config" | "transient" as kind, "text": str(text)}:
-            return BootFailed(kind, text)
-        case {"type": "born", "pid": int(pid)} if pid > 1:
-            return Born(pid)
-        case {"type": "cannot_preload", "reasons": str(reasons)}:
-            return CannotPreload(reasons)
-        case _:
-            return None
-
-
-def _of_poller(whole: Any) -> Message | None:
-    match whole:
-        case {"type": "remote", "signal": str(name)} if name in _REMOTE:
-            return Remote(_REMOTE[name])
-        case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
-            return Recovered(slot, incarnation)
-        case _:
-            return None

@@ -23,12 +23,13 @@ from typing import Final
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.scoreboard import Scoreboard
-from jobd.supervisor import child as pipe
+from jobd.supervisor import child as pipe, messages
 from jobd.supervisor.births import Births, Ties
 from jobd.supervisor.boots import Boots
 from jobd.supervisor.child import POLLER, Handle
 from jobd.supervisor.deaths import Deaths
 from jobd.supervisor.hearing import Hearing
+from jobd.supervisor.limits import Limits
 from jobd.supervisor.orders import Orders
 from jobd.supervisor.pidfile import CannotLock, PidFile
 from jobd.supervisor.plan import Plan
@@ -67,12 +68,12 @@ class Master:
         self._deaths = Deaths()
         self._store = StoreKeeper(plan.store, clock=clock, rng=rng)
         self._slots = slots = Slots(scoreboard, clock=clock, rng=rng)
+        self._limits = Limits(slots, scoreboard)
         self._stopping = stopping = Stopping(slots, scoreboard)
         self._replacing = Replacing(slots, plan.generation, min_uptime_s=plan.min_uptime_s)
-        name = " ".join(filter(None, ("jobd", plan.version, plan.tag)))
-        self._reporter = Reporter(name, slots, on_ready=plan.on_ready, clock=clock)
+        self._reporter = reporter = Reporter(plan, slots, scoreboard, clock=clock)
         self._renewing = Renewing(
-            plan, slots, replacing=self._replacing, reporter=self._reporter, stopping=stopping
+            plan, slots, replacing=self._replacing, reporter=reporter, stopping=stopping
         )
         self._orders = Orders(plan, slots, scoreboard, stopping=stopping, renewing=self._renewing)
         self._boots = Boots(slots, deaths=self._deaths, stopping=stopping)
@@ -101,6 +102,7 @@ class Master:
             return self._serve()
         except CannotLock as error:
             log.event(str(error), level="error")
+            self._reporter.ends(os.EX_CANTCREAT, str(error))
             return os.EX_CANTCREAT
         finally:
             self._leave()
@@ -110,6 +112,7 @@ class Master:
         gc.freeze()  # before the first fork: collections would copy the shared pages
         while self._stopping.exit_code is None:
             self._turn()
+        self._reporter.ends(self._stopping.exit_code)
         return self._stopping.exit_code
 
     def _turn(self) -> None:
@@ -153,18 +156,20 @@ class Master:
         if self._slots.poller is not None:
             self._slots.poller.flush()
 
-    def _understand(self, handle: Handle, message: pipe.Message, now: float) -> None:
+    def _understand(self, handle: Handle, message: messages.Message, now: float) -> None:
         match message:
-            case pipe.Remote(number) if handle.slot == POLLER:
+            case messages.Remote(number) if handle.slot == POLLER:
                 self._orders.obey_remote(number, now)
-            case pipe.Ready() if handle.slot == POLLER and handle.ready_at is None:
+            case messages.Ready() if handle.slot == POLLER and handle.ready_at is None:
                 self._boots.understand(handle, message, now)
                 self._renewing.tell()
-            case pipe.Recovered(slot, incarnation) if handle.slot == POLLER:
+            case messages.Recovered(slot, incarnation) if handle.slot == POLLER:
                 self._deaths.forget(slot, incarnation)
+            case messages.Cancel(slot, incarnation, jid) if handle.slot == POLLER:
+                self._limits.cancel(slot, incarnation, jid)
             case _ if self._boots.understand(handle, message, now):
                 pass
-            case pipe.Ended():
+            case messages.Ended():
                 pass  # the child may live on; waitpid() tells
             case _:
                 log.event("a child said what makes no sense", level="warning", child=handle.pid)
@@ -173,6 +178,7 @@ class Master:
         self._boots.end_long_ones(self._hearing, now)
         self._births.end_a_barren_mold(now)
         self._replace_a_silent_poller(now)
+        self._limits.enforce(now, self._resumed_at)
         self._stopping.carry_on(now)
 
     def _replace_a_silent_poller(self, now: float) -> None:
@@ -205,6 +211,8 @@ class Master:
         left_s = self._stopping.left_s(now)
         self._reporter.report(self._scoreboard.instance_state, left_s)
         self._slots.log_stacks()
+        if log.reopen_if_moved():
+            self._orders.tell(signal.SIGUSR1, is_for_all=True)
 
     def _wait(self, now: float) -> None:
         due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or NEVER]
@@ -217,6 +225,7 @@ class Master:
         yield from self._stopping.deadlines()
         yield from self._boots.deadlines()
         yield from self._replacing.deadlines()
+        yield from self._limits.next_looks
         yield self._store.due
         empty = [slot for slot in self._slots.startable() if slot.child is None]
         yield from (slot.due for slot in empty)

@@ -24,7 +24,8 @@ import setproctitle
 
 from jobd import log, signals
 from jobd.supervisor import child as pipe
-from jobd.supervisor.child import Child, Order
+from jobd.supervisor.child import Child
+from jobd.supervisor.messages import Order
 from jobd.supervisor.objections import objections, open_fds
 from jobd.wait import wait_readable
 

@@ -78,7 +78,7 @@ class Orders:
             log.event("quiet: no new jobs are taken; CONT resumes")
             self.is_quiet = True
             self._scoreboard.set_instance_state(InstanceState.QUIET)
-            self._tell(signal.SIGTSTP)
+            self.tell(signal.SIGTSTP)
 
     def _resume(self, _now: float) -> None:
         # systemd sends CONT after every TERM: stopping is final.
@@ -86,7 +86,7 @@ class Orders:
             log.event("resumed: new jobs are taken again")
             self.is_quiet = False
             self._scoreboard.set_instance_state(InstanceState.RUNNING)
-            self._tell(signal.SIGCONT)
+            self.tell(signal.SIGCONT)
 
     def _hang_up(self, now: float) -> None:
         order = self._stopping.gracefully if self._is_on_terminal else self._renewing.reload
@@ -95,12 +95,13 @@ class Orders:
     def _reopen_logs(self, _now: float) -> None:
         self._plan.reopen_logs()
         log.event("log files reopened")
-        self._tell(signal.SIGUSR1, is_for_all=True)
+        self.tell(signal.SIGUSR1, is_for_all=True)
 
     def _dump(self, _now: float) -> None:
         self._slots.log_table()
-        self._tell(signal.SIGTTIN, is_for_all=True)
+        self.tell(signal.SIGTTIN, is_for_all=True)
 
-    def _tell(self, number: int, *, is_for_all: bool = False) -> None:
+    def tell(self, number: int, *, is_for_all: bool = False) -> None:
+        """Pass a signal on to the workers, or to every child."""
         for handle in self._slots.children() if is_for_all else self._slots.workers():
             handle.tell(number)

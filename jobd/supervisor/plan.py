@@ -51,6 +51,8 @@ class Generation:
             the mold's exit status; None if each worker imports it.
         timeout_s: that running jobs get when the instance stops; infinite if they get all theirs.
         boot_timeout_s: after which a child that is not ready is killed.
+        hung_after_s: after which a worker that runs no job and shows no sign of life is killed;
+            None: never.
     """
 
     number: int = 1
@@ -60,6 +62,7 @@ class Generation:
     preload: Callable[[Child], int] | None = None
     timeout_s: float = 25.0
     boot_timeout_s: float = 60.0
+    hung_after_s: float | None = None
 
     @property
     def workers(self) -> int:
@@ -75,11 +78,13 @@ class Renewed:
         generation: what holds from now on.
         changed: what is different, in words; empty if nothing is.
         must_roll: whether workers have to be replaced.
+        is_same: whether the poller may go on.
     """
 
     generation: Generation
     changed: str
     must_roll: bool
+    is_same: bool = False
 
 
 class Renewal(Protocol):

@@ -11,7 +11,8 @@ import dataclasses
 import signal
 
 from jobd import log
-from jobd.supervisor.child import POLLER, Leave, Reloaded
+from jobd.supervisor.child import POLLER
+from jobd.supervisor.messages import Leave, Reloaded
 from jobd.supervisor.plan import Plan
 from jobd.supervisor.replacing import Replacing
 from jobd.supervisor.slot import Slot
@@ -101,14 +102,18 @@ class Renewing:
             return
         self._numbers += 1
         renewed = renewal.outcome(self._numbers)
+        generation = renewed.generation
+        if renewed.is_same:
+            same = self._replacing.generation.run_poller
+            generation = dataclasses.replace(generation, run_poller=same)
         changed = renewed.changed or "no setting"
         if renewed.must_roll:
             log.event("reload: the workers are replaced one by one", changed=changed)
             self._begin_again("replacing the workers")
-            self._replacing.roll_to(renewed.generation, self._end)
+            self._replacing.roll_to(generation, self._end)
         else:
             log.event("reload: taken over, no worker is replaced", changed=changed)
-            self._replacing.take_over(renewed.generation)
+            self._replacing.take_over(generation)
             self._end("")
 
     def _let_go_of_trial(self) -> None:
@@ -128,12 +133,13 @@ class Renewing:
             state="busy",
             text=note,
         )
-        self._reporter.begin_reload(note)
+        self._reporter.reload_begins()
+        self._reporter.reload_goes_on(note)
         self.tell()
 
     def _begin_again(self, note: str) -> None:
         self._told["text"] = note
-        self._reporter.note = note
+        self._reporter.reload_goes_on(note)
         self.tell()
 
     def _refuse(self, reason: str) -> None:
@@ -153,7 +159,7 @@ class Renewing:
         self._told["state"] = "failed" if state == "failed" else "done"
         self._told["text"] = text
         self._told["generation"] = self._replacing.generation.number
-        self._reporter.end_reload(note)
+        self._reporter.reload_ends(note)
         self.tell()
 
     def _replace_an_old_poller(self) -> None:

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message
 
 from jobd.api import Access
 from jobd.web.app import create_app
+from jobd.web.guard import HOST_REQUEST
 from jobd.web.settings import Settings
 
 Environ: TypeAlias = dict[str, Any]
@@ -22,9 +23,6 @@ StartResponse: TypeAlias = Callable[..., Any]
 WSGIApp: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 DjangoView: TypeAlias = Callable[..., Any]
 Allow: TypeAlias = Callable[[Any, str], "str | bool | None"]
-
-HOST_REQUEST: Final = "jobd.host_request"
-"""Where in its scope an authenticator finds the request of the host framework."""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,9 @@
 Pages are plain functions that wait for Redis, so they run in threads; the loop serves others.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
@@ -18,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from jobd.api import Access
-from jobd.config import web_password
+from jobd.config import web_password, web_redact
 from jobd.errors import JobdError, RedisUnavailable
 from jobd.web.catalogue import Catalogue
 from jobd.web.errors import BadForm, Refused
@@ -56,9 +58,19 @@ def create_app(settings: Settings | None = None, *, access: Access | None = None
             first request.
 
     Raises:
+        ConfigError: settings that cannot be, also those of the file that a server started here
+            would read: its ``web.redact`` is minded.
+    """
+    return dashboard(settings or Settings(), access, web_redact())
+
+
+def dashboard(settings: Settings, access: Access | None, redact: Sequence[str]) -> ASGIApp:
+    """The same, which masks these fields besides the settings' own.
+
+    Raises:
         ConfigError: settings that cannot be.
     """
-    settings = settings or Settings()
+    settings = replace(settings, redact=(*settings.redact, *redact))
     password = web_password()
     authenticate = settings.authenticate
     door = "function"
@@ -66,16 +78,15 @@ def create_app(settings: Settings | None = None, *, access: Access | None = None
         authenticate = Password(password) if password else None
         door = "password" if password else "loopback"
     texts = Catalogue(settings.texts)
-    dashboard = _Dashboard(Site(settings, access, door), texts)
-    guard = Guard(dashboard.app, settings, authenticate, texts)
-    dashboard.may = guard.may
-    return guard
+    inner = _Dashboard(Site(settings, access, door), texts)
+    inner.guard = Guard(inner.app, settings, authenticate, texts)
+    return inner.guard
 
 
 class _Dashboard:
     """Routes to pages and acts, and what is around each of them."""
 
-    may: Callable[[Request, str], Awaitable[bool]]
+    guard: Guard
 
     def __init__(self, site: Site, texts: Catalogue) -> None:
         self._site = site
@@ -121,7 +132,7 @@ class _Dashboard:
             raise BadForm("bad.act")
         if self._site.settings.read_only:
             raise Refused("refused.read_only")
-        if not await self.may(request, what):
+        if not await self.guard.may(request, what):
             raise Refused("refused.act")
         return await run_in_threadpool(self._done, request, act, form)
 
@@ -136,6 +147,7 @@ class _Dashboard:
             request=request,
             user=getattr(request.state, "user", ""),
             now=moment(self._site.access.now_ms()),
+            permit=functools.partial(self.guard.would_let, request),
             form=form or {},
         )
 

@@ -1,24 +1,29 @@
-"""Charts as SVG: lines over time by pygal, small ones inside tables by hand.
+"""Lines over time as SVG, by pygal.
 
 No script and no style is inside them: the dashboard's policy would refuse both, and its style sheet
-colours them for light and dark. What pygal puts there is taken out.
+colours them for light and dark. What pygal puts there is taken out. Deploys are its own guides, of
+which all others are hidden.
 """
 
 import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final, cast
-from xml.etree.ElementTree import Element, tostring
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import pygal  # pyright: ignore[reportMissingTypeStubs] # it has none
 from markupsafe import Markup
 
 from jobd.web.formats import short_count
+from jobd.web.inert import cut, inert
+from jobd.web.labels import Tick, few
 
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _DROPPED: Final = frozenset({"defs", "style", "script"})
 _WIDTH: Final = 900
+_LABEL_WIDTH: Final = 90
 _pygal: Final[Any] = pygal
 
 # It adds a finder for maps, which we do not draw. Of a kind that Python 3.12 no longer knows, it
@@ -31,7 +36,7 @@ class Line:
     """A series of a chart.
 
     Attributes:
-        name: for the legend and the style sheet: ``processed``, ``failed``, ``a`` to ``e``.
+        name: for the style sheet: ``processed`` or ``failed``.
         label: as people read it.
         values: one for each moment; None where there is none.
     """
@@ -42,18 +47,44 @@ class Line:
 
 
 def line_chart(
-    title: str, labels: Sequence[str], lines: Sequence[Line], *, height: int = 180
+    title: str,
+    ticks: Sequence[Tick],
+    lines: Sequence[Line],
+    *,
+    height: int = 180,
+    marks: Sequence[tuple[int, str]] = (),
 ) -> Markup:
-    """Lines over time, as an SVG that has a name for those who cannot see it."""
-    return _line_chart(title, tuple(labels), tuple(lines), height)
+    """Lines over time, as an SVG that has a name for those who cannot see it.
+
+    Args:
+        title: its name.
+        ticks: one for each moment; a few of them are written.
+        lines: the series.
+        height: of 900 in width.
+        marks: deploys: the number of a moment and what it is called, the earliest first.
+    """
+    return _line_chart(title, tuple(ticks), tuple(lines), height, tuple(marks))
 
 
 @functools.lru_cache(maxsize=64)  # the same numbers are shown again and again
 def _line_chart(
-    title: str, labels: tuple[str, ...], lines: tuple[Line, ...], height: int
+    title: str,
+    ticks: tuple[Tick, ...],
+    lines: tuple[Line, ...],
+    height: int,
+    marks: tuple[tuple[int, str], ...],
 ) -> Markup:
+    root = _drawn(ticks, lines, height)
+    _strip(root)
+    _name(root, title, lines)
+    _date(root, few(ticks))
+    _mark(root, marks)
+    return Markup(tostring(root, encoding="unicode"))  # noqa: S704 - made by escaping writers
+
+
+def _drawn(ticks: tuple[Tick, ...], lines: tuple[Line, ...], height: int) -> Element:
     highest = max((value or 0 for line in lines for value in line.values), default=0)
-    ticks = _ticks(highest)
+    steps = _steps(highest)
     chart = _pygal.Line(
         css=(),
         js=(),
@@ -61,99 +92,24 @@ def _line_chart(
         width=_WIDTH,
         height=height,
         margin=0,
-        margin_top=8,
+        margin_top=14,
         margin_right=8,
         show_legend=False,
         show_dots=False,
-        fill=True,
-        range=(0, ticks[-1]),
+        range=(0, steps[-1]),
         truncate_label=-1,
         formatter=short_count,
     )
-    chart.x_labels = _few(labels)
-    chart.y_labels = [{"value": tick, "label": short_count(tick)} for tick in ticks]
+    chart.x_labels = [tick.label for tick in few(ticks)]
+    chart.y_labels = [{"value": step, "label": short_count(step)} for step in steps]
     for line in lines:
-        chart.add(line.label, list(line.values))
-    root = cast("Element", chart.render_tree())
-    _strip(root)
-    _name(root, title, lines)
-    return Markup(tostring(root, encoding="unicode"))  # noqa: S704 - made by escaping writers
+        # Twice, or the line would go round the area.
+        chart.add(line.label, list(line.values), fill=True)
+        chart.add(line.label, list(line.values), fill=False)
+    return cast("Element", chart.render_tree())
 
 
-def sparkline(points: Sequence[float], *, label: str, width: int = 96, height: int = 20) -> Markup:
-    """A line without axes, to be seen at a glance; a flat one for fewer than two points."""
-    values = list(points) if len(points) > 1 else [0, 0]
-    highest = max(values) or 1
-    step = width / (len(values) - 1)
-    marks = [
-        f"{index * step:.1f},{height - 1 - (height - 2) * value / highest:.1f}"
-        for index, value in enumerate(values)
-    ]
-    line = " ".join(marks)
-    return Markup(
-        '<svg class="spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img"'
-        ' aria-label="{label}"><polygon points="0,{h} {line} {w},{h}"/>'
-        '<polyline points="{line}"/></svg>'
-    ).format(w=width, h=height, label=label, line=line)
-
-
-def bar(part: float, whole: float, *, label: str) -> Markup:
-    """A share as a bar; the number stands beside it."""
-    share = min(part / whole, 1) if whole else 0
-    return Markup(
-        '<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" role="img"'
-        ' aria-label="{label}"><rect class="bar-all" width="100" height="6"/>'
-        '<rect class="bar-part" width="{width:.1f}" height="6"/></svg>'
-    ).format(label=label, width=100 * share)
-
-
-def heat_map(
-    rows: Sequence[Sequence[int]], *, row_labels: Sequence[str], labels: Sequence[str], title: str
-) -> Markup:
-    """How many fell where: a column for each moment, a row for each class of durations.
-
-    Args:
-        rows: the slowest first, a number for each moment.
-        row_labels: of the rows.
-        labels: of the moments.
-        title: for those who cannot see it.
-    """
-    highest = max((number for row in rows for number in row), default=0) or 1
-    left, cell_h = 62, 12
-    cell_w = (_WIDTH - left) / max(len(labels), 1)
-    parts = [Markup("<title>{}</title>").format(title)]
-    for y, (row, name) in enumerate(zip(rows, row_labels, strict=True)):
-        top = y * cell_h
-        parts.append(
-            Markup('<text x="{}" y="{}" class="axis-y">{}</text>').format(left - 6, top + 10, name)
-        )
-        parts += [
-            _cell(left + x * cell_w, top, (cell_w - 1, cell_h - 1), number, number / highest)
-            for x, number in enumerate(row)
-            if number
-        ]
-    foot = len(rows) * cell_h + 14
-    for x, name in enumerate(_few(labels)):
-        if name:
-            parts.append(
-                Markup('<text x="{:.1f}" y="{}" class="axis-x">{}</text>').format(
-                    left + (x + 0.5) * cell_w, foot, name
-                )
-            )
-    return Markup('<svg class="heat" viewBox="0 0 {} {}" role="img">{}</svg>').format(
-        _WIDTH, foot + 4, Markup("").join(parts)
-    )
-
-
-def _cell(x: float, y: float, size: tuple[float, float], number: int, share: float) -> Markup:
-    # The root makes few jobs visible beside many.
-    return Markup(
-        '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{:.0f}" fill-opacity="{:.2f}">'
-        "<title>{}</title></rect>"
-    ).format(x, y, size[0], size[1], 0.12 + 0.88 * share**0.5, f"{number:,}")
-
-
-def _ticks(highest: float) -> list[float]:
+def _steps(highest: float) -> list[float]:
     """Four round numbers or so from 0 up to at least the highest."""
     if highest <= 0:
         return [0, 1]
@@ -162,16 +118,10 @@ def _ticks(highest: float) -> list[float]:
         step *= 2.5 if str(step)[0] == "2" else 2
     while highest / step < 0.8:
         step /= 10
-    ticks = [0.0]
-    while ticks[-1] < highest:
-        ticks.append(ticks[-1] + step)
-    return ticks
-
-
-def _few(labels: Sequence[str], most: int = 7) -> list[str]:
-    """The labels with all but a few blanked, so that they do not overlap."""
-    apart = max(len(labels) // most, 1)
-    return [label if index % apart == 0 else "" for index, label in enumerate(labels)]
+    steps = [0.0]
+    while steps[-1] < highest:
+        steps.append(steps[-1] + step)
+    return steps
 
 
 def _strip(element: Element) -> None:
@@ -187,16 +137,51 @@ def _strip(element: Element) -> None:
 
 def _name(root: Element, title: str, lines: Sequence[Line]) -> None:
     root.attrib.pop("id", None)
-    root.set("class", "chart " + " ".join(f"line-{i}-{line.name}" for i, line in enumerate(lines)))
+    root.set("class", "chart")
     root.set("role", "img")
     root.set("aria-label", title)
     for group in root.iter():
         kinds = group.get("class", "").split()
         for index, line in enumerate(lines):
-            if f"serie-{index}" in kinds:
-                group.set("class", f"series series-{line.name}")
+            for number, part in enumerate(("area", "line")):
+                if f"serie-{2 * index + number}" in kinds:
+                    group.set("class", f"series {part}-{line.name}")
     named = root.find("title")
     if named is None:
         named = root.find(f"{_SVG}title")
     if named is not None:
         named.text = title
+
+
+def _guides(root: Element) -> list[Element]:
+    """What pygal draws at each moment."""
+    axes = [each for each in root.iter() if each.get("class", "").startswith("axis x")]
+    return [each for axis in axes for each in axis if each.get("class") == "guides"]
+
+
+def _date(root: Element, ticks: Sequence[Tick]) -> None:
+    """The moments of the labels, for a script that writes them in the viewer's zone."""
+    for guide, tick in zip_longest(_guides(root), ticks):
+        if guide is None or tick is None or not tick.iso:
+            continue
+        for text in guide:
+            if text.get("x") is not None:
+                text.set("data-time", tick.iso)
+
+
+def _mark(root: Element, marks: Sequence[tuple[int, str]]) -> None:
+    guides = _guides(root)
+    free_from = 0.0
+    for index, name in marks:
+        if not 0 <= index < len(guides):
+            continue
+        guide = guides[index]
+        guide.set("class", "guides deploy")
+        SubElement(guide, "title").text = inert(cut(name, 200))
+        x = max(float(text.get("x", 0)) for text in guide)
+        if x < free_from:
+            continue  # its name would stand on the one before it
+        free_from = x + _LABEL_WIDTH
+        is_last = x > _WIDTH - 2 * _LABEL_WIDTH
+        place = {"x": f"{x:.1f}", "y": "-4", "class": "name end" if is_last else "name"}
+        SubElement(guide, "text", place).text = inert(name[:14] + "…" if len(name) > 15 else name)

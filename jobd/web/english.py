@@ -88,6 +88,7 @@ ENGLISH: Final[dict[str, str]] = {
     "version": "Version",
     "worker": "Worker",
     "select_job": "Select job {jid}",
+    "select_first": "Tick jobs to act on them.",
     "select_page": "Select all on this page",
     "state.running": "running",
     "state.quiet": "quiet",
@@ -196,7 +197,8 @@ ENGLISH: Final[dict[str, str]] = {
     "set.search.help": (
         'All words must fit. Also after:2026-11-22 and before:…; error:"with blanks"; class:Mood*.'
     ),
-    "set.search.problem": "“{word}” is no date: write 2026-11-22 or 2026-11-22T13:05.",
+    "set.search.date": "“{word}” is no date: write 2026-11-22 or 2026-11-22T13:05.",
+    "set.search.twice": "“{word}” is left out: each of these can be asked for once only.",
     "set.looked": "Looked at {seen} of {size} jobs.",
     "set.stopped": "Stopped early, to stay quick.",
     "set.go_on": "Go on from there",
@@ -290,7 +292,7 @@ ENGLISH: Final[dict[str, str]] = {
     "audit.target": "To what",
     "audit.detail": "Detail",
     "audit.none": "Nobody has done anything by hand.",
-    "audit.none.hint": "Every act in a dashboard is noted here, with who did it.",
+    "audit.none.hint": "Every act in a dashboard or by jobctl is noted here, with who did it.",
     # Acts
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",
@@ -357,6 +359,7 @@ ENGLISH: Final[dict[str, str]] = {
     "bad.when": "That is no time, so nothing was done.",
     "missing.job": "This job is not there any more: it ran, or somebody was faster.",
     "missing.page": "There is no such page.",
+    "missing.queue": "There is no such queue any more.",
     "missing.process": "This process has left.",
     "refused.act": "You are not allowed to do that.",
     "refused.closed": (

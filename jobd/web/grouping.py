@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from jobd.api import Filter, JobSet, SortedEntry
+from jobd.api import JobSet, SortedEntry
 from jobd.clock import Clock
 from jobd.web.inert import cut
-from jobd.web.search import BUDGET_S, walk, word
+from jobd.web.search import BUDGET_S, Search, walk, word
 
 _VARYING: Final = re.compile(
     r"""0x[0-9a-f]+ | [0-9a-f]{8,} | \d+ | "[^"]*" | '[^']*' | <[^<>]*>""", re.VERBOSE
@@ -70,18 +70,17 @@ class _Kept:
         self.last = max(self.last, score)
 
 
-def group_by_error(jobs: JobSet, wanted: Filter, *, start: int, clock: Clock) -> Groups:
+def group_by_error(jobs: JobSet, search: Search, *, start: int, clock: Clock) -> Groups:
     """Go through a set from a rank on until the time is up."""
     kept: dict[tuple[str, str, str], _Kept] = {}
     seen = 0
     next_rank: int | None = None
-    is_all = wanted == Filter()
     for rank, entry in walk(jobs, start, clock, BUDGET_S):
         if entry is None:
             next_rank = rank
             break
         seen += 1
-        if is_all or wanted.matches(entry):
+        if search.is_empty or search.filter.matches(entry):
             cause = (entry.display_class, entry.error_class, fingerprint(entry.error_message))
             if cause not in kept:
                 kept[cause] = _Kept(entry)

@@ -9,18 +9,25 @@ Sources: the threats S7 to S11 of our own catalogue; Fetch Metadata (W3C); Sidek
 import inspect
 import ipaddress
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import anyio
+import anyio.from_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from jobd.clock import Clock, SystemClock
+from jobd.web.brake import Brake
 from jobd.web.catalogue import Catalogue
 from jobd.web.settings import Authenticate, Settings
+
+HOST_REQUEST: Final = "jobd.host_request"
+"""Where in its scope an authenticator finds the request of the host framework."""
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "x-forwarded-host")
@@ -45,14 +52,25 @@ class Guard:
         settings: of its owner.
         authenticate: who is allowed to do what; None: only this machine is let in.
         texts: for the refusals.
+        clock: by which wrong passwords are forgotten.
+        sleep: waits some seconds.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, authenticate: Authenticate | None, texts: Catalogue
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        authenticate: Authenticate | None,
+        texts: Catalogue,
+        *,
+        clock: Clock | None = None,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._app = app
         self._authenticate = authenticate
         self._texts = texts
+        self._brake = Brake(clock or SystemClock())
+        self._sleep = sleep
         self._is_known_host = _hosts(settings, is_open=authenticate is not None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,13 +89,20 @@ class Guard:
         await (refusal or self._app)(scope, receive, guarded)
 
     async def may(self, request: Request, act: str) -> bool:
-        """Whether the user of a request may do something; the name is in its state."""
+        """Whether the user of a request may do something; the name is then in its state."""
         if self._authenticate is None:
-            request.state.user = ""
-            return _is_this_machine(request)
-        answer = await _asked(self._authenticate, request, act)
-        request.state.user = answer if isinstance(answer, str) else ""
+            answer: str | bool | None = _is_this_machine(request)
+        else:
+            answer = await _asked(self._authenticate, request, act)
+        if answer:
+            request.state.user = answer if isinstance(answer, str) else ""
         return bool(answer)
+
+    def would_let(self, request: Request, act: str) -> bool:
+        """The same, of an act that nobody has asked for yet; for a thread of Starlette's."""
+        if self._authenticate is None:
+            return True  # who may read may act
+        return bool(_asked_here(self._authenticate, request, act))
 
     async def _refusal(self, request: Request) -> Response | None:
         if not self._is_known_host(request.headers.get("host", "")):
@@ -91,9 +116,17 @@ class Guard:
             return None
         challenge = getattr(self._authenticate, "challenge", None)
         if challenge:
+            await self._slow_down(request)
             return self._refuse(401, "refused.login", {"WWW-Authenticate": challenge})
         key = "refused.closed" if self._authenticate is None else "refused.user"
         return self._refuse(403, key)
+
+    async def _slow_down(self, request: Request) -> None:
+        # Not in an adapter: it would hold a thread of the host, which has few.
+        if "authorization" in request.headers and HOST_REQUEST not in request.scope:
+            delay_s = self._brake.delay_s(request.client.host if request.client else "")
+            if delay_s:
+                await self._sleep(delay_s)
 
     def _refuse(
         self, status: int, key: str, headers: dict[str, str] | None = None
@@ -119,6 +152,18 @@ async def _asked(authenticate: Authenticate, request: Request, act: str) -> Any:
     # It may ask a database; the loop has others to serve meanwhile.
     answer = await run_in_threadpool(authenticate, request, act)
     return await answer if inspect.isawaitable(answer) else answer
+
+
+def _asked_here(authenticate: Authenticate, request: Request, act: str) -> Any:
+    """In this thread, which waits: a second one of the pool might never come free."""
+    if inspect.iscoroutinefunction(authenticate):
+        return anyio.from_thread.run(authenticate, request, act)
+    answer = authenticate(request, act)
+    return anyio.from_thread.run(_awaited, answer) if inspect.isawaitable(answer) else answer
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
 
 
 def _is_this_machine(request: Request) -> bool:

@@ -6,6 +6,7 @@ writers and macros made is taken as it is.
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +20,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from jobd._version import __version__
+from jobd.web.addresses import address_of
 from jobd.web.catalogue import Catalogue
-from jobd.web.charts import Line, bar, heat_map, line_chart, sparkline
+from jobd.web.charts import Line, line_chart
+from jobd.web.figures import bar, heat_map, sparkline
 from jobd.web.formats import (
     absolute,
     count,
@@ -32,8 +35,8 @@ from jobd.web.formats import (
     size,
     span,
 )
-from jobd.web.inert import inert
-from jobd.web.labels import bounds, columns, days, minutes
+from jobd.web.inert import cut, inert
+from jobd.web.labels import bounds, columns, days, deploys, minutes, shares
 from jobd.web.pages.menu import MENU
 from jobd.web.search import word
 from jobd.web.site import Site, View, Visit
@@ -43,7 +46,9 @@ THEME_COOKIE: Final = "jobd_theme"
 _CHARTS: Final = SimpleNamespace(
     Line=Line, bar=bar, heat_map=heat_map, line_chart=line_chart, sparkline=sparkline
 )
-_LABELS: Final = SimpleNamespace(bounds=bounds, columns=columns, days=days, minutes=minutes)
+_LABELS: Final = SimpleNamespace(
+    bounds=bounds, columns=columns, days=days, deploys=deploys, minutes=minutes, shares=shares
+)
 _FILTERS: Final = (count, short_count, span, size, kilobytes, percent, iso, absolute)
 THEMES: Final = ("system", "light", "dark")
 
@@ -95,7 +100,7 @@ class Renderer:
                 now=None if visit is None else visit.now,
                 totals=None if visit is None else visit.totals,
                 settings=self._site.settings,
-                can_act=visit is not None and not self._site.settings.read_only,
+                may=_nothing if visit is None else visit.may,
                 user=getattr(request.state, "user", ""),
                 theme=theme_of(request),
                 base=base,
@@ -129,9 +134,15 @@ def _environment() -> jinja2.Environment:
     known.update(menu=MENU, themes=THEMES, word=word, version=__version__)
     known.update(charts=_CHARTS, labels=_LABELS)
     filters: dict[str, Any] = environment.filters
-    filters["tuple"] = tuple
+    filters.update(tuple=tuple, cut=cut, address=address_of)
     filters.update((each.__name__, each) for each in _FILTERS)
     return environment
+
+
+def _nothing(act: str) -> bool:
+    """What may be done on a page of no visit."""
+    del act
+    return False
 
 
 def wants_json(request: Request) -> bool:
@@ -170,7 +181,10 @@ def _fields(model: object) -> Mapping[str, Any]:
 
 
 def _json(fields: Mapping[str, Any], status: int) -> Response:
-    content = msgspec.json.encode(fields, enc_hook=_encoded)
+    try:
+        content = msgspec.json.encode(fields, enc_hook=_encoded)
+    except UnicodeEncodeError:  # a queue whose name is no UTF-8
+        content = json.dumps(msgspec.to_builtins(fields, enc_hook=_encoded)).encode()
     return Response(content, status, media_type="application/json")
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from jobd.api import JobRecord, SortedEntry
+from jobd.web.addresses import address_of
 from jobd.web.inert import cut
 from jobd.web.redaction import preview
 from jobd.web.site import Visit
@@ -22,6 +23,7 @@ class JobRow:
         id: by which its place finds it again.
         place: ``schedule``, ``retry``, ``dead``, ``queue`` or ``running``.
         at: when it is due, died, was queued or was started.
+        queue_address: what stands for the queue in addresses.
         args: as JSON, cut.
         is_malformed: it is no job, and ``args`` holds its bytes.
         is_masked: some arguments were left out.
@@ -33,6 +35,7 @@ class JobRow:
     jid: str
     class_name: str
     queue: str
+    queue_address: str
     args: str
     tags: tuple[str, ...]
     at: datetime | None
@@ -61,6 +64,7 @@ def job_row(visit: Visit, record: JobRecord, place: str, **known: Any) -> JobRow
         jid=record.jid[:_NAME],
         class_name=cut(record.display_class, _NAME),
         queue=cut(record.queue, _NAME),
+        queue_address=address_of(record.queue),
         args=args,
         tags=tuple(cut(tag, 60) for tag in record.tags[:20]),
         at=known.get("at", record.at),

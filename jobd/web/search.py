@@ -8,15 +8,30 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from jobd.api import Filter, JobSet, SortedEntry
 from jobd.clock import Clock
+from jobd.web.redaction import Masks
+from jobd.web.sight import Sight
 
 KEYS: Final = ("class", "jid", "queue", "tag", "error", "after", "before")
 BUDGET_S: Final = 0.05
 _STEP: Final = 500
 _WORD: Final = re.compile(r'(?:(?P<key>[a-z]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a word of a search line was left out.
+
+    Attributes:
+        kind: ``date``: it is none; ``twice``: the same was asked for before it.
+        word: as it was typed.
+    """
+
+    kind: Literal["date", "twice"]
+    word: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +41,17 @@ class Search:
     Attributes:
         text: the line as it was typed.
         filter: the jobs that are meant.
-        problem: why a word of it could not be read, and so was left out; or empty.
+        problem: with its first word that was left out; None if it was read whole.
     """
 
     text: str
-    filter: Filter
-    problem: str = ""
+    filter: Sight
+    problem: Problem | None = None
 
     @property
     def is_empty(self) -> bool:
         """Every job is meant."""
-        return self.filter == Filter()
+        return self.filter == Sight(masks=self.filter.masks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +69,46 @@ class Found:
     next_rank: int | None
 
 
-def parse(text: str) -> Search:
+def parse(text: str, masks: Masks) -> Search:
     """Read a search line; words without a key are looked for anywhere in a job."""
-    found: dict[str, str] = {}
-    anywhere: list[str] = []
-    problem = ""
-    for match in _WORD.finditer(text):
-        value = match["plain"] if match["quoted"] is None else match["quoted"]
-        key = match["key"]
-        if key in KEYS:
-            found[key] = value
-        elif value or key:
-            anywhere.append(match[0].strip('"') if key else value)
-    after, before = _moment(found.get("after", "")), _moment(found.get("before", ""))
-    for key, value in (("after", after), ("before", before)):
-        if key in found and value is None:
-            problem = found[key]
-    wanted = Filter(
+    found, anywhere, twice = _read(text)
+    problems = [Problem("twice", each) for each in twice]
+    moments: dict[str, datetime | None] = {}
+    for key in ("after", "before"):
+        moments[key] = _moment(found.get(key, ""))
+        if key in found and moments[key] is None:
+            problems.append(Problem("date", found[key]))
+    wanted = Sight(
         class_name=found.get("class"),
         jid=found.get("jid"),
         queue=found.get("queue"),
         tag=found.get("tag"),
         error=found.get("error"),
-        text=" ".join(anywhere) or None,
-        before=before,
-        after=after,
+        # The longest sorts out most on the server.
+        text=max(anywhere, key=len, default=None),
+        before=moments["before"],
+        after=moments["after"],
+        words=tuple(anywhere),
+        masks=masks,
     )
-    return Search(text, wanted, problem)
+    return Search(text, wanted, problems[0] if problems else None)
+
+
+def _read(text: str) -> tuple[dict[str, str], list[str], list[str]]:
+    """The words with a key, those without, and those with one that was given before."""
+    found: dict[str, str] = {}
+    anywhere: list[str] = []
+    twice: list[str] = []
+    for match in _WORD.finditer(text):
+        value = match["plain"] if match["quoted"] is None else match["quoted"]
+        key = match["key"]
+        if key in found:
+            twice.append(match[0])
+        elif key in KEYS:
+            found[key] = value
+        elif value or key:
+            anywhere.append(match[0].strip('"') if key else value)
+    return found, anywhere, twice
 
 
 def word(key: str, value: str) -> str:

@@ -4,6 +4,7 @@ A page is a function of a `Visit` that returns a `View`: a value that the templa
 JSON twin is made of. Everything in it has been through the masks.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 
 from jobd.api import Access, Audit, Process, ProcessSet, Stats, Totals
+from jobd.errors import RedisError
 from jobd.web.memory import Memory
 from jobd.web.redaction import Masks
 from jobd.web.samples import Samples
 from jobd.web.settings import Settings
 
+_logger = logging.getLogger("jobd")
 HEARTBEAT_S: Final = 10.0
 PAGE_SIZE: Final = 25
 MOST_PER_PAGE: Final = 100
@@ -88,6 +91,7 @@ class Visit:
 
     Attributes:
         user: who asks; empty if nobody had to say.
+        permit: whether they would be let do something; `may` asks it once for each act.
         form: of a POST, each field with all its values.
         now: by the server's clock.
     """
@@ -96,6 +100,7 @@ class Visit:
     request: Request
     user: str
     now: datetime
+    permit: Callable[[str], bool]
     form: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     @property
@@ -107,6 +112,22 @@ class Visit:
     def base(self) -> str:
         """The path that the dashboard is mounted under; empty at the root."""
         return str(self.request.scope.get("root_path", ""))
+
+    def may(self, act: str) -> bool:
+        """Whether a button for it makes sense here."""
+        if self.site.settings.read_only:
+            return False
+        if act not in self._permits:
+            self._permits[act] = self.permit(act)
+        return self._permits[act]
+
+    def allowed(self, acts: Sequence[str]) -> list[str]:
+        """Those of the acts that this visitor may do."""
+        return [act for act in acts if self.may(act)]
+
+    @cached_property
+    def _permits(self) -> dict[str, bool]:
+        return {}
 
     def url(self, path: str, **query: str | float) -> str:
         """An address inside the dashboard; its path is quoted here."""
@@ -138,7 +159,11 @@ class Visit:
         """Write an act into the audit log."""
         client = self.request.client
         who = self.user or f"dashboard from {client.host if client else 'nowhere'}"
-        Audit(access=self.access).record(who, what, target=target, count=count, detail=detail)
+        try:
+            Audit(access=self.access).record(who, what, target=target, count=count, detail=detail)
+        except RedisError as error:
+            # It is done all the same, and so is not to be answered as if it were not.
+            _logger.warning("%s of %s by %s is not in the audit log: %s", what, target, who, error)
 
     def back_to(self, *paths: str) -> str:
         """The page that a form stood on, if it is one of these; else the first."""

@@ -38,6 +38,25 @@ def test_a_queue_that_nobody_knows_is_empty(access: Access):
     assert queue
 
 
+@pytest.mark.parametrize(
+    "name", [b"", b"\xff\xfe", b"a\nb", b"a/../b", b"x" * 5000, "ä ö".encode()]
+)
+def test_a_queue_of_any_name_is_read_and_acted_on(raw: Raw, access: Access, name: bytes):
+    raw.sadd("queues", name)
+    raw.lpush(b"queue:" + name, *(a_job("Echo", n, jid=f"j{n}") for n in range(4)))
+    (queue,) = Queue.all(access=access)
+
+    assert [job.jid for job in queue] == ["j0", "j1", "j2", "j3"]
+    assert (queue.pause(), raw.smembers("paused")) == (True, {name})
+    assert [each.is_paused for each in Stats(access=access).queues()] == [True]
+    assert (queue.is_paused, queue.unpause(), queue.is_paused) == (True, True, False)
+    one, two, three, _ = queue.page(1, 4)
+    assert (one.delete(), two.kill(), queue.move(three, "low")) == (True, True, True)
+    assert queue.delete(Filter(jid="j3")) == 1
+    assert (raw.zcard("dead"), raw.llen("queue:low"), queue.size) == (1, 1, 0)
+    assert (queue.clear(), raw.smembers("queues")) == (0, {b"low"})
+
+
 def test_jobs_are_given_in_the_order_in_which_they_will_run(raw: Raw, access: Access):
     for number in range(250):
         wire.push(raw, "Echo", number)

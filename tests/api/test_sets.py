@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobd.api import Access, DeadSet, JobSet, RetrySet, ScheduledSet, SortedEntry, set_of
-from jobd.api.walk import through_set
+from jobd.api import Access, Audit, DeadSet, JobSet, RetrySet, ScheduledSet, SortedEntry, set_of
+from jobd.api.walk import at_score, through_set
 from jobd.errors import CannotAct, InvalidArguments, InvalidJob, RedisRejected
 from tests.api.parts import ODD, a_failed_job, a_job, fill, jids_of, places
 from tests.support import wire
@@ -66,6 +66,38 @@ def test_an_entry_is_found_by_score_range_jid_and_id(raw: Raw, access: Access):
     odd = jobs.page(2, 1)[0]
     assert odd.raw == b"odd"
     assert jobs.find(odd.key) == jobs.get(odd.id) == odd
+
+
+def test_an_entry_is_found_among_many_of_one_moment(raw: Raw, access: Access):
+    crowd = {a_job("Echo", n, jid=f"j{n:05}"): 7 for n in range(3500)}
+    raw.zadd("retry", {**crowd, a_job(jid="low"): 6, a_job(jid="high"): 8})
+    jobs = RetrySet(access=access)
+
+    ids = ["7|j00000", "7|j01234", "7|j03499", "6|low", "8|high", "7|low", "7|nobody"]
+    assert [entry.id for entry in jobs.get_each(ids)] == ids[:5]
+    assert jobs.get("7|j02999") == jobs.find("j02999")
+
+
+def test_an_entry_is_found_while_those_before_it_leave(raw: Raw, access: Access):
+    crowd = [a_job("Echo", n, jid=f"j{n:05}") for n in range(3500)]
+    raw.zadd("retry", dict.fromkeys(crowd, 7))
+    pages = at_score(access.redis, "retry", 7.0)
+    seen = {each.raw for each in next(pages)}
+    raw.zrem("retry", *seen)
+
+    for page in pages:
+        seen |= {each.raw for each in page}
+    assert seen == set(crowd)
+
+
+@pytest.mark.parametrize("jid", ["", "x" * 201, "a\nb", "a\u202eb", "a\u0000"])
+def test_a_jid_that_cannot_be_typed_has_a_digest_instead(raw: Raw, access: Access, jid: str):
+    raw.zadd("retry", {a_job(jid=jid): 7, a_job(jid="other"): 7})
+    jobs = RetrySet(access=access)
+
+    (odd,) = (entry for entry in jobs if entry.jid != "other")
+    assert odd.key.startswith("sha1:")
+    assert jobs.get(odd.id) == jobs.find(odd.key) == odd
 
 
 @pytest.mark.parametrize("wanted", ["", "x", "7|", "7|nobody", "nan|twin", "|", "7-twin"])
@@ -345,7 +377,9 @@ def test_a_full_server_still_lets_jobs_be_retried_killed_rescheduled_and_deleted
     assert retries.page(1, 1)[0].kill()
     assert retries.page(1, 1)[0].reschedule(60)
     assert retries.page(1, 1)[0].delete()
+    Audit(access=access).record("ada", "delete")
     raw.config_set("maxmemory", "0")
+    assert [entry.who for entry in Audit(access=access).entries()] == ["ada"]
     assert [len(raw.zrange(name, 0, -1)) for name in ("retry", "dead")] == [1, 1]
     assert raw.llen("queue:default") == 3
 

@@ -52,7 +52,7 @@ def test_queues_are_told_with_latency_and_pause(raw: Raw, access: Access):
     assert abs(found["float"].latency_s - found["int"].latency_s) < 1
     assert (found["bad"].size, found["bad"].latency_s) == (len(ODD), 0.0)
     assert [name for name, queue in found.items() if queue.is_paused] == ["int"]
-    assert found["empty"].size == found["\\xff"].size == 0
+    assert found["empty"].size == found["\udcff"].size == 0
 
 
 def test_the_history_has_a_day_for_each_day(raw: Raw, access: Access):

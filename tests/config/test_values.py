@@ -10,6 +10,7 @@ from jobd.config import (
     Flags,
     LogSettings,
     QueueWeight,
+    WebSettings,
     load,
 )
 from jobd.config.model import Mode
@@ -150,6 +151,8 @@ def test_there_are_not_more_workers_than_slots(settle: Load, problems: Problems)
     [
         ("concurrency: '5'", "concurrency", 5),
         ("dead_max_jobs: 5_000", "dead_max_jobs", 5000),
+        ("web: {redact: ['*iban*', card]}", "web", WebSettings(redact=("*iban*", "card"))),
+        ("web: {redact: iban}", "web", WebSettings(redact=("iban",))),
         ("concurrency: 010", "concurrency", 10),
         ("timeout: 0.5", "timeout", 0.5),
         ("boot_timeout: 90", "boot_timeout", 90.0),
@@ -197,6 +200,9 @@ def test_a_setting_is_taken_over(settle: Load, text: str, field: str, value: obj
         ("require: [a, {b: c}]", "require: must be one line of text, not a mapping"),
         ("log: json", 'log: must be a mapping with any of file, format, level, not "json"'),
         ("log: {level: loud}", "log.level: must be debug or info or warning or error"),
+        ("web: iban", 'web: must be a mapping with any of redact, not "iban"'),
+        ("web: {redacted: a}", 'unknown key "redacted"; did you mean "redact"?'),
+        ("web: {redact: [a, [b]]}", "web.redact: must be one line of text"),
         ("redis: 7", '"7": a Redis URL begins with'),
         ("redis: [a]", "redis: must be a URL, embedded or {url, size, network_timeout}"),
         ("redis: {size: 0}", "redis.size: must be a whole number from 1"),
@@ -210,13 +216,19 @@ def test_a_wrong_value_is_refused_with_what_would_be_right(
     assert problem in found
 
 
+def test_a_worker_may_be_as_silent_as_redis_makes_it(settle: Load, problems: Problems) -> None:
+    assert settle("worker: {hung_after: 30}").worker.hung_after == 30
+    assert settle("worker: {hung_after: null}").worker.hung_after is None
+    (problem,) = problems("worker: {hung_after: 30}\nredis: {network_timeout: 6}")
+    assert problem.startswith("worker.hung_after: 30 s; a worker may be silent for 34 s while")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "threads: 2",
         "worker: {max_jobs: 100}",
         "worker: {max_memory: 200M}",
-        "worker: {hung_after: 60}",
         "schedule: {nightly: {cron: '0 0 * * *'}}",
         "cron: []",
     ],

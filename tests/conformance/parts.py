@@ -20,7 +20,7 @@ from tests.support.servers import Raw
 
 KEYS = Keys()
 IDENTITY = "host:1:0123456789ab"
-TIMEOUT_S = 3.0
+TIMEOUT_S = 20.0
 
 ODD = {
     "empty": b"",
@@ -158,7 +158,7 @@ class Bench:
             connect=self._a_blocking_connection,
             wakers=[self.bell],
             clock=self.clock,
-            told=Told(acknowledged=self._count, job_is_long=self._note_long),
+            told=Told(self._count, lambda: None, job_is_long=self._note_long),
         )
 
     def basic(self) -> BasicFetch:
@@ -169,6 +169,7 @@ class Bench:
             wakers=[self.bell],
             rng=self._rng,
             clock=SystemClock(),
+            will_wait=lambda: None,
         )
 
     def aside(self, function, *arguments) -> Future:

@@ -2,10 +2,12 @@
 
 import contextlib
 import random
+import threading
 from collections import Counter
 
 import pytest
 
+from jobd import faults
 from jobd.errors import RedisUnavailable
 from jobd.store import Held, Store
 from jobd.worker.fetch import Draw, Fetcher, Grave, UnitOfWork
@@ -20,7 +22,7 @@ from tests.conformance.parts import (
 )
 from tests.conformance.test_lost_replies import SETTLE, insist, must_get, size
 from tests.support.clock import FakeClock
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
@@ -164,7 +166,7 @@ def test_a_claim_older_than_a_second_is_forgotten_for_others_may_have_its_jobs(
         held = [(raw, raw) for raw in payloads(6)[3:0:-1]]
         store.give_back(bench.holder.privates[0], "default", held)
         store_raw.rpop("queue:default")
-        clock.advance(60)
+        clock.suspend(60)
 
         fetcher.acknowledge(ran[0])
         assert fetcher.take() is None
@@ -236,16 +238,23 @@ def test_the_share_of_an_empty_queue_goes_to_the_others(
 @pytest.mark.parametrize("lose", ["drop_request_once", "drop_reply_once"])
 @pytest.mark.parametrize("command", ["give_back", "claim"])
 def test_a_return_that_got_no_reply_is_sent_again_and_no_job_runs_twice(
-    lossy: Lossy, lose: str, command: str, capfd: pytest.CaptureFixture[str]
+    lossy: Lossy,
+    lose: str,
+    command: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    may_rescue = threading.Event()
+    monkeypatch.setattr(faults, "point", lambda name: may_rescue.wait(PATIENCE_S))
     lossy.raw.lpush("queue:default", *payloads(10))
     with a_bench(lossy.url) as bench:
         fetcher = bench.reliable(batch=5)
         first = must_get(fetcher)
         fetcher.acknowledge(first)
-        long = fetcher.take() or must_get(fetcher)
+        long = must_get(fetcher)
         connections = lossy.proxy.connections
         getattr(lossy.proxy, lose)(command)
+        may_rescue.set()
         eventually(lambda: lossy.proxy.connections > connections)  # the keeper's
         eventually(lambda: bench.long_jobs)
 

@@ -147,7 +147,7 @@ def test_each_worker_goes_through_its_events_in_order(
     jobd = start_jobd(config={"concurrency": 2, "preload": preload}, jobs=JOBS)
     mold = {child.pid for child in jobd.children("mold")}
     workers = [jobd.worker(1).pid, jobd.worker(2).pid]
-    eventually(lambda: len(jobd.ran("beat 2")) == 2, message=jobd.log)
+    eventually(lambda: {run["pid"] for run in jobd.ran("beat 2")} == set(workers), message=jobd.log)
     jid = wire.push(raw, "Echo")
     (job,) = eventually(jobd.ran, message=jobd.log)
     assert job["jid"] == jid
@@ -174,10 +174,11 @@ def test_worker_that_takes_the_place_of_a_dead_one_has_its_own_fork_and_startup(
     first = jobd.worker(1).pid
 
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: len(jobd.ran("beat 2")) == 2, timeout=20, message=jobd.log)
+    (second,) = eventually(
+        lambda: {run["pid"] for run in jobd.ran("beat 2")} - {first}, message=jobd.log
+    )
 
-    second = jobd.worker(1).pid
-    assert second != first
+    assert second == jobd.worker(1).pid
     assert told(jobd, second)[:4] == ["fork 1", "fork 2", "startup 1", "startup 2"]
     assert "shutdown 1" not in told(jobd, first)
 
@@ -206,8 +207,8 @@ def test_beat_comes_about_every_ten_seconds_idle_or_quiet(start_jobd: StartJobd)
     eventually(lambda: len(jobd.ran("beat 1")) == 3, timeout=30, message=jobd.log)
 
     first, second, third = (run["at_ms"] for run in jobd.ran("beat 1"))
-    assert 9_900 <= second - first <= 17_000
-    assert 9_900 <= third - second <= 17_000
+    assert second - first >= 9_900
+    assert third - second >= 9_900
 
 
 def test_hooks_that_raise_stop_no_server(raw: Raw, start_jobd: StartJobd):

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.support import leash
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,8 +43,8 @@ class Instance:
     def count(self, text: str) -> int:
         return self.log.count(text)
 
-    def sees(self, text: str, times: int = 1, timeout: float = 10) -> None:
-        eventually(lambda: self.count(text) >= times, timeout, lambda: f"{text!r} in:\n{self.log}")
+    def sees(self, text: str, times: int = 1) -> None:
+        eventually(lambda: self.count(text) >= times, message=lambda: f"{text!r} in:\n{self.log}")
 
     def until_ready(self, workers: int = 2) -> "Instance":
         self.sees('msg="toy ready"', workers + 1)
@@ -68,13 +68,13 @@ class Instance:
     def kill(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 10) -> int:
+    def wait(self) -> int:
         """The exit status; fails if anybody of the family has stayed behind."""
         try:
-            status = self.process.wait(timeout)
+            status = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             pytest.fail(f"the master does not leave:\n{self.log}")
-        eventually(lambda: not any(map(is_alive, self.seen)), 5, self.log)
+        eventually(lambda: not any(map(is_alive, self.seen)), message=self.log)
         return status
 
     def term(self) -> int:

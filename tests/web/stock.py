@@ -142,3 +142,14 @@ class Stock:
                 tallies[name] = Counts(120 + failures, failures, total_ms, tuple(histogram))
             for command in additions(Keys(), tallies, time.time() - 60 * ago, 8):
                 self.raw.execute_command(*command)
+
+
+def fill(stock: Stock) -> None:
+    """Something for every page."""
+    stock.queue(a_job("ChargeCard", 1, {"holder": "Ada"}, tags=["eu"]))
+    stock.sorted("schedule", a_job("Reminder", "ada@example.com"))
+    stock.sorted("retry", a_failed_job("ChargeCard", 2), a_failed_job("ChargeCard", 3))
+    stock.sorted("dead", a_failed_job("ImportCatalogue", "https://example.com"), in_s=-60)
+    stock.ruby()
+    stock.history()
+    stock.metrics({"ChargeCard": 0.1, "Reminder": 2.0}, minutes=5)

@@ -107,6 +107,18 @@ def test_a_job_is_not_moved_to_what_is_no_queue(
     assert queued(raw) == [job["jid"]]
 
 
+def test_an_act_that_cannot_be_noted_is_still_said_to_be_done(
+    visitor: Visitor, stock: Stock, raw: Raw, caplog: pytest.LogCaptureFixture
+) -> None:
+    stock.queue(a_job())
+    raw.set("jobd:audit", "no list")
+    answer = visitor.post("/queues", queue="default", act="clear")
+    assert (answer.status_code, raw.exists("queue:default")) == (303, 0)
+    assert (
+        "clear of queue default by dashboard from 127.0.0.1 is not in the audit log" in caplog.text
+    )
+
+
 # Sets
 
 
@@ -166,11 +178,15 @@ def test_an_act_on_all_that_match_leaves_the_others(
     assert (noted["what"], noted["count"]) == ("retry_all", 300)
 
 
+@pytest.mark.parametrize("search", ["before:tomorrow", "queue:default queue:low"])
 def test_a_search_that_cannot_be_read_acts_on_nothing(
-    visitor: Visitor, stock: Stock, raw: Raw
+    visitor: Visitor, stock: Stock, raw: Raw, search: str
 ) -> None:
     stock.sorted("retry", a_failed_job())
-    answer = visitor.post("/retries", scope="all", q="before:tomorrow", act="delete")
+    page = visitor.get("/retries", params={"q": search}).text
+    assert search.rpartition(" ")[2].partition(":")[2] in page
+    assert 'name="scope"' not in page
+    answer = visitor.post("/retries", scope="all", q=search, act="delete")
     assert answer.status_code == 400
     assert raw.zcard("retry") == 1
 

@@ -135,6 +135,33 @@ def test_jobs_are_ticked_and_retried(
     assert "done=" not in page.url
 
 
+@pytest.mark.parametrize("path", ["/retries", "/dead", "/scheduled", "/queues/mailers"])
+def test_what_acts_on_a_selection_is_there_once_there_is_one(
+    serve: Serve, open_page: OpenPage, shop: Stock, path: str
+) -> None:
+    page = open_page(serve() + path, java_script_enabled=False)
+    acts = page.locator("#jobs .selected").locator("button, summary")
+    expect(page.locator("#jobs .none")).to_be_visible()
+    expect(acts.locator("visible=true")).to_have_count(0)
+    page.click('input[name="id"] >> nth=0')
+    expect(page.locator("#jobs .none")).to_be_hidden()
+    expect(acts.first).to_be_visible()
+
+
+def test_a_phone_shows_the_page_at_once_and_why_a_job_failed(
+    serve: Serve, open_page: OpenPage, shop: Stock
+) -> None:
+    page = open_page(serve() + "/retries", viewport={"width": 390, "height": 844})
+    top = page.locator("h1").bounding_box()
+    assert top is not None
+    assert top["y"] < 130
+    error = page.locator("#rows tbody tr").first.locator(".message")
+    place = error.bounding_box()
+    assert place is not None
+    assert place["x"] + place["width"] <= 390
+    expect(page.locator(".themes")).to_be_visible()
+
+
 def test_deleting_asks_first(serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw) -> None:
     page = open_page(serve() + "/dead")
     page.click("input.all")

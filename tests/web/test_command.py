@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -45,6 +46,19 @@ def test_it_serves_the_dashboard_of_the_configured_store(redis_url: str, stock: 
         # Whatever a proxy says, this server looks at who connects.
         assert httpx.get(url, headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 403
         assert "server" not in page.headers
+
+
+def test_it_masks_what_its_file_and_its_line_say(
+    redis_url: str, stock: Stock, tmp_path: Path
+) -> None:
+    stock.queue(a_job("Pay", {"iban": "AT61", "card": "4111", "password": "hush", "to": "Ada"}))
+    settings = tmp_path / "other.yml"
+    settings.write_text("test: {web: {redact: iban}}\n")
+    with jobctl_web(redis_url, "-C", str(settings), "--redact", "card") as url:
+        text = httpx.get(f"{url}/queues/default").text
+        assert "Ada" in text
+        assert [word for word in ("AT61", "4111", "hush") if word in text] == []
+        assert "iban" in httpx.get(f"{url}/configuration").text
 
 
 def test_it_may_be_read_only_behind_a_password(redis_url: str) -> None:

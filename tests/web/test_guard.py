@@ -1,17 +1,24 @@
 """The door of the dashboard: who is let in, under which name, and which forms are believed."""
 
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
 from jobd.errors import ConfigError
-from jobd.web import Settings, create_app
+from jobd.web import Password, Settings, create_app
+from jobd.web.brake import Brake
+from jobd.web.catalogue import Catalogue
+from jobd.web.guard import Guard
+from tests.support.clock import FakeClock
 from tests.support.servers import Raw
-from tests.web.stock import Stock, a_failed_job, a_job
+from tests.web.stock import Stock, a_failed_job, a_job, fill
 from tests.web.visitor import Visitor
 
 Make = Callable[..., Any]
@@ -67,6 +74,63 @@ def test_a_broken_login_is_no_login(
     assert Visitor(make(), headers={"Authorization": header}).get("/").status_code == 401
 
 
+class Guessed:
+    """A dashboard behind a password, and how long its wrong ones were waited with."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+        self.clock = FakeClock()
+        settings = Settings()
+        self.app = Guard(
+            PlainTextResponse("in"),
+            settings,
+            Password("right"),
+            Catalogue({}),
+            clock=self.clock,
+            sleep=self._sleep,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+    def guess(self, password: str, peer: str = "192.0.2.7") -> int:
+        return Visitor(self.app, peer=peer, headers=basic(password)).get("/").status_code
+
+
+def test_wrong_passwords_are_answered_later_and_later_and_the_right_one_at_once() -> None:
+    guessed = Guessed()
+    for _ in range(10):
+        assert guessed.guess("wrong") == 401
+    assert guessed.waited == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
+    assert guessed.guess("right") == 200
+    assert Visitor(guessed.app, peer="192.0.2.7").get("/").status_code == 401
+    assert len(guessed.waited) == 7
+
+
+def test_who_gives_a_wrong_password_elsewhere_is_not_waited_with() -> None:
+    guessed = Guessed()
+    for number in range(6):
+        guessed.guess("wrong", f"2001:db8:0:1::{number}")
+    assert guessed.waited == [0.25, 0.5, 1.0]  # of one network
+    guessed.guess("wrong", "2001:db8:0:2::1")
+    guessed.guess("wrong", "192.0.2.7")
+    assert len(guessed.waited) == 3
+    guessed.clock.advance(901)
+    guessed.guess("wrong", "2001:db8:0:1::9")
+    assert len(guessed.waited) == 3
+
+
+def test_who_was_not_heard_of_for_longest_is_forgotten_first() -> None:
+    brake = Brake(FakeClock())
+    assert [brake.delay_s("odd") for _ in range(5)] == [0, 0, 0, 0.25, 0.5]
+    for number in range(999):
+        brake.delay_s(f"10.0.{number // 256}.{number % 256}")
+    assert brake.delay_s("odd") == 1.0
+    for number in range(1000):
+        brake.delay_s(f"10.1.{number // 256}.{number % 256}")
+    assert brake.delay_s("odd") == 0
+
+
 def test_a_function_decides_by_request_and_act(make: Make, stock: Stock, raw: Raw) -> None:
     stock.queue(a_job())
 
@@ -91,6 +155,59 @@ def test_a_function_may_be_async(make: Make) -> None:
         return act == "read"
 
     assert Visitor(make(authenticate=authenticate), peer="192.0.2.7").get("/").status_code == 200
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_somebody_may_not_do_is_not_offered_to_them(
+    make: Make, stock: Stock, raw: Raw, is_async: bool
+) -> None:
+    fill(stock)
+    allowed = {"read", "pause", "retry", "quiet"}
+
+    def authenticate(request: Request, act: str) -> str | None:
+        return "clerk" if act in allowed else None
+
+    async def later(request: Request, act: str) -> str | None:
+        return authenticate(request, act)
+
+    visitor = Visitor(make(authenticate=later if is_async else authenticate), peer="192.0.2.7")
+    link = visitor.json("/retries")["rows"][0]["id"]
+    offered = {
+        "/queues": {"pause"},
+        "/queues/default": {"pause"},
+        "/scheduled": set[str](),
+        "/retries": {"retry"},
+        "/dead": {"retry"},
+        "/processes": {"quiet"},
+        f"/job?in=retry&id={quote(link)}": {"retry"},
+    }
+    for path, acts in offered.items():
+        text = visitor.get(path).text
+        assert set(re.findall(r'name="act" value="([a-z_]+)"', text)) == acts, path
+        assert ("/retries" in path or "/dead" in path) is ('type="checkbox"' in text), path
+        assert ">clerk<" in text
+    assert visitor.json("/retries")["acts"] == ["retry"]
+    assert visitor.json("/processes")["hosts"][0]["processes"][0]["acts"] == ["quiet"]
+
+
+def test_an_awaitable_of_a_plain_function_is_waited_for(make: Make, stock: Stock) -> None:
+    async def answer(act: str) -> str | None:
+        return "ada" if act in {"read", "pause"} else None
+
+    stock.queue(a_job())
+    visitor = Visitor(make(authenticate=lambda _, act: answer(act)), peer="192.0.2.7")
+    text = visitor.get("/queues").text
+    assert 'value="pause"' in text
+    assert 'value="clear"' not in text
+
+
+def test_who_is_refused_an_act_is_still_themselves(make: Make) -> None:
+    def authenticate(request: Request, act: str) -> str | None:
+        return "clerk" if act == "read" else None
+
+    answer = Visitor(make(authenticate=authenticate)).post("/queues", page="/", act="clear")
+    assert answer.status_code == 403
+    assert ">clerk<" in answer.text
 
 
 # Under which name

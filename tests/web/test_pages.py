@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,13 +15,14 @@ from starlette.routing import Mount
 
 from jobd.api import Access, Audit, Deploy
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.errors import ConfigError
+from jobd.pool import Pool
 from jobd.web import create_app
 from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd
 from tests.support.ruby import Ruby
 from tests.support.servers import Raw, running
-from tests.web.stock import Stock, a_failed_job, a_job
+from tests.web.stock import Stock, a_failed_job, a_job, fill
 from tests.web.visitor import Visitor
 
 PAGES = (
@@ -51,17 +53,6 @@ class Elements(HTMLParser):
         self.names.append(tag)
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
         self.ids += [value or "" for name, value in attrs if name == "id"]
-
-
-def fill(stock: Stock) -> None:
-    """Something for every page."""
-    stock.queue(a_job("ChargeCard", 1, {"holder": "Ada"}, tags=["eu"]))
-    stock.sorted("schedule", a_job("Reminder", "ada@example.com"))
-    stock.sorted("retry", a_failed_job("ChargeCard", 2), a_failed_job("ChargeCard", 3))
-    stock.sorted("dead", a_failed_job("ImportCatalogue", "https://example.com"), in_s=-60)
-    stock.ruby()
-    stock.history()
-    stock.metrics({"ChargeCard": 0.1, "Reminder": 2.0}, minutes=5)
 
 
 # All pages
@@ -127,6 +118,63 @@ def test_a_redis_that_is_away_is_said_in_so_many_words(make: Callable[..., Any])
     assert answer.status_code == 503
     assert "Redis cannot be reached" in answer.text
     assert "s3cret" not in answer.text
+
+
+# Queues of any name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(b"a\nb", b"..", b"a/../b", b"../../etc", b".", b"", b" a ", b"\xff\xfe", b"x" * 5000),
+        *("größe/µ".encode(), b"a?b#c&d=e%41+", b"sha1:abc", b"a\xe2\x80\xaeb", b"<b>", b"a\x00"),
+    ],
+)
+def test_a_queue_of_any_name_has_its_pages_and_acts(
+    visitor: Visitor, raw: Raw, name: bytes
+) -> None:
+    raw.sadd("queues", name)
+    jobs = [a_job("Echo", number) for number in range(3)]
+    raw.lpush(b"queue:" + name, *map(json.dumps, jobs))
+    listed = visitor.get("/queues")
+    path = html.unescape(re.findall(r'href="(/queues/[^"?]*)"', listed.text)[0])
+    own = visitor.get(path)
+    assert [row["jid"] for row in visitor.json(path)["rows"]] == [job["jid"] for job in jobs]
+    assert visitor.json("/queues")["rows"][0]["size"] == 3
+    for page in (listed, own):
+        hidden = html.unescape(re.findall(r'name="queue" value="([^"]*)"', page.text)[0])
+        visitor.post("/queues", queue=hidden, act="pause")
+        assert raw.smembers("paused") == {name}
+        visitor.post("/queues", queue=hidden, act="unpause")
+        assert raw.smembers("paused") == set()
+    visitor.post(path, id=jobs[0]["jid"], act="kill")
+    assert (raw.zcard("dead"), raw.llen(b"queue:" + name)) == (1, 2)
+    link = html.unescape(re.findall(r'href="(/job\?[^"]*)"', own.text)[1])
+    form = visitor.get(link).text
+    place = html.unescape(re.findall(r'name="in" value="([^"]*)"', form)[0])
+    visitor.post("/job", page="/", **{"in": place}, id=jobs[1]["jid"], act="move", target="low")
+    assert (raw.llen("queue:low"), raw.llen(b"queue:" + name)) == (1, 1)
+    assert visitor.json(f"/find?jid={jobs[2]['jid']}")["places"][0]["source"] == place
+    assert visitor.get("/").status_code == visitor.get("/?format=json").status_code == 200
+    visitor.post("/queues", queue=hidden, act="clear")
+    assert raw.smembers("queues") == {b"low"}
+    assert not raw.exists(b"queue:" + name)
+    assert len(visitor.json("/audit")["rows"]) == 7
+
+
+def test_a_queue_that_has_gone_is_said_to_have(visitor: Visitor) -> None:
+    answer = visitor.get("/queues/sha1:" + 40 * "0")
+    assert answer.status_code == 404
+    assert "no such queue" in answer.text
+
+
+@pytest.mark.parametrize("jid", ["a\nb", "a\u202eb", " a ", "x" * 201, "ä", '"<b>'])
+def test_a_job_of_any_jid_can_be_acted_on(visitor: Visitor, stock: Stock, jid: str) -> None:
+    stock.sorted("retry", a_failed_job("Echo", jid=jid), a_failed_job("Echo"))
+    boxes = re.findall(r'name="id" value="([^"]*)"', visitor.get("/retries").text)
+    visitor.post("/retries", id=html.unescape(boxes[0]), act="delete")
+    assert [row["jid"] for row in visitor.json("/retries")["rows"]] != [jid[:200]]
+    assert len(visitor.json("/retries")["rows"]) == 1
 
 
 # What others may have written
@@ -239,6 +287,50 @@ def test_secrets_inside_arguments_are_masked_in_html_and_json(
         assert "ada" in text
         assert "hunter2" not in text
         assert "k3y" not in text
+
+
+def test_the_settings_file_masks_further_fields_whatever_the_app_says(
+    make: Callable[..., Any], stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock.sorted("retry", a_failed_job("Pay", {"IBAN_no": "AT61", "card": "4111", "to": "Ada"}))
+    (tmp_path / "jobd.yml").write_text("web: {redact: ['*iban*']}\n")
+    monkeypatch.chdir(tmp_path)
+    for settings in ({}, {"redact": ("card",)}):
+        text = Visitor(make(**settings)).get("/retries").text
+        assert "Ada" in text
+        assert "AT61" not in text
+        assert ("4111" in text) is (settings == {})
+    (tmp_path / "jobd.yml").write_text("web: {redct: ['*iban*']}\n")
+    with pytest.raises(ConfigError, match='did you mean "redact"'):
+        make()
+
+
+@pytest.mark.parametrize("place", ["retry", "dead"])
+def test_what_is_masked_cannot_be_guessed_by_searching(
+    make: Callable[..., Any], stock: Stock, raw: Raw, place: str
+) -> None:
+    page = {"retry": "/retries", "dead": "/dead"}[place]
+
+    def redactor(name: str, args: list[Any]) -> list[Any]:
+        return [*args[:1], "***"] if name == "Login" else args
+
+    stock.sorted(
+        place,
+        a_failed_job("Login", {"user": "ada", "password": "hunter2"}, "0x5ecret"),
+        a_failed_job("Sealed", 1, "Q0lQSEVSVEVYVA==", encrypt=True, note={"api_key": "k3y"}),
+    )
+    raw.zadd(place, {'{"class": "Torn", "args": [{"token": "t0ken"}], "jid"': 1.0})
+    visitor = Visitor(make(redactor=redactor))
+    for text in ("hunter2", "hunt", "0x5", "Q0lQ", "k3y", "t0ken", '"password":"h'):
+        for group in ("", "&group=error"):
+            told = visitor.json(f"{page}?{urlencode({'q': text})}{group}")
+            assert (told["groups"] or told["rows"]) == [], text
+        visitor.post(page, scope="all", q=text, act="delete")
+    assert raw.zcard(place) == 3
+    for text, count in (("ada", 1), ("user ada Login", 1), ("Sealed", 1), ("declined", 0)):
+        assert len(visitor.json(f"{page}?{urlencode({'q': text})}")["rows"]) == count, text
+    visitor.post(page, scope="all", q="ada", act="delete")
+    assert raw.zcard(place) == 2
 
 
 def test_a_function_masks_what_names_cannot_tell(make: Callable[..., Any], stock: Stock) -> None:
@@ -375,6 +467,8 @@ def test_a_class_has_a_heat_map_and_the_deploys(
     assert told["usual"]["p50_s"] < told["usual"]["p99_s"]
     text = visitor.get("/metrics/ChargeCard").text
     assert "v1.2.3 &lt;b&gt;" in text
+    for path in ("/", "/metrics", "/metrics/ChargeCard"):
+        assert 'deploy"' in visitor.get(path).text.split("<svg", 1)[1], path
     assert 'class="heat"' in text
 
 

@@ -11,18 +11,22 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import jobd.web
-from jobd.api import Filter
+from jobd.api import Mark
+from jobd.api.metrics import Point
+from jobd.metrics import Counts
 from jobd.web import Settings, formats
 from jobd.web.catalogue import Catalogue
-from jobd.web.charts import Line, bar, heat_map, line_chart, sparkline
+from jobd.web.charts import Line, line_chart
 from jobd.web.english import ENGLISH
+from jobd.web.figures import bar, heat_map, sparkline
 from jobd.web.grouping import fingerprint
 from jobd.web.inert import cut, inert
+from jobd.web.labels import Tick, deploys, shares
 from jobd.web.memory import Memory
 from jobd.web.python_call import python_call
 from jobd.web.redaction import MASK, Masks, preview
 from jobd.web.samples import Samples
-from jobd.web.search import parse, word
+from jobd.web.search import Problem, Search, parse, word
 from tests.web.stock import a_job
 
 PACKAGE = Path(jobd.web.__file__).parent
@@ -124,29 +128,40 @@ def test_a_preview_of_what_fits_is_its_json() -> None:
 # Searching
 
 
+def read(text: str) -> Search:
+    return parse(text, Masks(Settings()))
+
+
 def test_a_search_line_is_read_word_by_word() -> None:
-    search = parse('class:ChargeCard error:"timed out" queue:low tag:eu plain "two words"')
-    assert search.filter == Filter(
-        class_name="ChargeCard", error="timed out", queue="low", tag="eu", text="plain two words"
-    )
-    assert parse("  ").is_empty
+    found = read('class:ChargeCard error:"timed out" queue:low tag:eu plain "two words"').filter
+    assert (found.class_name, found.error) == ("ChargeCard", "timed out")
+    assert (found.queue, found.tag, found.words) == ("low", "eu", ("plain", "two words"))
+    assert read("  ").is_empty
+    assert not read("x").is_empty
 
 
-def test_a_word_with_a_strange_key_is_plain_text() -> None:
-    assert parse("https://example.com").filter == Filter(text="https://example.com")
-    assert parse("user:7").filter == Filter(text="user:7")
+@pytest.mark.parametrize("text", ["https://example.com", "user:7"])
+def test_a_word_with_a_strange_key_is_plain_text(text: str) -> None:
+    assert read(text).filter.words == (text,)
 
 
 def test_dates_are_in_utc_unless_they_say_otherwise() -> None:
-    search = parse("after:2026-11-22 before:2026-11-22T13:00+01:00")
-    assert search.filter.after == datetime(2026, 11, 22, tzinfo=UTC)
-    assert search.filter.before == NOW
-    assert parse("after:soon").problem == "soon"
+    found = read("after:2026-11-22 before:2026-11-22T13:00+01:00").filter
+    assert found.after == datetime(2026, 11, 22, tzinfo=UTC)
+    assert found.before == NOW
+    assert read("after:soon").problem == Problem("date", "soon")
+
+
+@pytest.mark.parametrize("key", ["class", "jid", "queue", "tag", "error", "after", "before"])
+def test_a_word_that_is_given_twice_is_said_to_be(key: str) -> None:
+    search = read(f'{key}:2026-11-22 x {key}:"2026-11-23"')
+    assert search.problem == Problem("twice", f'{key}:"2026-11-23"')
+    assert read(f"{key}:2026-11-22 x").problem is None
 
 
 @pytest.mark.parametrize("value", ["plain", "two words", "", 'a"b', "ä:ö"])
 def test_a_word_that_is_made_can_be_read_again(value: str) -> None:
-    assert parse(word("class", value)).filter.class_name == value.replace('"', "")
+    assert read(word("class", value)).filter.class_name == value.replace('"', "")
 
 
 def test_messages_that_differ_in_numbers_are_one_error() -> None:
@@ -256,12 +271,44 @@ def svg(text: str) -> ET.Element:
 
 @pytest.mark.parametrize("values", [[], [0], [0, 0], [1, None, 3], [1e9, 2.5], [0.001] * 60])
 def test_a_chart_has_neither_script_nor_style_inside(values: Sequence[float | None]) -> None:
-    labels = [str(n) for n in range(len(values))]
-    chart = svg(line_chart("a <b>", labels, [Line("processed", "p", tuple(values))]))
+    ticks = [Tick(str(n)) for n in range(len(values))]
+    chart = svg(line_chart("a <b>", ticks, [Line("processed", "p", tuple(values))]))
     names = {element.tag.rpartition("}")[2] for element in chart.iter()}
     assert names.isdisjoint({"script", "style", "a", "image", "foreignObject"})
     assert [element for element in chart.iter() if "style" in element.attrib] == []
     assert chart.get("aria-label") == "a <b>"
+
+
+def named(chart: ET.Element, name: str) -> list[ET.Element]:
+    return [each for each in chart.iter() if name in each.get("class", "").split()]
+
+
+def test_a_deploy_is_a_line_in_a_chart_with_its_name() -> None:
+    ticks = [Tick(f"{n:02}:00", f"2026-11-22T{n:02}:00:00Z") for n in range(20)]
+    lines = [Line("processed", "p", tuple(range(20)))]
+    marks = [(2, "v1 <b>"), (3, "v2"), (19, "v3 \u202e" + "x" * 300), (99, "never")]
+    chart = svg(line_chart("t", ticks, lines, marks=marks))
+    drawn = named(chart, "deploy")
+    assert [len(named(each, "line")) for each in drawn] == [1, 1, 1]
+    titles = [each.findtext("{*}title") or "" for each in drawn]
+    assert titles[:2] == ["v1 <b>", "v2"]
+    assert titles[2].startswith("v3 ⟨U+202E⟩")
+    assert len(titles[2]) < 220
+    # The second would stand on the first.
+    names = [[text.text for text in named(each, "name")] for each in drawn]
+    assert [len(each) for each in names] == [1, 0, 1]
+    times = [each.get("data-time") for each in chart.iter() if each.get("data-time")]
+    assert times[0] == "2026-11-22T00:00:00Z"
+    assert len(times) == 10
+
+
+def test_deploys_are_where_they_were() -> None:
+    steps = [Point(NOW + timedelta(minutes=n), Counts(0, 0, 0, ())) for n in range(3)]
+    marks = [Mark(NOW + timedelta(minutes=n), str(n)) for n in (-1, 0, 1, 9)]
+    assert deploys(marks, steps) == [(0, "0"), (1, "1"), (2, "9")]
+    assert shares(marks, NOW, NOW + timedelta(minutes=4)) == [0, 0.25]
+    line = svg(sparkline([1, 2], label="s", width=100, marks=[0, 0.25]))
+    assert [each.get("d") for each in named(line, "deploy")] == ["M0.0 0v20", "M25.0 0v20"]
 
 
 def test_small_charts_are_well_formed_and_named() -> None:
@@ -269,7 +316,7 @@ def test_small_charts_are_well_formed_and_named() -> None:
         sparkline([], label='"><x'),
         sparkline([1, 5, 2], label="s"),
         bar(3, 0, label="b"),
-        heat_map([[1, 0], [9, 4]], row_labels=["a", "b"], labels=["x", "y"], title="t"),
+        heat_map([[1, 0], [9, 4]], row_labels=["a", "b"], ticks=[Tick("x"), Tick("y")], title="t"),
     ):
         assert svg(text).get("role") == "img"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobd.api import SET_NAMES, Filter, Queue, WorkSet, set_of
+from jobd.web.addresses import address_of
 from jobd.web.rows import JobRow, job_row
 from jobd.web.search import look
 from jobd.web.site import View, Visit
@@ -81,7 +82,7 @@ def _queues(visit: Visit, jid: str) -> tuple[list[Place], bool]:
         records = queue.page(1, 500)
         is_whole = is_whole and len(records) < 500
         found += [
-            Place(job=job_row(visit, record, "queue"), source=f"queue:{queue.name}")
+            Place(job=job_row(visit, record, "queue"), source=f"queue:{address_of(queue.name)}")
             for record in records
             if record.jid == jid
         ]

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from jobd.api import JobRecord, Queue, SetName, SortedEntry, WorkSet, iteration_states, set_of
+from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.inert import cut
 from jobd.web.pages.queue import ACTS as QUEUE_ACTS, act_on_record, find_queued
@@ -92,7 +93,7 @@ def _find(visit: Visit, source: str, key: str) -> tuple[JobRecord, str]:
     """
     kind, _, name = source.partition(":")
     if kind == "queue":
-        return find_queued(Queue(name, access=visit.access), [key])[0], ""
+        return find_queued(queue_at(name, visit.access), [key])[0], ""
     if kind == "running":
         process, _, tid = key.partition("|")
         for work in WorkSet(access=visit.access).all():
@@ -109,7 +110,7 @@ def _find(visit: Visit, source: str, key: str) -> tuple[JobRecord, str]:
 def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPage:
     kind = source.partition(":")[0]
     shown = visit.site.masks.args(record.display_class, record.display_args)
-    is_editable = isinstance(record, SortedEntry) and not record.is_malformed
+    is_editable = kind in {"retry", "dead"} and not record.is_malformed and visit.may("retry")
     is_whole = not visit.site.masks.args(record.class_name, record.args).is_masked
     is_whole = is_whole and record.display_args == record.args
     edited = json.dumps(record.args, ensure_ascii=False, indent=2, default=str)
@@ -117,7 +118,7 @@ def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPag
     return JobPage(
         job=job_row(visit, record, kind),
         source=source,
-        acts=_acts(kind),
+        acts=visit.allowed(_allowed(kind)),
         timeline=timeline(record),
         args=_listed(shown.args),
         edit=edited if is_editable and is_whole and len(edited) <= _LONGEST else None,
@@ -188,7 +189,7 @@ def act_on_job(visit: Visit) -> Done:
     if isinstance(record, SortedEntry):
         is_done, back = _act_on_entry(visit, record, act), f"/{NAMES[record.place]}"
     else:
-        is_done, back = _act_on_queued(visit, record, act), f"/queues/{record.queue}"
+        is_done, back = _act_on_queued(visit, record, act), f"/queues/{address_of(record.queue)}"
     detail = {"edited": True} if visit.field("args") else {}
     visit.note(act, record.key, int(is_done), source=source, class_name=record.class_name, **detail)
     return Done(back, act if is_done else "missing", 1)

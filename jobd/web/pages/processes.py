@@ -95,7 +95,7 @@ def processes(visit: Visit) -> View:
     page = visit.number("page", 1, most=pages)
     hosts: dict[str, list[ProcessRow]] = {}
     for process in every[(page - 1) * _PAGE : page * _PAGE]:
-        hosts.setdefault(process.hostname, []).append(_row(process))
+        hosts.setdefault(process.hostname, []).append(_row(visit, process))
     return View(
         "processes",
         Processes(
@@ -138,7 +138,7 @@ def acts_of(process: Process) -> list[str]:
     return [act for act in acts if act != "resume" or process.is_jobd]
 
 
-def _row(process: Process) -> ProcessRow:
+def _row(visit: Visit, process: Process) -> ProcessRow:
     instance = process.instance() if process.is_jobd else None
     workers = () if instance is None else instance.workers
     state = "" if instance is None else instance.state
@@ -168,5 +168,5 @@ def _row(process: Process) -> ProcessRow:
         last_exit=exits[-1] if exits else "",
         done=sum(worker.processed for worker in workers),
         failed=sum(worker.failed for worker in workers),
-        acts=acts_of(process),
+        acts=visit.allowed(acts_of(process)),
     )

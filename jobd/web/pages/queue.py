@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobd.api import JobRecord, Queue
+from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import Done, View, Visit
@@ -23,6 +24,7 @@ class QueuePage:
         is_newest_first: the jobs that were pushed last, instead of those that run next.
         pages: how many can be leafed through; the rest is out of reach.
         is_known: it has jobs, or has ever had since it was last cleared.
+        acts: what can be done to its jobs.
     """
 
     name: str
@@ -30,6 +32,7 @@ class QueuePage:
     latency_s: float
     is_paused: bool
     is_known: bool
+    acts: Sequence[str]
     rows: Sequence[JobRow]
     page: int
     pages: int
@@ -39,8 +42,7 @@ class QueuePage:
 
 def queue_page(visit: Visit) -> View:
     """The page."""
-    name = str(visit.request.path_params["name"])
-    queue = Queue(name, access=visit.access)
+    queue = _queue(visit)
     size, per_page = queue.size, visit.page_size
     reach = min(size, DEEPEST)
     pages = max(-(-reach // per_page), 1)
@@ -50,11 +52,12 @@ def queue_page(visit: Visit) -> View:
     return View(
         "queue",
         QueuePage(
-            name=name,
+            name=queue.name,
             size=size,
             latency_s=queue.latency_s,
             is_paused=queue.is_paused,
             is_known=queue.is_known,
+            acts=visit.allowed(ACTS),
             rows=[job_row(visit, record, "queue") for record in records],
             page=page,
             pages=pages,
@@ -66,20 +69,24 @@ def queue_page(visit: Visit) -> View:
 
 def act_on_queued(visit: Visit) -> Done:
     """Delete, kill or move the jobs that were chosen, found again by their keys."""
-    name = str(visit.request.path_params["name"])
-    queue = Queue(name, access=visit.access)
+    queue = _queue(visit)
+    back = f"/queues/{address_of(queue.name)}"
     act = visit.field("act")
     if act not in ACTS:
         raise BadForm("bad.act")
     target = visit.field("target").strip()
     keys = [key for key in visit.form.get("id", ()) if key]
     if not keys:
-        return Done(f"/queues/{name}", "nothing")
+        return Done(back, "nothing")
     records = find_queued(queue, keys)
     count = sum(act_on_record(queue, record, act, target) for record in records)
     detail = {"to": target} if act == "move" else {}
-    visit.note(act, f"queue {name}", count, jobs=keys[:20], **detail)
-    return Done(f"/queues/{name}", act, count)
+    visit.note(act, f"queue {queue.name}", count, jobs=keys[:20], **detail)
+    return Done(back, act, count)
+
+
+def _queue(visit: Visit) -> Queue:
+    return queue_at(str(visit.request.path_params["name"]), visit.access)
 
 
 def act_on_record(queue: Queue, record: JobRecord, act: str, target: str) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, get_args
 
-from jobd.api import Queue, QueueSummary, Stats
+from jobd.api import QueueSummary, Stats
+from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm
 from jobd.web.site import Done, View, Visit
 
@@ -90,9 +91,8 @@ def queues(visit: Visit) -> View:
 
 def act_on_queue(visit: Visit) -> Done:
     """Pause, unpause or clear a queue, from the list or from its own page."""
-    name = visit.field("queue")
-    queue = Queue(name, access=visit.access)
-    back = visit.back_to("/queues", f"/queues/{name}")
+    queue = queue_at(visit.field("queue"), visit.access)
+    back = visit.back_to("/queues", f"/queues/{address_of(queue.name)}")
     match visit.field("act"):
         case "pause":
             count = int(queue.pause())
@@ -103,7 +103,7 @@ def act_on_queue(visit: Visit) -> Done:
             back = "/queues"
         case _:
             raise BadForm("bad.act")
-    visit.note(visit.field("act"), f"queue {name}", count)
+    visit.note(visit.field("act"), f"queue {queue.name}", count)
     return Done(back, visit.field("act"), count)
 
 

@@ -9,7 +9,7 @@ from jobd.clock import Clock
 from jobd.web.errors import BadForm
 from jobd.web.grouping import ErrorGroup, Groups, group_by_error
 from jobd.web.rows import JobRow, job_row
-from jobd.web.search import Found, Search, look, parse
+from jobd.web.search import Found, Problem, Search, look, parse
 from jobd.web.site import Done, View, Visit
 
 PAGES: Final[dict[str, SetName]] = {"scheduled": "schedule", "retries": "retry", "dead": "dead"}
@@ -30,7 +30,7 @@ class SetPage:
         size: how many jobs it holds.
         acts: what can be done to them.
         search: the search line; empty: all jobs.
-        problem: the word of it that could not be read; or empty.
+        problem: with a word of it that was left out; None if it was read whole.
         rows: the jobs.
         page: from 1; of a search, always 1.
         pages: how many there are without a search.
@@ -44,7 +44,7 @@ class SetPage:
     size: int
     acts: Sequence[str]
     search: str
-    problem: str
+    problem: Problem | None
     rows: Sequence[JobRow]
     page: int
     pages: int
@@ -58,7 +58,7 @@ def set_page(visit: Visit) -> View:
     """The page."""
     place = _place(visit)
     jobs = set_of(place, access=visit.access)
-    search = parse(visit.text("q"))
+    search = parse(visit.text("q"), visit.site.masks)
     size = jobs.size
     pages = max(-(-size // visit.page_size), 1)
     page = visit.number("page", 1, most=pages)
@@ -66,7 +66,7 @@ def set_page(visit: Visit) -> View:
     grouped: Groups | None = None
     found = Found([], 0, None)
     if visit.text("group") == "error" and place != "schedule":
-        grouped = group_by_error(jobs, search.filter, start=start, clock=visit.access.clock)
+        grouped = group_by_error(jobs, search, start=start, clock=visit.access.clock)
     elif search.is_empty:
         found = Found(jobs.page(page, visit.page_size), 0, None)
     else:
@@ -76,7 +76,7 @@ def set_page(visit: Visit) -> View:
         SetPage(
             place=place,
             size=size,
-            acts=ACTS[place],
+            acts=visit.allowed(ACTS[place]),
             search=search.text,
             problem=search.problem,
             rows=[job_row(visit, entry, place) for entry in found.entries],
@@ -111,9 +111,9 @@ def act_on_set(visit: Visit) -> Done:
     ids = [key for key in visit.form.get("id", ()) if key]
     if not ids:
         return Done(back, "nothing", 0, _search(visit))
-    entries = [entry for key in ids if (entry := jobs.get(key)) is not None]
+    entries = jobs.get_each(ids)
     count = sum(act_on_entry(entry, act) for entry in entries)
-    visit.note(act, NAMES[place], count, jobs=[entry.key for entry in entries[:20]])
+    visit.note(act, place, count, jobs=[entry.key for entry in entries[:20]])
     if not count:
         return Done(back, "missing", 0, _search(visit))
     return Done(back, act, count, _search(visit))
@@ -140,7 +140,7 @@ class _TimeIsUp(Exception):
 
 def _act_on_all(visit: Visit, jobs: JobSet, act: str, back: str) -> Done:
     """It stops when the owner's patience ends, and says how far it came: press again to go on."""
-    search = parse(visit.field("q"))
+    search = parse(visit.field("q"), visit.site.masks)
     if search.problem:
         raise BadForm("bad.search")
     latest = Tally()
@@ -161,7 +161,7 @@ def _act_on_all(visit: Visit, jobs: JobSet, act: str, back: str) -> Done:
         name = "unfinished"
     finally:
         # Also of what was done before something failed.
-        visit.note(f"{act}_all", NAMES[jobs.name], latest.done, search=search.text)
+        visit.note(f"{act}_all", jobs.name, latest.done, search=search.text)
     if latest.refused and name != "unfinished":
         return Done(back, "refused_some", latest.refused, _search(visit))
     return Done(back, name, latest.done, _search(visit))

@@ -14,7 +14,12 @@ const zoned = new Intl.DateTimeFormat(document.documentElement.lang, {
   dateStyle: "medium", timeStyle: "medium",
 });
 
+const minute = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
 function localise(root) {
+  for (const label of $$("text[data-time]", root)) {
+    if (label.dataset.time && label.textContent) label.textContent = minute.format(new Date(label.dataset.time));
+  }
   for (const time of $$("time[datetime]", root)) {
     const text = zoned.format(new Date(time.dateTime));
     if (time.classList.contains("exact")) time.textContent = text;
