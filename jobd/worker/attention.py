@@ -7,6 +7,7 @@ Source: design §8 for the table; PDEATHSIG makes the kernel send TERM when the 
 stop is the same with and without a master, and a worker arms its own deadline for it.
 """
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -63,7 +64,8 @@ class Attention:
     Args:
         master: whose death means to stop.
         slot: where the master sees how long the running job may take.
-        timeout_s: what running jobs get when the worker stops.
+        timeout_s: what running jobs get when the instance stops.
+        is_instance_stopping: else only this worker is to leave, and its job may take its time.
         clock: for how long ago it looked.
 
     Attributes:
@@ -76,9 +78,16 @@ class Attention:
     """
 
     def __init__(
-        self, master: Master, slot: SlotWriter, timeout_s: float, clock: Clock | None = None
+        self,
+        master: Master,
+        slot: SlotWriter,
+        timeout_s: float,
+        *,
+        is_instance_stopping: Callable[[], bool] = lambda: True,
+        clock: Clock | None = None,
     ) -> None:
         self._master = master
+        self._is_instance_stopping = is_instance_stopping
         self._slot = slot
         self._timeout_s = timeout_s
         self._monotonic = (clock or SystemClock()).monotonic
@@ -117,8 +126,9 @@ class Attention:
             os._exit(0)  # nothing is held yet, and importing an app may take long
         match number:
             case signal.SIGTERM:
-                self._set_deadline()
                 self.is_stopping = True
+                if self._is_instance_stopping() or self._master.is_cut():
+                    self._set_deadline()
             case signal.SIGQUIT:
                 self.is_stopping = True
                 self._interrupt()
@@ -134,7 +144,7 @@ class Attention:
 
     def _set_deadline(self) -> None:
         # Once: TERM comes again when the master dies, and repeats change nothing.
-        if not self._has_deadline:
+        if not self._has_deadline and self._timeout_s < math.inf:
             self._has_deadline = True
             signals.alarm(self._timeout_s + _OWN_DEADLINE_AFTER_S)
 
