@@ -202,7 +202,7 @@ class Worker:
             log.event("no job could be fetched", level=level, reason=reason)
             self._trouble = reason
         self._slot.beat()
-        self._attention.wait(self._backoff.next_s())
+        self._attention.wait_for_redis(self._backoff.next_s())
 
     def _leave(self) -> None:
         self._slot.set_state(State.STOPPING)
