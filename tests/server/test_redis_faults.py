@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -77,6 +78,27 @@ def test_job_that_was_running_while_redis_was_away_runs_once(
     assert len(jobd.ran("start")) == 1
     assert wire.privates(durable_raw) == []
     assert not durable_raw.exists("retry", "queue:default")
+
+
+def test_result_of_a_job_that_ends_while_it_stops_and_redis_is_away_is_settled(
+    durable: Server, durable_raw: Raw, start_jobd: StartJobd
+):
+    jobd = start_jobd(redis_url=durable.url(), config={"timeout": 60})
+    jid = wire.push(durable_raw, "Hold", "a")
+    eventually(lambda: jobd.ran("start"), message=jobd.log)
+    durable.kill9()
+    jobd.signal(signal.SIGTERM)
+    jobd.wait_for_log("msg=stopping")
+    jobd.release("a")
+    jobd.wait_for_log("msg=done class=Hold")
+    durable.start()
+
+    assert jobd.wait(PATIENCE_S) == 0
+
+    assert [run["jid"] for run in jobd.ran()] == [jid]
+    assert wire.privates(durable_raw) == []
+    assert not durable_raw.exists("retry", "queue:default")
+    assert len(re.findall("cannot use Redis", jobd.log())) <= 1
 
 
 def test_server_waits_for_redis_at_boot_and_says_so_once(start_jobd: StartJobd):
