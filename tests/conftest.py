@@ -24,6 +24,21 @@ FOR_THE_SUMMARY = "for the summary"
 Servers: TypeAlias = Callable[[servers.Kind], Server]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``bin/test --all``."""
+    parser.addoption("--all", action="store_true", help="run the tests marked long, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked ``long``, unless all is asked for or one test is named."""
+    if config.option.all or any("::" in argument for argument in config.args):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before its fixtures start anything."""
     coverage_of.processes(is_wanted=item.get_closest_marker("measured") is not None)

@@ -169,6 +169,15 @@ def close_everything(child: Child) -> int:
     return 0
 
 
+def hang_silently(child: Child) -> int:
+    """Once it is ready nothing more is heard of it, but a job is not the reason."""
+    BOARD.writer(child.slot).open(os.getpid(), child.incarnation)
+    child.ready()
+    log.event("toy hangs", slot=child.slot, incarnation=child.incarnation)
+    while True:
+        signal.pause()
+
+
 def spawn_and_hang(child: Child) -> int:
     """Its job starts a process and nothing ends it."""
     toy = ToyWorker(child)
@@ -192,6 +201,7 @@ BEHAVIOURS: dict[str, Callable[[Child], int]] = {
         never_ready,
         slow_to_boot,
         close_everything,
+        hang_silently,
         spawn_and_hang,
         exit_unasked,
     )
@@ -321,6 +331,7 @@ def main() -> int:
         timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
         boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
         poller_silent_s=float(str(OPTIONS.get("poller_silent_s", 30))),
+        hung_after_s=float(str(OPTIONS["hung_after_s"])) if "hung_after_s" in OPTIONS else None,
         pidfile=Path(str(OPTIONS["pidfile"])) if OPTIONS.get("pidfile") else None,
         store=ToyStore() if OPTIONS.get("store") else None,
         reopen_logs=reopen_logs,

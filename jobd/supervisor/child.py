@@ -9,11 +9,12 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
         {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
         {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT"}     the poller alone
         {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
+        {"type": "cancel", "slot": 2, "incarnation": 7, "jid": "b4a5.."}    the poller alone
 
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
          "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"]}
+         "finished": ["f4b75e523969083d"], "time_limit": 0.0}
         {"type": "seats"}                                a worker has another pid or is ready
 
     master to mold, with two descriptors: the worker's end of its pipe, and the file for its stacks
@@ -111,11 +112,20 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """A worker runs a job that is cancelled."""
+
+    slot: int
+    incarnation: int
+    jid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Nothing more will come from this child, which need not be dead."""
 
 
-Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Ended
+Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
 
 
 class Died(TypedDict):
@@ -127,6 +137,7 @@ class Died(TypedDict):
         running: fingerprint of the job that was running and is charged, or an empty string.
         jid: the same job's, for the log.
         finished: fingerprints of jobs that are done and perhaps not acknowledged.
+        time_limit: seconds that the running job was killed for, or 0.
     """
 
     type: Literal["died"]
@@ -137,6 +148,7 @@ class Died(TypedDict):
     running: str
     jid: str
     finished: list[str]
+    time_limit: float
 
 
 class Seats(TypedDict):
@@ -327,6 +339,7 @@ class Handle(_End):
         ready_at: None while it boots.
         is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
         is_open: False once the stream has ended, which a job can bring about by closing fds.
+        is_overdue: it was killed because its job did not heed its time limit.
     """
 
     def __init__(
@@ -344,6 +357,7 @@ class Handle(_End):
         self.is_killed = False
         self.is_reaped = False
         self.is_open = True
+        self.is_overdue = False
         self._on_ready: list[int] = []
 
     def receive(self) -> list[Message]:
@@ -469,5 +483,12 @@ def _of_poller(whole: Any) -> Message | None:
             return Remote(_REMOTE[name])
         case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
             return Recovered(slot, incarnation)
+        case {
+            "type": "cancel",
+            "slot": int(slot),
+            "incarnation": int(incarnation),
+            "jid": str(jid),
+        }:
+            return Cancel(slot, incarnation, jid)
         case _:
             return None

@@ -29,6 +29,7 @@ from jobd.supervisor.boots import Boots
 from jobd.supervisor.child import POLLER, Handle
 from jobd.supervisor.deaths import Deaths
 from jobd.supervisor.hearing import Hearing
+from jobd.supervisor.limits import Limits
 from jobd.supervisor.orders import Orders
 from jobd.supervisor.pidfile import CannotLock, PidFile
 from jobd.supervisor.plan import Plan
@@ -69,8 +70,10 @@ class Master:
         self._slots = slots = Slots(
             plan.workers, scoreboard, has_mold=has_mold, clock=clock, rng=rng
         )
+        self._limits = Limits(slots, scoreboard, plan.hung_after_s)
         self._stopping = stopping = Stopping(slots, scoreboard, plan.timeout_s)
-        self._orders = Orders(plan, slots, scoreboard, stopping)
+        self._reporter = Reporter(plan, slots, scoreboard, clock=clock)
+        self._orders = Orders(plan, slots, scoreboard, stopping, self._reporter)
         self._boots = Boots(
             slots, deaths=self._deaths, stopping=stopping, timeout_s=plan.boot_timeout_s
         )
@@ -79,8 +82,6 @@ class Master:
         self._reaper = Reaper(
             slots, self._hearing, deaths=self._deaths, store=self._store, stopping=stopping
         )
-        name = " ".join(filter(None, ("jobd", plan.version, plan.tag)))
-        self._reporter = Reporter(name, slots, on_ready=plan.on_ready, clock=clock)
         self._failed_turns = 0
         self._turned_at = self._resumed_at = clock.monotonic()
 
@@ -99,6 +100,7 @@ class Master:
             return self._serve()
         except CannotLock as error:
             log.event(str(error), level="error")
+            self._reporter.ends(os.EX_CANTCREAT, str(error))
             return os.EX_CANTCREAT
         finally:
             self._leave()
@@ -108,6 +110,7 @@ class Master:
         gc.freeze()  # before the first fork: collections would copy the shared pages
         while self._stopping.exit_code is None:
             self._turn()
+        self._reporter.ends(self._stopping.exit_code)
         return self._stopping.exit_code
 
     def _turn(self) -> None:
@@ -157,6 +160,8 @@ class Master:
                 self._orders.obey((number,), now)
             case pipe.Recovered(slot, incarnation) if handle.slot == POLLER:
                 self._deaths.forget(slot, incarnation)
+            case pipe.Cancel(slot, incarnation, jid) if handle.slot == POLLER:
+                self._limits.cancel(slot, incarnation, jid)
             case _ if self._boots.understand(handle, message, now):
                 pass
             case pipe.Ended():
@@ -168,6 +173,7 @@ class Master:
         self._boots.end_long_ones(self._hearing, now)
         self._births.end_a_barren_mold(now)
         self._replace_a_silent_poller(now)
+        self._limits.enforce(now, self._resumed_at)
         self._stopping.carry_on(now)
 
     def _replace_a_silent_poller(self, now: float) -> None:
@@ -195,6 +201,8 @@ class Master:
         left_s = self._stopping.left_s(now)
         self._reporter.report(self._scoreboard.instance_state, left_s)
         self._slots.log_stacks()
+        if log.reopen_if_moved():
+            self._orders.tell(signal.SIGUSR1, is_for_all=True)
 
     def _wait(self, now: float) -> None:
         due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or NEVER]
@@ -206,6 +214,7 @@ class Master:
         """When something will have to be done; some may have passed."""
         yield from self._stopping.deadlines()
         yield from self._boots.deadlines()
+        yield from self._limits.next_looks
         yield self._store.due
         empty = [slot for slot in self._slots.startable() if slot.child is None]
         yield from (slot.due for slot in empty)

@@ -11,6 +11,7 @@ from jobd import log
 from jobd.scoreboard import InstanceState, Scoreboard
 from jobd.supervisor.plan import Plan
 from jobd.supervisor.slots import Slots
+from jobd.supervisor.status import Reporter
 from jobd.supervisor.stop import Stopping
 
 
@@ -22,18 +23,25 @@ class Orders:
         slots: whom to pass them on to.
         scoreboard: where the children see the state of the instance.
         stopping: several of them mean it, and it is final.
+        reporter: tells systemd of a reload.
 
     Attributes:
         is_quiet: new jobs are not taken.
     """
 
     def __init__(
-        self, plan: Plan, slots: Slots, scoreboard: Scoreboard, stopping: Stopping
+        self,
+        plan: Plan,
+        slots: Slots,
+        scoreboard: Scoreboard,
+        stopping: Stopping,
+        reporter: Reporter,
     ) -> None:
         self._plan = plan
         self._slots = slots
         self._scoreboard = scoreboard
         self._stopping = stopping
+        self._reporter = reporter
         self._is_on_terminal = os.isatty(0)  # after a hangup it would not be one any more
         self.is_quiet = False
         # The order is that of urgency.
@@ -61,7 +69,7 @@ class Orders:
             log.event("quiet: no new jobs are taken; CONT resumes")
             self.is_quiet = True
             self._scoreboard.set_instance_state(InstanceState.QUIET)
-            self._tell(signal.SIGTSTP)
+            self.tell(signal.SIGTSTP)
 
     def _resume(self, _now: float) -> None:
         # systemd sends CONT after every TERM: stopping is final.
@@ -69,24 +77,28 @@ class Orders:
             log.event("resumed: new jobs are taken again")
             self.is_quiet = False
             self._scoreboard.set_instance_state(InstanceState.RUNNING)
-            self._tell(signal.SIGCONT)
+            self.tell(signal.SIGCONT)
 
     def _hang_up(self, now: float) -> None:
         order = self._stopping.gracefully if self._is_on_terminal else self._decline_reload
         order(now)
 
     def _decline_reload(self, _now: float) -> None:
-        log.event("reload arrives in a later version; restart the service instead", level="warning")
+        refused = "reload arrives in a later version; restart the service instead"
+        self._reporter.reload_begins()
+        log.event(refused, level="warning")
+        self._reporter.reload_ends(f"reload refused: {refused}")
 
     def _reopen_logs(self, _now: float) -> None:
         self._plan.reopen_logs()
         log.event("log files reopened")
-        self._tell(signal.SIGUSR1, is_for_all=True)
+        self.tell(signal.SIGUSR1, is_for_all=True)
 
     def _dump(self, _now: float) -> None:
         self._slots.log_table()
-        self._tell(signal.SIGTTIN, is_for_all=True)
+        self.tell(signal.SIGTTIN, is_for_all=True)
 
-    def _tell(self, number: int, *, is_for_all: bool = False) -> None:
+    def tell(self, number: int, *, is_for_all: bool = False) -> None:
+        """Pass a signal on to the workers, or to every child."""
         for handle in self._slots.children() if is_for_all else self._slots.workers():
             handle.tell(number)

@@ -53,6 +53,7 @@ class Plan:
         timeout_s: that running jobs get when the instance stops.
         boot_timeout_s: after which a child that is not ready is killed.
         poller_silent_s: after which a poller that shows no sign of life is killed.
+        hung_after_s: the same for a worker that runs no job; None: never.
         pidfile: locked, with the pid inside.
         lock: a second such file, e.g. in the state directory of an embedded store.
         reopen_logs: called on USR1.
@@ -69,6 +70,7 @@ class Plan:
     timeout_s: float = 25.0
     boot_timeout_s: float = 60.0
     poller_silent_s: float = 30.0
+    hung_after_s: float | None = None
     store: StoreProcess | None = None
     pidfile: Path | None = None
     lock: Path | None = None

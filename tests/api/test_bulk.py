@@ -272,7 +272,7 @@ KILLED = """
 import signal, sys
 from jobd.api import Access, Filter, RetrySet
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.pool import Pool
 
 url, pages = sys.argv[1], int(sys.argv[2])
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobd import faults
 from jobd.errors import RedisUnavailable
-from jobd.store import Held, Store
+from jobd.store import Store
 from jobd.worker.fetch import Draw, Fetcher, Grave, UnitOfWork
 from tests.conformance.parts import (
     Lossy,
@@ -166,7 +166,7 @@ def test_a_claim_older_than_a_second_is_forgotten_for_others_may_have_its_jobs(
         held = [(raw, raw) for raw in payloads(6)[3:0:-1]]
         store.give_back(bench.holder.privates[0], "default", held)
         store_raw.rpop("queue:default")
-        clock.advance(60)
+        clock.suspend(60)
 
         fetcher.acknowledge(ran[0])
         assert fetcher.take() is None
@@ -352,8 +352,8 @@ def test_what_a_claim_without_a_reply_had_taken_comes_back_whole(lossy: Lossy):
             fetcher.retrieve()
 
         assert take_all(fetcher, must_get(fetcher)) == payloads(12)[:6]
-        held = [Held(0, raw) for raw in payloads(12)[:6]]
-        assert bench.store.claim(bench.holder, done=held, order=(), limit=0).lost == 0
+        held = payloads(12)[:6]
+        assert bench.store.claim(bench.holder, done=[held], order=(), limit=0).lost == 0
 
 
 def test_what_is_done_before_a_long_job_at_the_end_of_a_batch_is_acknowledged(

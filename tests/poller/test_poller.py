@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobd.cancelling import cancel
 from jobd.scoreboard import InstanceState, fingerprint
 from tests.poller.conftest import IDENTITY, OTHER, Station
 from tests.support.clock import FakeClock
@@ -31,6 +32,7 @@ def send_command(station: Station, command: str) -> None:
 def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dict[str, Any]:
     return {
         "type": "died",
+        "time_limit": 0.0,
         "slot": slot,
         "incarnation": incarnation,
         "status": 9,
@@ -39,6 +41,13 @@ def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dic
         "jid": "b4a5" if running else "",
         "finished": [],
     }
+
+
+def cancels(station: Station) -> list[dict[str, Any]]:
+    """What the master was told to cancel, and forget it."""
+    told = [dict(each) for each in station.master.heard if each["type"] == "cancel"]
+    station.master.heard.clear()
+    return told
 
 
 def is_registered(station: Station) -> bool:
@@ -323,6 +332,50 @@ def test_a_poller_without_a_master_does_not_wait_for_ever(station: Station) -> N
     station.clock.advance(30)
     turn(station)
     assert station.poller._must_stop
+
+
+# What is cancelled
+
+
+def test_a_job_that_runs_and_is_cancelled_is_told_to_the_master_until_it_has_ended(
+    station: Station,
+) -> None:
+    station.seat(1, 1).start("default", "Echo", "another", 1.0)
+    worker = station.seat(2, 7)
+    worker.start("default", "Echo", "b4a5", 1.0)
+    turn(station)
+    assert cancels(station) == []
+    cancel(station.store, "b4a5")
+    station.clock.advance(1)
+    turn(station)
+    order = {"type": "cancel", "jid": "b4a5", "slot": 2, "incarnation": 7}
+    assert cancels(station) == [order]
+    station.clock.advance(1)
+    turn(station)
+    assert cancels(station) == [order]
+    worker.give_up()
+    station.clock.advance(1)
+    turn(station)
+    assert cancels(station) == []
+
+
+def test_a_job_that_does_not_heed_that_is_left_alone_in_the_end(station: Station) -> None:
+    station.seat(1, 1).start("default", "Echo", "b4a5", 1.0)
+    cancel(station.store, "b4a5")
+    turn(station)
+    assert len(cancels(station)) == 1
+    station.clock.advance(10)
+    turn(station)
+    assert cancels(station) == []
+
+
+def test_workers_see_that_something_was_cancelled(station: Station) -> None:
+    turn(station)
+    before = station.board.newest_cancel
+    cancel(station.store, "b4a5")
+    station.clock.advance(1)
+    turn(station)
+    assert station.board.newest_cancel > before == 0
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
