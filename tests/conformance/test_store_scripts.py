@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from jobd import cancelling
 from jobd.api.access import Access
+from jobd.api.audit import Audit
 from jobd.api.moves import Moves
 from jobd.pulse import Counted, Pulse
+from jobd.reliable_push import ReliablePush
 from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
 from tests.support.servers import Raw
@@ -32,13 +35,17 @@ RUN: dict[str, Callable[[Store], object]] = {
     "beat": lambda store: store.beat(IDENTITY, PULSE),
     "bury": lambda store: store.bury("p", b"", b"", now_s=1.0, max_jobs=1, timeout_s=1.0),
     "bury_due": lambda store: store.bury_due(KEYS.retry, b"", 1.0),
+    "cancel": lambda store: cancelling.cancel(store, "b4a5"),
     "claim": lambda store: claim(store, HOLDER),
     "confirm": lambda store: store.confirm(HOLDER, Held(0, b"job")),
     "due": lambda store: store.due(KEYS.retry, limit=1),
+    "find": lambda store: cancelling._FIND.run(store.redis, 1, "queue:low", "b4a5", 0, -1),
     "forget": lambda store: store.forget("p"),
     "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),
+    "note": lambda store: Audit(access=Access(redis=store.redis, keys=KEYS)).record("ada", "retry"),
     "promote": lambda store: store.promote(KEYS.retry, [Promotion(b"", "default", b"")]),
     "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
+    "push_once": lambda store: ReliablePush(store, 9).push({"default": [b"{}"]}),
     "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
     "renew": lambda store: store.renew(IDENTITY),
     "reschedule": lambda store: moves(store).reschedule("retry", [b"job"], 5),
