@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
         JobCancelled,
         JobdError,
         JobInterrupted,
+        JobPutOff,
         JobTimeout,
         MalformedPayload,
         PushBufferFull,
@@ -38,6 +39,7 @@ if typing.TYPE_CHECKING:
         before_perform,
         on_failure,
     )
+    from jobd.jobs.iterable import IterableJob
     from jobd.payload import Payload
 
 __all__ = [
@@ -45,9 +47,11 @@ __all__ = [
     "Configuration",
     "InvalidArguments",
     "InvalidJob",
+    "IterableJob",
     "Job",
     "JobCancelled",
     "JobInterrupted",
+    "JobPutOff",
     "JobTimeout",
     "JobdError",
     "MalformedPayload",
@@ -84,6 +88,7 @@ _NAMES: typing.Final = {
         "JobCancelled",
         "JobdError",
         "JobInterrupted",
+        "JobPutOff",
         "JobTimeout",
         "MalformedPayload",
         "PushBufferFull",
@@ -102,6 +107,7 @@ _NAMES: typing.Final = {
         "before_perform",
         "on_failure",
     ),
+    "jobd.jobs.iterable": ("IterableJob",),
     "jobd.payload": ("Payload",),
 }
 

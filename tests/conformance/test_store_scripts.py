@@ -8,10 +8,20 @@ from jobd import cancelling
 from jobd.api.access import Access
 from jobd.api.audit import Audit
 from jobd.api.moves import Moves
+from jobd.jobs.iterating import Reached
 from jobd.pulse import Counted, Pulse
 from jobd.reliable_push import ReliablePush
 from jobd.store import Held, Promotion, Store
-from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
+from tests.conformance.parts import (
+    IDENTITY,
+    KEYS,
+    a_holder,
+    calls,
+    calls_since,
+    claim,
+    progress,
+    scripts,
+)
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
@@ -44,6 +54,8 @@ RUN: dict[str, Callable[[Store], object]] = {
     "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),
     "note": lambda store: Audit(access=Access(redis=store.redis, keys=KEYS)).record("ada", "retry"),
     "promote": lambda store: store.promote(KEYS.retry, [Promotion(b"", "default", b"")]),
+    "iteration_begin": lambda store: progress(store).begin({"jid": "j"}),
+    "iteration_save": lambda store: progress(store).save({"jid": "j"}, Reached(1, 5, 0.5, 5)),
     "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
     "push_once": lambda store: ReliablePush(store, 9).push({"default": [b"{}"]}),
     "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
