@@ -2,8 +2,8 @@
 
 The master runs what is made here and knows none of it: workers and poller are callables. The order
 matters. Before the first fork our own modules and their libraries are imported, so that children
-start at once and share their pages; nothing connects and no thread starts. After the fork a worker
-opens its inbox, imports the application, and only then says that it is ready.
+start at once and share their pages; nothing connects and no thread starts. The application is
+imported by the mold, or after the fork by each worker; only then a worker says that it is ready.
 """
 
 import contextlib
@@ -23,13 +23,19 @@ from setproctitle import setproctitle
 from jobd import application, greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
+from jobd.cancelling import Cancelled
 from jobd.clock import SystemClock
-from jobd.config import Capsule, Config, RedisSettings
+from jobd.config import Capsule, Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
+from jobd.health.answers import Answers
+from jobd.health.figures import Figures, Seen
+from jobd.health.listener import CannotListen, Listener, listen, remove
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
+from jobd.poller.backlog import BacklogWatch
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
@@ -44,16 +50,15 @@ from jobd.supervisor.plan import Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
-from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
-from jobd.worker.worker import PollerWatch, Pulse, Worker
+from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 
-_BLOCKED_S: Final = 6.0
+_BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
-EX_OK, EX_TEMPFAIL, EX_CONFIG = 0, 75, 78
+EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
 def run(config: Config) -> int:
@@ -79,6 +84,9 @@ def run(config: Config) -> int:
     except EmbeddedStoreError as error:
         log.event(str(error), level="fatal")
         return error.exit_status
+    except CannotListen as error:
+        log.event(str(error), level="fatal")
+        return EX_CANTCREAT
     finally:
         if store is not None:
             store.stop()
@@ -137,7 +145,9 @@ class Server:
         self._scoreboard = Scoreboard(self._clock)
         self._tallies = Tallies(config.worker_count)
         self._hint = greeting.Hint(config)
-        host = socket.gethostname()
+        self._is_loaded = False
+        self._listener: socket.socket | None = None
+        host = host_name()
         self._instance = Instance(
             identity=f"{host}:{os.getpid()}:{secrets.token_hex(6)}",
             host=host,
@@ -146,8 +156,15 @@ class Server:
         )
 
     def run(self, store: EmbeddedStore | None) -> int:
-        """Run the master; returns its exit status."""
+        """Run the master; returns its exit status.
+
+        Raises:
+            CannotListen: at the address of health.
+        """
         config = self._config
+        if config.health is not None:
+            # Before the first fork: a poller that is replaced hands no visitor a refusal.
+            self._listener = listen(config.health)
         plan = Plan(
             identity=self._instance.identity,
             version=__version__,
@@ -155,31 +172,51 @@ class Server:
             workers=config.worker_count,
             run_worker=self.run_worker,
             run_poller=self.run_poller,
+            preload=self.preload if config.preload else None,
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
+            hung_after_s=config.worker.hung_after,
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
             on_ready=self._on_ready,
         )
-        return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+        try:
+            return Master(plan, self._scoreboard, clock=self._clock, rng=random.Random()).run()  # noqa: S311 - jitter
+        finally:
+            if config.health is not None:
+                remove(config.health)
 
     def _on_ready(self) -> None:
         boot_s = self._clock.now_ms() / 1000 - self._instance.started_s
         log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
         self._hint.show()
 
+    # In the mold
+
+    def preload(self, child: Child) -> int:
+        """Import the application for all that are forked from here; returns 0 if it worked."""
+        try:
+            _load(self._config, current_app())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
+            return _refuse_to_boot(child, error)
+        self._is_loaded = True
+        return EX_OK
+
     # In a worker
 
     def run_worker(self, child: Child) -> int:
         """What a worker does after the fork; returns its exit status."""
         config, app = self._config, current_app()
-        attention = Attention(child, config.timeout)
-        attention.open()
+        if self._listener is not None:
+            self._listener.close()
         slot = self._scoreboard.writer(child.slot)
+        attention = Attention(child, slot, config.timeout)
+        attention.open()
         slot.open(os.getpid(), child.incarnation)
         try:
-            _load(config, app)
+            if not self._is_loaded:
+                _load(config, app)
             app.hooks.fire("fork")  # not before: the application is what registers its functions
             app.hooks.fire("startup")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
@@ -192,24 +229,24 @@ class Server:
         attention.booted()
         child.ready()
         worker.run()
+        app.close()
         return EX_OK
 
     def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
-        display = Display(slot, Title(child.slot))
-        fetcher = self._fetcher(child, attention, display, store, rng)
-        measured = Measured(
-            app.server_middleware.fold(perform),
+        display = Display(
+            slot,
+            Title(child.slot),
             self._tallies.writer(child.slot),
-            attention=attention,
-            clock=self._clock,
+            by_queue=config.health is not None,
         )
+        fetcher = self._fetcher(child, attention, display, store, rng)
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, measured, app.hooks),
+                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
@@ -218,9 +255,10 @@ class Server:
             ),
             fetcher=fetcher,
             attention=attention,
-            slot=slot,
+            display=display,
             chores=(
                 Pulse(app.hooks, self._clock),
+                CancelWatch(Cancelled(store), self._scoreboard, attention),
                 PollerWatch(store, child.identity, self._scoreboard, self._clock),
             ),
             hooks=app.hooks,
@@ -236,10 +274,23 @@ class Server:
         rng: random.Random,
     ) -> Fetcher:
         config, wakers, clock = self._config, attention.wakers, self._clock
+
+        def will_wait() -> None:
+            attention.will_wait()
+            display.title.show("idle")
+
         capsule = _capsule_of(config, child.slot)
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
-            return BasicFetch(store, blocking, capsule=capsule, wakers=wakers, rng=rng, clock=clock)
+            return BasicFetch(
+                store,
+                blocking,
+                capsule=capsule,
+                wakers=wakers,
+                rng=rng,
+                clock=clock,
+                will_wait=will_wait,
+            )
         processor = f"{child.slot}.0.{child.incarnation}"
         names = [queue.name for queue in capsule.queues]
         timeout_s = _BLOCKED_S + config.redis.network_timeout
@@ -251,7 +302,7 @@ class Server:
             connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
             wakers=wakers,
             clock=clock,
-            told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
+            told=Told(slot.acknowledged, will_wait, job_is_long=title.show_job),
         )
 
     # In the poller
@@ -266,17 +317,18 @@ class Server:
         store = Store(connection, Keys())
         inspect = Inspection(connection, config.redis)
         queues = {queue.name for capsule in config.capsules for queue in capsule.queues}
+        heartbeat = Heartbeat(
+            store,
+            self._instance,
+            config,
+            scoreboard=self._scoreboard,
+            slot=slot,
+            tallies=self._tallies,
+            clock=self._clock,
+        )
         services = Services(
             Promoter(store, wire=config.wire, rng=rng),
-            Heartbeat(
-                store,
-                self._instance,
-                config,
-                scoreboard=self._scoreboard,
-                slot=slot,
-                tallies=self._tallies,
-                clock=self._clock,
-            ),
+            heartbeat,
             Recovery(
                 store,
                 child.identity,
@@ -286,7 +338,9 @@ class Server:
                 clock=self._clock,
                 keeps_running_jobs=config.fetch == "reliable",
             ),
+            Cancels(Cancelled(store), self._scoreboard, config.worker_count, self._clock),
             inspect,
+            self._serve_health(store, heartbeat),
         )
         orphan_s = config.timeout + _ORPHAN_MARGIN_S
         poller = Poller(
@@ -305,6 +359,24 @@ class Server:
         poller.run()
         return EX_OK
 
+    def _serve_health(self, store: Store, heartbeat: Heartbeat) -> Callable[[], float] | None:
+        """Answer probes, if that was wanted; the duty of the poller that goes with it."""
+        if self._listener is None:
+            return None
+        watch = BacklogWatch(store)
+        figures = Figures(
+            self._scoreboard,
+            self._tallies,
+            Seen(backlog=lambda: watch.latest, round_trip_us=lambda: heartbeat.round_trip_us),
+            workers=self._config.worker_count,
+            labels={"identity": self._instance.identity, "tag": self._config.tag},
+            clock=self._clock,
+        )
+        answers = Answers(self._scoreboard, figures, self._clock)
+        tick, clock = figures.note_restarts, self._clock
+        Listener(self._listener, answers.to, tick=tick, clock=clock).start()
+        return watch.look
+
 
 def _load(config: Config, app: App) -> None:
     """Import the application; its configure_server runs meanwhile.
@@ -314,6 +386,7 @@ def _load(config: Config, app: App) -> None:
     """
     app.is_server = True
     app.wire = config.wire
+    app.reliable_push = config.reliable_push
     app.redis = config.redis  # what it pushes while it is imported belongs there too
     application.load(config.require, Path.cwd())
     wanted = app.redis

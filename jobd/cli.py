@@ -93,6 +93,7 @@ def serve(flags: Flags, *, is_check: bool) -> int:
         )
     if os.environ.get("NO_COLOR"):
         log.forbid_color()
+    log.know_journal(os.environ.get("JOURNAL_STREAM", ""))
     try:
         settled = load(flags)
         return boot.check(settled) if is_check else boot.run(settled)

@@ -54,6 +54,12 @@ def boot_lines(config: Config, *, is_private: bool) -> None:
     )
     for note in config.notes:
         log.event(note, level="warning")
+    if os.geteuid() == 0 and config.environment not in {"development", "test"}:
+        log.event(
+            "started as root, so each job may do anything to this machine: give it a user of its "
+            "own, with User= of systemd, USER of a Dockerfile or su",
+            level="warning",
+        )
 
 
 def warn_of_no_jobs(config: Config) -> None:

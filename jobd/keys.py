@@ -125,9 +125,18 @@ class Keys:
     # jobd's own
 
     @property
+    def cancelled(self) -> str:
+        """Sorted set of the jids of cancelled jobs by when they were; 30 days, 10,000 of them."""
+        return f"{self.prefix}jobd:cancelled"
+
+    @property
     def audit(self) -> str:
         """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
         return f"{self.prefix}jobd:audit"
+
+    def pushed(self, client: str) -> str:
+        """List of the numbers of a client's last pushes (``reliable_push``), 100 of them; a day."""
+        return f"{self.prefix}jobd:pushed:{client}"
 
     @property
     def privates(self) -> str:

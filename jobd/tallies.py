@@ -1,6 +1,6 @@
 """What each class of jobs has cost so far, in memory that workers and poller share.
 
-A worker adds to rows of its own, some four stores a job; the poller sums them up over all workers
+A worker adds to rows of its own, a store for most jobs; the poller sums them up over all workers
 and publishes what was added since it last did, with a heartbeat that it sends anyway. So metrics
 cost a worker no round trip, a job that runs for hours delays nobody's numbers, and kill -9 of a
 worker or of the poller loses none.
@@ -10,6 +10,8 @@ knows already. Untouched pages cost nothing. The bytes of a slot::
 
     0     number of rows in use, 8 bytes
     512   row after row: 29 counters of 8 bytes, length of the name, the name
+
+A name is that of the class; where somebody asks for metrics by queue, a NUL and the queue follow.
 
 A row is only ever added, and a counter only grows, so a reader needs no lock: it may see a job's
 execution before its duration, and gets that with the next heartbeat.
@@ -32,6 +34,12 @@ _WORDS_A_ROW: Final = _ROW // 8
 _COUNTERS: Final = 3 + BUCKETS
 _NAME_AT: Final = (_COUNTERS + 1) * 8
 _LONGEST_NAME: Final = _ROW - _NAME_AT
+_BEFORE_QUEUE: Final = "\0"
+
+
+def row_of(name: str, queue: str) -> str:
+    """The row of a class of jobs in one queue."""
+    return f"{name}{_BEFORE_QUEUE}{queue}"
 
 
 class TallyWriter:
@@ -45,19 +53,18 @@ class TallyWriter:
 
     def count(self, name: str, elapsed_ms: int) -> None:
         """A job of this class is done."""
-        at = self._row(name)
+        at = self._rows.get(name) or self._row(name)
         if at is not None:
-            words = self._words
-            words[at] += 1
             if elapsed_ms:  # most jobs are over within a millisecond
-                words[at + 2] += elapsed_ms
-            words[at + 3 + (bucket(elapsed_ms) if elapsed_ms else 0)] += 1
+                self._words[at + 2] += elapsed_ms
+                self._words[at + 3 + bucket(elapsed_ms)] += 1
+            else:
+                self._words[at + 3] += 1
 
     def count_failure(self, name: str) -> None:
         """A job of this class failed. How long it took says nothing, so it is not kept."""
         at = self._row(name)
         if at is not None:
-            self._words[at] += 1
             self._words[at + 1] += 1
 
     def put(self, tallies: Mapping[str, Counts]) -> None:
@@ -113,7 +120,8 @@ class Tallies:
         """What the workers counted and nobody has published; O(workers x classes)."""
         total: dict[str, list[int]] = {}
         for slot in range(1, self._workers + 1):
-            for name, numbers in self._rows(slot):
+            for row, numbers in self._rows(slot):
+                name = row.partition(_BEFORE_QUEUE)[0]
                 total[name] = list(map(add, total[name], numbers)) if name in total else numbers
         known, writer = self.read(_POLLER_SLOT), self.writer(_POLLER_SLOT)
         return {
@@ -122,6 +130,15 @@ class Tallies:
             # What cannot be noted as published would be published again and again.
             if counts != known.get(name) and writer.has_room_for(name)
         }
+
+    def by_queue(self) -> dict[tuple[str, str], Counts]:
+        """What the workers counted since the start, by class and queue; O(workers x rows)."""
+        total: dict[tuple[str, str], Counts] = {}
+        for slot in range(1, self._workers + 1):
+            for row, counts in self.read(slot).items():
+                name, _, queue = row.partition(_BEFORE_QUEUE)
+                total[name, queue] = total.get((name, queue), Counts()) + counts
+        return total
 
     def publish(self, added: Mapping[str, Counts]) -> None:
         """Note that this is known to Redis. The poller alone calls this."""
@@ -138,7 +155,9 @@ class Tallies:
         words = page.cast("Q")
         for row in range(1, words[0] + 1):
             at = row * _WORDS_A_ROW
-            yield _name(page, row), words[at : at + _COUNTERS].tolist()
+            numbers = words[at : at + _COUNTERS].tolist()
+            numbers[0] = numbers[1] + sum(numbers[3:])  # who did not fail is in the histogram
+            yield _name(page, row), numbers
 
     def _of(self, slot: int) -> memoryview:
         return self._map[slot * _SLOT : (slot + 1) * _SLOT]

@@ -26,7 +26,7 @@ from examples.daily_mood.jobs import (
     UserReminderJob,
 )
 from tests.support import leash
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.jobd_process import JobdProcess
 from tests.support.servers import free_port
 
@@ -86,7 +86,7 @@ def start(output: Path) -> Iterator[Family]:
     for one in reversed(started):
         one.terminate()
     for one in started:
-        one.wait(timeout=15)
+        one.wait(timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def jobd(
 
 def a_browser(mood: settings.Settings) -> httpx.Client:
     eventually(lambda: is_open(mood.web_port))
-    return httpx.Client(base_url=mood.web_url, timeout=20, trust_env=False)
+    return httpx.Client(base_url=mood.web_url, timeout=PATIENCE_S, trust_env=False)
 
 
 def is_open(port: int) -> bool:
@@ -184,7 +184,7 @@ def test_echo_prints_its_words(capsys: pytest.CaptureFixture[str]):
 def test_processes_that_meet_at_the_first_use_of_the_database_share_one_file(start: Family):
     code = "from examples.daily_mood import database\nfor _ in range(20): database.add_task('x')"
     writers = [start(sys.executable, "-c", code) for _ in range(5)]
-    assert [one.wait(timeout=30) for one in writers] == [0] * 5
+    assert [one.wait(timeout=PATIENCE_S) for one in writers] == [0] * 5
     assert len(database.latest_tasks(200)) == 100
 
 
@@ -277,14 +277,14 @@ def test_a_signal_stops_all_and_the_catcher_last(start: Family, tmp_path: Path, 
     launcher = start(*LAUNCHER, file)
     eventually(lambda: output.read_text().count("runs") == 2)
     launcher.send_signal(signal.SIGINT)
-    assert launcher.wait(timeout=10) == 0
+    assert launcher.wait(timeout=PATIENCE_S) == 0
     assert output.read_text().splitlines()[-2:] == ["web stops", "catcher stops"]
 
 
 @pytest.mark.process
 def test_one_that_dies_stops_the_others(start: Family, tmp_path: Path, output: Path):
     launcher = start(*LAUNCHER, a_procfile(tmp_path, web=SLEEPER, jobd="exit 7", catcher=SLEEPER))
-    assert launcher.wait(timeout=10) == 1
+    assert launcher.wait(timeout=PATIENCE_S) == 1
     assert "jobd ended with status 7: stopping the others" in output.read_text()
     assert not orphans_of(launcher)
 
@@ -305,7 +305,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(start: Family, name: str
     current = settings.load()
     port = current.web_port if name == "DAILY_MOOD_PORT" else current.smtp_port
     with socket.create_server(("127.0.0.1", port)):
-        assert start(*LAUNCHER).wait(timeout=10) == 1
+        assert start(*LAUNCHER).wait(timeout=PATIENCE_S) == 1
     assert f"port {port}" in output.read_text()
     assert f"{name}=NUMBER" in output.read_text()
 
@@ -341,7 +341,7 @@ def test_send_in_the_background_returns_at_once_and_the_mail_arrives_later(
     response = web.post("/mood", data=A_MOOD)
     assert flash(response) == "mood-queued"
     assert not database.latest_mails(2), "it waited for the mail"
-    (mail,) = eventually(lambda: database.latest_mails(2), timeout=20)
+    (mail,) = eventually(lambda: database.latest_mails(2))
     assert mail.subject == "Your mood today: happy"
 
 
@@ -352,8 +352,8 @@ def test_a_task_and_a_user_are_logged_by_a_worker_and_the_user_is_reminded(
 ):
     assert flash(web.post("/task", data={"title": "Water the plants"})) == "task-added"
     assert flash(web.post("/user", data=A_USER)) == "user-added"
-    task = eventually(lambda: [row for row in database.latest_tasks(1) if row.logged_at_ms], 20)
-    user = eventually(lambda: [row for row in database.latest_users(1) if row.logged_at_ms], 20)
+    task = eventually(lambda: [row for row in database.latest_tasks(1) if row.logged_at_ms])
+    user = eventually(lambda: [row for row in database.latest_users(1) if row.logged_at_ms])
     workers = {worker.pid for worker in jobd.children("worker")}
     assert {task[0].worker_pid, user[0].worker_pid} <= workers
     eventually(lambda: database.latest_mails(1)[0].subject == "How are you today?")
@@ -369,9 +369,9 @@ def test_a_mail_whose_worker_is_killed_is_sent_by_the_next_one_within_a_second(
     web: httpx.Client,
 ):
     web.post("/mood", data=A_MOOD)
-    (first,) = eventually(lambda: sender_pids(jobd), timeout=20)
+    (first,) = eventually(lambda: sender_pids(jobd))
     os.kill(first, signal.SIGKILL)
-    pids = eventually(lambda: sender_pids(jobd)[1:], timeout=20)
+    pids = eventually(lambda: sender_pids(jobd)[1:])
     assert pids != [first]
     assert eventually(lambda: len(database.latest_mails(2))) == 1
     assert len(sender_pids(jobd)) == 2
@@ -392,11 +392,11 @@ def test_one_command_starts_all_and_ctrl_c_leaves_nothing(
     eventually(lambda: f"open {mood.web_url}" in output.read_text(), 60, output.read_text)
     with a_browser(mood) as browser:
         browser.post("/mood", data=A_MOOD)
-        eventually(lambda: database.latest_mails(1), timeout=20)
+        eventually(lambda: database.latest_mails(1))
     family = psutil.Process(run.pid).children(recursive=True)
     assert len(family) >= 4
     run.send_signal(signal.SIGINT)
-    assert run.wait(timeout=30) == 0
+    assert run.wait(timeout=PATIENCE_S) == 0
     assert all(is_dead(one) for one in family)
     assert not is_open(mood.web_port)
     assert not is_open(mood.smtp_port)

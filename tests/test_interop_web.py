@@ -18,6 +18,12 @@ from tests.support.servers import Raw
 pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.slow]
 
 CONFIG: dict[str, Any] = {"wire": 7, "concurrency": 2, "tag": "fleet", "labels": ["blue"]}
+# No retry may come due while its page is looked at.
+JOBS = """
+from tests.support.sample_jobs import Echo, Fail, Hold
+
+Fail.retry_in = staticmethod(lambda count, error, payload: 3_600)
+"""
 ODD = ["zwei ü 日本", {"a": [None, "<b>"]}, 2**53 + 1]
 
 
@@ -35,7 +41,7 @@ def jobd(raw: Raw, start_jobd: StartJobd) -> JobdProcess:
     wire.push(raw, "Later", *ODD, queue="unserved", created_at=1.5)
     wire.schedule(raw, 3_600, "Echo", "scheduled", created_at=1.5)
     raw.lpush("queue:default", "{no json")
-    jobd = start_jobd(config=CONFIG)
+    jobd = start_jobd(config=CONFIG, jobs=JOBS)
     eventually(lambda: raw.zcard("retry") == 1 and raw.zcard("dead") == 2, message=jobd.log)
     return jobd
 

@@ -268,6 +268,35 @@ def test_colour_is_for_terminals_and_ends_where_it_began(tmp_path: Path) -> None
     assert re.fullmatch(r"\S+Z pid=\d+ INFO    hello", second)
 
 
+def test_lines_for_journald_have_its_priorities_and_leave_the_time_to_it(
+    written: Written, job: None
+) -> None:
+    here = os.fstat(written.fd)
+    written.log.journal = f"{here.st_dev}:{here.st_ino}"
+    journal = written.use("auto", level="debug")
+    journal.job_line("start")
+    for level in ("debug", "warning", "error", "fatal"):
+        journal.event("x", level=level)
+    fields = "class=MoodSenderJob jid=0123456789abcdef01234567 queue=mailers"
+    assert written.lines[0] == f"<6>level=info pid=42 msg=start {fields}"
+    assert written.lines[1] == f"<7>level=debug pid=42 msg=x {fields}"
+    assert [line[:3] for line in written.lines[2:]] == ["<4>", "<3>", "<2>"]
+
+
+def test_each_line_of_a_stack_has_its_priority_for_journald(written: Written) -> None:
+    here = os.fstat(written.fd)
+    written.log.journal = f"{here.st_dev}:{here.st_ino}"
+    written.use("pretty").event("failed", level="error", error=failure())
+    assert len(written.lines) > 3
+    assert all(line.startswith("<3>") for line in written.lines)
+
+
+def test_a_journal_that_is_somewhere_else_changes_nothing(written: Written) -> None:
+    written.log.journal = "1:1"
+    written.use("auto").event("x")
+    assert written.text.startswith("ts=")
+
+
 def test_auto_is_logfmt_where_there_is_no_terminal(written: Written) -> None:
     written.use("auto").event("hello")
     assert written.text.startswith("ts=")

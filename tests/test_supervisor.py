@@ -4,14 +4,13 @@ The children are toys (tests/toy_master.py), so nothing here needs a Redis.
 """
 
 import contextlib
-import json
 import os
 import pty
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,9 +18,10 @@ import pytest
 
 from jobd.clock import SystemClock
 from tests.support import leash
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
+from tests.support.toy_instance import Start, starting
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.measured]
 
 ROOT = Path(__file__).parent.parent
 CLOCK = SystemClock()
@@ -35,89 +35,10 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-class Instance:
-    """A master with toy children, started in a directory of its own."""
-
-    def __init__(self, directory: Path, prefix: tuple[str, ...] = (), **options: object) -> None:
-        self.directory = directory
-        self.log_path = directory / f"{len(list(directory.iterdir()))}.log"
-        python = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.toy_master")
-        self.command = [*prefix, *python, json.dumps(options)]
-        with self.log_path.open("wb") as output:
-            self.process = leash.start(self.command, cwd=directory, output=output)
-        self.seen: set[int] = {self.process.pid}
-
-    @property
-    def log(self) -> str:
-        return self.log_path.read_text()
-
-    def count(self, text: str) -> int:
-        return self.log.count(text)
-
-    def sees(self, text: str, times: int = 1, timeout: float = 10) -> None:
-        eventually(lambda: self.count(text) >= times, timeout, lambda: f"{text!r} in:\n{self.log}")
-
-    def until_ready(self, workers: int = 2) -> "Instance":
-        self.sees('msg="toy ready"', workers + 1)
-        self.children()
-        return self
-
-    def children(self) -> dict[str, int]:
-        """Pids by what the children call themselves: ``poller``, ``worker 1``."""
-        named: dict[str, int] = {}
-        for child in psutil.Process(self.process.pid).children():
-            self.seen.add(child.pid)
-            with contextlib.suppress(psutil.NoSuchProcess, IndexError):
-                title = child.cmdline()[0]
-                if title.startswith("jobd: "):
-                    named[title.removeprefix("jobd: ").removesuffix(" [booting]")] = child.pid
-        return named
-
-    def title(self) -> str:
-        return psutil.Process(self.process.pid).cmdline()[0]
-
-    def kill(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def wait(self, timeout: float = 10) -> int:
-        """The exit status; fails if anybody of the family has stayed behind."""
-        try:
-            status = self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"the master does not leave:\n{self.log}")
-        eventually(lambda: not any(map(is_alive, self.seen)), 5, self.log)
-        return status
-
-    def term(self) -> int:
-        self.kill(signal.SIGTERM)
-        return self.wait()
-
-
-Start = Callable[..., Instance]
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts instances, and ends what a failed test has left of them."""
-    started: list[Instance] = []
-
-    def begin(*prefix: str, **options: object) -> Instance:
-        started.append(Instance(tmp_path, prefix, **options))
-        return started[-1]
-
-    yield begin
-    for instance in started:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family = psutil.Process(instance.process.pid).children(recursive=True)
-            leash.kill([*family, psutil.Process(instance.process.pid)])
-        instance.process.wait()
+    with starting(tmp_path) as begin:
+        yield begin
 
 
 # Life
@@ -139,7 +60,7 @@ def test_a_killed_worker_is_replaced_at_once_and_the_poller_told_what_it_held(
 ) -> None:
     instance = start(busy=2).until_ready()
     os.kill(instance.children()["worker 2"], signal.SIGKILL)
-    instance.sees('msg="toy ready" slot=2 incarnation=2', timeout=1)
+    instance.sees('msg="toy ready" slot=2 incarnation=2')
     instance.sees("slot=2 incarnation=1 status=9 reason=SIGKILL is_charged=true finished=1")
     instance.sees("level=warning")
     instance.sees('msg="worker 2 left"')
@@ -227,7 +148,7 @@ def test_term_gives_jobs_their_time_then_interrupts_them_and_exits_with_0(start:
     instance = start(busy=True, timeout_s=0.5).until_ready()
     began = CLOCK.monotonic()
     assert instance.term() == 0
-    assert 0.5 <= CLOCK.monotonic() - began < 2
+    assert CLOCK.monotonic() - began >= 0.5
     assert instance.count("signal=SIGTERM") == 3
     assert instance.count("signal=SIGUSR2") == 2
 
@@ -262,27 +183,27 @@ def test_term_may_come_many_times(start: Start) -> None:
 
 
 def test_a_second_ctrl_c_gives_the_jobs_back_at_once(start: Start) -> None:
-    instance = start(busy=True).until_ready()
+    instance = start(busy=True, timeout_s=600).until_ready()
     instance.kill(signal.SIGINT)
     instance.sees("msg=stopping")
     instance.sees("signal=SIGTERM", 2)
     instance.kill(signal.SIGINT)
-    assert instance.wait(3) == 0
+    assert instance.wait() == 0
     assert instance.count("signal=SIGQUIT") == 2
 
 
 def test_quit_gives_the_jobs_back_at_once(start: Start) -> None:
-    instance = start(busy=True).until_ready()
+    instance = start(busy=True, timeout_s=600).until_ready()
     instance.kill(signal.SIGQUIT)
-    assert instance.wait(3) == 0
+    assert instance.wait() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
 def test_it_can_be_stopped_while_children_boot(start: Start, number: int) -> None:
-    instance = start(behaviour="never_ready", poller_never_ready=True)
+    instance = start(behaviour="never_ready", poller_never_ready=True, timeout_s=600)
     eventually(lambda: len(instance.children()) == 3)
     instance.kill(number)
-    assert instance.wait(3) == 0
+    assert instance.wait() == 0
 
 
 def test_a_stop_that_comes_around_a_fork_is_never_lost(start: Start, tmp_path: Path) -> None:
@@ -293,7 +214,7 @@ def test_a_stop_that_comes_around_a_fork_is_never_lost(start: Start, tmp_path: P
             for pid in instance.children().values():
                 os.kill(pid, signal.SIGKILL)
         instance.kill(signal.SIGTERM)
-        assert instance.wait(3) == 0, instance.log
+        assert instance.wait() == 0, instance.log
         assert not (tmp_path / "jobd.pid").exists()
 
 
@@ -383,12 +304,34 @@ def test_no_other_command_from_redis_is_obeyed(start: Start) -> None:
     assert instance.term() == 0
 
 
+# Silence
+
+
+def test_a_worker_without_a_job_that_shows_no_sign_of_life_is_replaced_and_its_stacks_are_told(
+    start: Start,
+) -> None:
+    instance = start(behaviour="hang_silently", workers=1, hung_after_s=0.2)
+    instance.sees('msg="toy hangs" slot=1 incarnation=2')
+    assert "worker 1 is killed: without a job it shows no sign of life for 0.2 s" in instance.log
+    assert instance.count("in hang_silently") >= 1
+    instance.kill(signal.SIGQUIT)
+    assert instance.wait() == 0
+
+
+def test_a_silent_worker_with_a_job_is_left_alone(start: Start) -> None:
+    instance = start(busy=1, hung_after_s=0.2).until_ready()
+    instance.sees("worker 2 is killed")
+    assert "worker 1 is killed" not in instance.log
+    instance.kill(signal.SIGQUIT)
+    assert instance.wait() == 0
+
+
 # Booting
 
 
 def test_an_application_that_cannot_be_loaded_ends_it_with_78_and_one_stack(start: Start) -> None:
     instance = start(behaviour="fail_for_good", workers=3)
-    assert instance.wait(5) == 78
+    assert instance.wait() == 78
     assert instance.count("Traceback") == 1
     assert "no module named toys" in instance.log
 
@@ -430,10 +373,10 @@ def test_only_so_many_workers_boot_at_once(start: Start) -> None:
 def test_a_master_that_was_stopped_reads_what_came_meanwhile_before_it_kills(
     start: Start, tmp_path: Path
 ) -> None:
-    instance = start(behaviour="slow_to_boot", workers=1, boot_timeout_s=1)
+    instance = start(behaviour="slow_to_boot", workers=1, boot_timeout_s=2)
     instance.sees("toy boots")
     instance.kill(signal.SIGSTOP)
-    again = CLOCK.monotonic() + 1.2
+    again = CLOCK.monotonic() + 2.2
     (tmp_path / "booted").touch()
     eventually(lambda: CLOCK.monotonic() > again)
     instance.kill(signal.SIGCONT)
@@ -470,7 +413,7 @@ def test_a_poller_that_shows_no_sign_of_life_is_replaced(start: Start) -> None:
 
 
 def test_if_nothing_can_be_forked_it_leaves_with_75(start: Start) -> None:
-    assert start(forks=0).wait(5) == 75
+    assert start(forks=0).wait() == 75
 
 
 def test_a_fork_that_fails_later_is_tried_again_with_a_pause(start: Start) -> None:
@@ -574,7 +517,7 @@ def test_the_store_is_started_first_replaced_when_it_dies_and_stopped_last(start
 def test_systemd_hears_ready_pings_and_stopping_in_that_order(start: Start, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(str(tmp_path / "notify"))
-        ear.settimeout(10)
+        ear.settimeout(PATIENCE_S)
         address, usec = f"NOTIFY_SOCKET={tmp_path}/notify", "WATCHDOG_USEC=400000"
         instance = start("env", address, usec, busy=True, timeout_s=1).until_ready()
         heard = [ear.recv(4096).decode()]
@@ -587,14 +530,6 @@ def test_systemd_hears_ready_pings_and_stopping_in_that_order(start: Start, tmp_
             heard.append(ear.recv(4096).decode())
         assert instance.wait() == 0
     assert heard[0].startswith("STATUS=booting 0/2")
-    assert "\nSTATUS=draining 2 jobs, 1 s left" in heard[-1]
+    assert heard[-1].startswith("STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\n")
+    assert heard[-1].endswith("\nSTATUS=draining 2 jobs, 1 s left")
     assert sum("READY=1" in message for message in heard) == 1
-
-
-def test_the_unit_file_is_what_systemd_expects(tmp_path: Path) -> None:
-    unit = (ROOT / "systemd" / "jobd.service").read_text()
-    (tmp_path / "jobd.service").write_text(unit.replace("/srv/app/.venv/bin/jobd", "/bin/true"))
-    analyze = leash.needs("systemd-analyze", "systemd")
-    command = [analyze, "verify", "--recursive-errors=no", str(tmp_path / "jobd.service")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -15,7 +15,7 @@ from tests.support.notify import NotifySocket
 
 pytestmark = pytest.mark.process
 
-# A master with a worker and a poller. "leave": they outlive it; "deaf": it ignores SIGTERM.
+# A master with a worker and a poller. "leave": they outlive it; "deaf": it does not listen.
 FAKE = """
 import os, signal, socket, sys
 from setproctitle import setproctitle
@@ -24,7 +24,7 @@ how, master = sys.argv[1], os.getpid()
 print("starts", sys.argv[2:], os.environ.get("REDIS_URL"), flush=True)
 if how == "fail":
     sys.exit(78)
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGQUIT})
 children = []
 titled, has_title = os.pipe()
 for title in ("jobd: worker 1 [idle]", "jobd: poller"):
@@ -40,7 +40,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
     notify.sendto(b"READY=1\\nMAINPID=1", os.environ["NOTIFY_SOCKET"])
 if how == "leave":
     sys.exit(0)
-signal.sigwait({signal.SIGUSR1 if how == "deaf" else signal.SIGTERM})
+signal.sigwait({signal.SIGUSR1} if how == "deaf" else {signal.SIGTERM, signal.SIGQUIT})
 for pid in children:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

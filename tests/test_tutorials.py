@@ -60,7 +60,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 @pytest.mark.process
 @pytest.mark.redis
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_a_tutorial_shows_what_its_reader_sees(page: Path, reader: Reader):
     for block in blocks(page):

@@ -6,12 +6,14 @@ no Redis. What a behaviour does differently is in `BEHAVIOURS`.
 
 import contextlib
 import errno
+import gc
 import json
 import os
 import random
 import select
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -47,7 +49,13 @@ class ToyWorker:
         if OPTIONS.get("busy") is True or OPTIONS.get("busy") == self.child.slot:
             self.start_job()
         self.child.ready()
-        log.event("toy ready", slot=self.child.slot, incarnation=self.child.incarnation)
+        log.event(
+            "toy ready",
+            slot=self.child.slot,
+            incarnation=self.child.incarnation,
+            collects=gc.isenabled(),
+            frozen=gc.get_freeze_count(),
+        )
         selector = selectors.DefaultSelector()
         selector.register(self.inbox, selectors.EVENT_READ)
         with contextlib.suppress(OSError):
@@ -89,6 +97,8 @@ class ToyPoller(ToyWorker):
     def listen(self) -> None:
         self.writer.beat()
         for died in self.child.receive():
+            if died["type"] == "seats":
+                continue
             log.event(
                 "toy told",
                 slot=died["slot"],
@@ -159,6 +169,15 @@ def close_everything(child: Child) -> int:
     return 0
 
 
+def hang_silently(child: Child) -> int:
+    """Once it is ready nothing more is heard of it, but a job is not the reason."""
+    BOARD.writer(child.slot).open(os.getpid(), child.incarnation)
+    child.ready()
+    log.event("toy hangs", slot=child.slot, incarnation=child.incarnation)
+    while True:
+        signal.pause()
+
+
 def spawn_and_hang(child: Child) -> int:
     """Its job starts a process and nothing ends it."""
     toy = ToyWorker(child)
@@ -182,8 +201,62 @@ BEHAVIOURS: dict[str, Callable[[Child], int]] = {
         never_ready,
         slow_to_boot,
         close_everything,
+        hang_silently,
         spawn_and_hang,
         exit_unasked,
+    )
+}
+
+
+IMPORTED: list[list[object]] = []
+
+
+def import_app(_child: Child) -> int:
+    IMPORTED.extend([] for _ in range(1000))
+    log.event("toy app imported", pid=os.getpid())
+    return 0
+
+
+def import_and_crash(_child: Child) -> int:
+    import_app(_child)
+    os._exit(3)
+
+
+def start_a_thread(_child: Child) -> int:
+    threading.Thread(target=threading.Event().wait, name="toy flusher", daemon=True).start()
+    return 0
+
+
+KEPT: list[socket.socket] = []
+
+
+def open_a_connection(_child: Child) -> int:
+    server = socket.create_server(("127.0.0.1", 0))
+    KEPT.extend([server, socket.create_connection(server.getsockname())])
+    return 0
+
+
+def fail_to_import(child: Child) -> int:
+    child.boot_failed("config", "etc/jobd.yml:3: require: no module named toys")
+    return 78
+
+
+def import_slowly(_child: Child) -> int:
+    log.event("toy app is imported")
+    while not Path("imported").exists():
+        select.select((), (), (), 0.01)
+    return 0
+
+
+PRELOADS: dict[str, Callable[[Child], int]] = {
+    function.__name__: function
+    for function in (
+        import_app,
+        import_and_crash,
+        start_a_thread,
+        open_a_connection,
+        fail_to_import,
+        import_slowly,
     )
 }
 
@@ -254,9 +327,11 @@ def main() -> int:
         workers=int(str(OPTIONS.get("workers", 2))),
         run_worker=behaviour,
         run_poller=lambda child: ToyPoller(child).run(),
+        preload=PRELOADS[str(OPTIONS["preload"])] if OPTIONS.get("preload") else None,
         timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
         boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
         poller_silent_s=float(str(OPTIONS.get("poller_silent_s", 30))),
+        hung_after_s=float(str(OPTIONS["hung_after_s"])) if "hung_after_s" in OPTIONS else None,
         pidfile=Path(str(OPTIONS["pidfile"])) if OPTIONS.get("pidfile") else None,
         store=ToyStore() if OPTIONS.get("store") else None,
         reopen_logs=reopen_logs,

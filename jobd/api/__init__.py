@@ -20,6 +20,7 @@ Source: Sidekiq's lib/sidekiq/api.rb; the shapes of its keys are in `jobd.keys`.
 from jobd.api.access import Access
 from jobd.api.audit import Audit, AuditEntry
 from jobd.api.bulk import Progress, Tally
+from jobd.api.cancels import cancel
 from jobd.api.filter import EVERYTHING, Filter
 from jobd.api.instances import Instance, Worker
 from jobd.api.iterations import IterationState, iteration_states
@@ -68,6 +69,7 @@ __all__ = [
     "Work",
     "WorkSet",
     "Worker",
+    "cancel",
     "iteration_states",
     "set_of",
 ]

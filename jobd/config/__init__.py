@@ -13,6 +13,7 @@ import contextlib
 import math
 import os
 import re
+import socket
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,10 +53,13 @@ __all__ = [
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
+    "client_reliable_push",
     "client_wire",
+    "host_name",
     "load",
     "mask_url",
     "url_fault",
+    "wants_color",
     "web_password",
     "web_redact",
 ]
@@ -149,6 +153,11 @@ def web_password(environ: Mapping[str, str] | None = None) -> str:
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
 
 
+def wants_color(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether nobody has set NO_COLOR, see no-color.org."""
+    return not _environ(environ).get("NO_COLOR")
+
+
 def web_redact(
     environ: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> tuple[str, ...]:
@@ -162,6 +171,14 @@ def web_redact(
     return found.pick(declared.WEB_REDACT)
 
 
+def host_name(environ: Mapping[str, str] | None = None) -> str:
+    """What an instance calls its host: on Heroku the name of the dyno, such as ``worker.1``.
+
+    There the host's own name is a random one. Source: Sidekiq's lib/sidekiq/component.rb.
+    """
+    return _environ(environ).get("DYNO") or socket.gethostname()
+
+
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:
     """How a client that was not told writes times: as a server started here would.
 
@@ -171,6 +188,19 @@ def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None
     found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
     _raise_all(found.problems)
     return found.pick(declared.WIRE)
+
+
+def client_reliable_push(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> int:
+    """How many pushes a client that was not told keeps while Redis is away.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.RELIABLE_PUSH)
 
 
 def _strangers(directory: Path) -> list[str]:
@@ -256,6 +286,7 @@ class _Sources:
             require=self.pick(declared.REQUIRE),
             log=self._log(),
             pidfile=self._path(declared.PIDFILE),
+            health=self._health(),
             labels=self.pick(declared.LABELS),
             max_retries=self.pick(declared.MAX_RETRIES),
             dead_max_jobs=self.pick(declared.DEAD_MAX_JOBS),
@@ -264,11 +295,23 @@ class _Sources:
             threads=self.pick(declared.THREADS),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
+            reliable_push=self.pick(declared.RELIABLE_PUSH),
             web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
-            worker=WorkerSettings(),
+            worker=WorkerSettings(hung_after=self._hung_after()),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
         )
+
+    def _hung_after(self) -> float | None:
+        seconds = self.pick(declared.WORKER_HUNG_AFTER)
+        # A worker that waits for a server which does not answer is silent for that long.
+        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + 10
+        if seconds is not None and seconds < fewest:
+            self.problems.append(
+                f"worker.hung_after: {seconds:g} s; a worker may be silent for {fewest:g} s while "
+                "Redis does not answer (see redis.network_timeout): set at least that"
+            )
+        return seconds
 
     def _log(self) -> LogSettings:
         return LogSettings(
@@ -280,6 +323,10 @@ class _Sources:
     def _path(self, setting: Setting[str | None]) -> str | None:
         path = self.pick(setting)
         return path and str(self._directory.absolute() / path)
+
+    def _health(self) -> str | None:
+        address = self.pick(declared.HEALTH)
+        return self._path(declared.HEALTH) if address and "/" in address else address
 
     def _capsules(self) -> tuple[Capsule, ...]:
         default = Capsule(

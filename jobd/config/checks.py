@@ -90,6 +90,17 @@ def text(name: str, value: Value) -> str:
     return written
 
 
+def address(name: str, value: Value) -> str:
+    """``HOST:PORT``, ``[::1]:PORT``, or the path of a Unix socket, which has a ``/``."""
+    written = text(name, value)
+    host, _, port = written.rpartition(":")
+    is_port = port.isdecimal() and 0 < int(port) < 65_536
+    if "/" not in written and not (host and is_port):
+        sentence = f"must be HOST:PORT, such as 127.0.0.1:7433, or a path, not {value.shown()}"
+        raise refused(name, value, sentence)
+    return written.removeprefix("unix://")
+
+
 def texts(name: str, value: Value) -> tuple[str, ...]:
     """A list of lines; one alone is a list of one."""
     return _each(text, [(name, item) for item in _items(value)])

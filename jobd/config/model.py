@@ -97,11 +97,15 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """When a worker is replaced; all of it arrives in a later version."""
+    """When a worker is replaced; the first two arrive in a later version.
+
+    Attributes:
+        hung_after: seconds without a sign of life and without a job; None: never.
+    """
 
     max_jobs: None = None
     max_memory: None = None
-    hung_after: None = None
+    hung_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +116,8 @@ class Config:
         concurrency: worker processes of the default capsule, which is ``capsules[0]``.
         timeout: seconds that running jobs get when the server stops.
         boot_timeout: seconds that a worker may take until it is ready.
-        pidfile: an absolute path, as is ``log.file``.
+        reliable_push: jobs that a client keeps while Redis is away.
+        pidfile: an absolute path, as are ``log.file`` and ``health`` if it is a path.
         source: the file that was read, absolute; None if there was none.
         notes: sentences for the boot log about what was read and has no effect.
     """
@@ -128,6 +133,7 @@ class Config:
     require: tuple[str, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)
     pidfile: str | None = None
+    health: str | None = None
     labels: tuple[str, ...] = ()
     max_retries: int = 25
     dead_max_jobs: int = 10_000
@@ -135,7 +141,8 @@ class Config:
     boot_timeout: float = 60.0
     threads: int = 1
     batch: Literal["auto"] | int = "auto"
-    preload: bool = False
+    preload: bool = True
+    reliable_push: int = 0
     web: WebSettings = field(default_factory=WebSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     source: Path | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from jobd.config.checks import (
     EMBEDDED,
     Check,
+    address,
     batch,
     boolean,
     capsules,
@@ -107,7 +108,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     unit="auto or jobs",
     check=batch,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
-    "are so short that the last one begins within 5 ms; 1 turns that off.",
+    "are so short that the last one begins within 10 ms; 1 turns that off.",
 )
 WIRE: Final[Setting[Wire]] = Setting(
     "wire",
@@ -118,10 +119,11 @@ WIRE: Final[Setting[Wire]] = Setting(
 )
 PRELOAD: Final = Setting(
     "preload",
-    default=False,
+    default=True,
     unit="true or false",
-    check=not_yet(boolean, default=False, remedy="remove it until then"),
-    help="Import the application once for all workers. Arrives in a later version.",
+    check=boolean,
+    help="Import the application once, in a process that forks the workers and shares its memory "
+    "with them. If that leaves threads or connections, each worker imports it itself instead.",
 )
 REQUIRE: Final[Setting[tuple[str, ...]]] = Setting(
     "require",
@@ -152,6 +154,14 @@ REDIS_NETWORK_TIMEOUT: Final = Setting(
     unit="seconds",
     check=seconds,
     help="To connect, and to wait for a reply.",
+)
+RELIABLE_PUSH: Final = Setting(
+    "reliable_push",
+    default=0,
+    unit="jobs",
+    check=whole(0),
+    help="How many jobs a client keeps in memory while Redis is away, to push them when it is "
+    "back; 0: none, so that such a push raises.",
 )
 LOG_FORMAT: Final[Setting[LogFormat]] = Setting(
     "log.format",
@@ -203,6 +213,13 @@ PIDFILE: Final[Setting[str | None]] = Setting(
     check=text,
     help="Holds the pid of the master while it runs.",
 )
+HEALTH: Final[Setting[str | None]] = Setting(
+    "health",
+    default=None,
+    unit="HOST:PORT, or path of a Unix socket",
+    check=address,
+    help="Where probes and Prometheus find /livez, /readyz and /metrics.",
+)
 MAX_RETRIES: Final = Setting(
     "max_retries",
     default=25,
@@ -246,12 +263,13 @@ WORKER_MAX_MEMORY: Final = Setting(
     check=never,
     help="Arrives in a later version: the memory at which a worker is replaced.",
 )
-WORKER_HUNG_AFTER: Final = Setting(
+WORKER_HUNG_AFTER: Final[Setting[float | None]] = Setting(
     "worker.hung_after",
     default=None,
     unit="seconds",
-    check=never,
-    help="Arrives in a later version: the silence after which a worker is killed.",
+    check=seconds,
+    help="A worker that runs no job and shows no sign of life for so long is replaced, its stacks "
+    "in the log first; at least four times redis.network_timeout and 10 s. By default none is.",
 )
 
 _ALL: Final[tuple[Setting[Any], ...]] = (
@@ -269,6 +287,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     REDIS_URL,
     REDIS_SIZE,
     REDIS_NETWORK_TIMEOUT,
+    RELIABLE_PUSH,
     LOG_FORMAT,
     LOG_FILE,
     LOG_LEVEL,
@@ -276,6 +295,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     TAG,
     LABELS,
     PIDFILE,
+    HEALTH,
     MAX_RETRIES,
     DEAD_MAX_JOBS,
     DEAD_TIMEOUT,

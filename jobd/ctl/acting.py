@@ -1,6 +1,6 @@
 """The commands that act on jobs: on those with these jids, or on all that some filters mean.
 
-A job that runs is left alone by all of them.
+A job that runs is left alone by all of them but ``cancel``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from jobd.api import JobSet, Queue, Tally, Work
+from jobd import api
+from jobd.api import JobSet, Queue, Tally, Work, WorkSet
 from jobd.ctl.acts import DELETE, KILL, RETRY, Act, When, rescheduling
 from jobd.ctl.filters import filter_of, filter_words, filtered
 from jobd.ctl.finding import Found, Search
@@ -93,6 +94,36 @@ def reschedule(
         raise click.UsageError("give the new time, by --in or by --at")
     when: When = timedelta(seconds=delay_s or 0) if at is None else moment(at, "--at")
     _act(operator, rescheduling(when), _Chosen(**chosen))
+
+
+@click.command()
+@click.argument("jids", metavar="JID...", nargs=-1, required=True)
+@everywhere
+@_yes
+@click.pass_obj
+def cancel(operator: Operator, /, *, jids: Sequence[str], yes: bool) -> None:
+    """End jobs that run, and forget those that wait."""
+    if not yes:
+        agree(f"cancel {count_of(len(jids), 'job')}?")
+    outcomes: list[_Outcome] = []
+    try:
+        outcomes.extend(_cancelled(operator, jid) for jid in dict.fromkeys(jids))
+    finally:
+        _report(operator, outcomes)
+    if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
+        end(EX_FAILED, *failed)
+
+
+def _cancelled(operator: Operator, jid: str) -> "_Outcome":
+    tell = partial(_Outcome, jid)
+    place = api.cancel(jid, access=operator.access)
+    if place is not None:
+        return tell(place, done=True, text=f"cancelled, was in {place}")
+    work = WorkSet(access=operator.access).find(jid)
+    if work is not None:
+        return tell("running", done=True, text=f"cancelled, runs on {work.process} and is ended")
+    text = "found neither waiting nor running: should it turn up, it is not begun"
+    return tell(None, done=False, text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

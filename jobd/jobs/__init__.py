@@ -45,7 +45,7 @@ Moment: TypeAlias = float | datetime
 RetryIn: TypeAlias = float | Literal["discard", "kill"] | None
 
 _WIRE_OPTIONS: Final = ("queue", "retry", "retry_for", "retry_queue", "backtrace", "dead", "tags")
-_OPTIONS: Final = (*_WIRE_OPTIONS, "time_limit", "name")
+_OPTIONS: Final = (*_WIRE_OPTIONS, "time_limit", "kill_after", "name")
 _UNSET: Final = object()
 
 
@@ -54,6 +54,15 @@ class HasPerform(Protocol[P]):
 
     def perform(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Do the job."""
+        ...
+
+
+class Run(Protocol):
+    """What a worker gives to a job that it runs."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was cancelled since it began."""
         ...
 
 
@@ -201,11 +210,14 @@ class Job:
         backtrace: keep the whole traceback of a failure, or its first N lines.
         dead: False keeps the job out of the dead set.
         tags: shown in logs and on the dashboard.
-        time_limit: seconds that one run may take. Read from the class where the job runs; it
-            travels only if it was set for that push.
+        time_limit: seconds that one run may take until ``JobTimeout`` is raised in it. Read from
+            the class where the job runs; it travels only if it was set for that push.
+        kill_after: seconds after which the worker of a job that does not heed that is killed; None
+            never.
         name: the job's name on the wire, by default the class's; not inherited.
         wire_name: that name.
         jid: of the running job; empty in a plain call.
+        cancelled: whether somebody cancelled the running job.
     """
 
     queue: str
@@ -215,10 +227,12 @@ class Job:
     backtrace: ClassVar[bool | int]
     dead: ClassVar[bool]
     tags: ClassVar[Sequence[str]]
-    time_limit: ClassVar[float | None] = None
+    time_limit: ClassVar[float | timedelta | None] = None
+    kill_after: ClassVar[float | timedelta | None] = 5.0
     name: ClassVar[str]
     wire_name: ClassVar[str] = "Job"
     jid: str = ""
+    __run__: "Run | None" = None
 
     _extra: ClassVar[Mapping[str, Any]] = {}
     _parameters: ClassVar[Parameters | None] = None
@@ -356,6 +370,23 @@ class Job:
 
     perform_now = perform_inline
 
+    @classmethod
+    def cancel(cls, jid: str) -> bool:
+        """Have a job never run again, whatever its class; if it runs, ``JobCancelled`` ends it.
+
+        It is neither retried nor dead. A jid stays cancelled for 30 days, also if it is pushed
+        again.
+
+        Returns:
+            Whether it waited and was taken out. If not it runs, and ends within about a second, or
+            is done, or waits behind a million others: it is dropped when its turn comes.
+
+        Raises:
+            InvalidJob: that is no jid.
+            RedisError: whether it was cancelled is not known; cancel it again.
+        """
+        return current_app().cancel(jid)
+
     jobs = in_tests.Jobs()
 
     @classmethod
@@ -395,6 +426,14 @@ class Job:
         """
 
     @property
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled the running job: for what swallows or outlives the exception.
+
+        Any thread of the job may ask; it costs no round trip.
+        """
+        return self.__run__ is not None and self.__run__.is_cancelled
+
+    @property
     def logger(self) -> "logging.LoggerAdapter[logging.Logger]":
         """A logger whose lines carry the jid and the class of this job."""
         extra = {"jid": self.jid, "class": self.wire_name}
@@ -425,6 +464,10 @@ class FunctionJob(Setter[P], Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself: no payload, no middleware."""
         return self._function(*args, **kwargs)
+
+    def cancel(self, jid: str) -> bool:
+        """Have a job never run again; see ``Job.cancel``."""
+        return self.job_class.cancel(jid)
 
     jobs = in_tests.Jobs()
     drain = in_tests.drain

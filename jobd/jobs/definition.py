@@ -26,7 +26,8 @@ def check_definition(job_class: Any) -> None:
     Raises:
         InvalidJob: naming the class and what is wrong.
     """
-    options = {**job_class.wire_options(), "time_limit": job_class.time_limit}
+    limits = {"time_limit": job_class.time_limit, "kill_after": job_class.kill_after}
+    options = {**job_class.wire_options(), **limits}
     try:
         check_options(options)
         check_fields({"class": job_class.wire_name})

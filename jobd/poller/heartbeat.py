@@ -60,6 +60,7 @@ class Heartbeat:
 
     Attributes:
         is_behind: the last beat sent what one before it could not, so there may be more to send.
+        round_trip_us: of the last beat; 0 before the first.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Heartbeat:
         self._slow_pings = 0
         self._unsent: Counted | None = None
         self.is_behind = False
+        self.round_trip_us = 0
         self._workers = config.worker_count
         self._info = json.dumps(_info(instance, config), separators=(",", ":"))
         self._config = json.dumps(config.published, separators=(",", ":"), default=str)
@@ -161,7 +163,7 @@ class Heartbeat:
     def _process(self, states: dict[int, SlotState]) -> dict[str, str | bytes | int | float]:
         began = self._clock.monotonic()
         self._store.ping()
-        rtt_us = int((self._clock.monotonic() - began) * 1e6)
+        self.round_trip_us = rtt_us = int((self._clock.monotonic() - began) * 1e6)
         self._watch_round_trips(rtt_us)
         pids = [self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)]
         return {

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisError, RedisUnavailable
+from jobd.errors import RedisDenied, RedisError, RedisUnavailable
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import start_ticks
@@ -23,8 +24,10 @@ from jobd.store import Store
 from jobd.wait import wait_readable
 
 _BEAT_EVERY_S: Final = 10.0
+_REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
+_CANCEL_EVERY_S: Final = 0.9
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
@@ -96,8 +99,11 @@ class Services:
     promoter: Promoter
     heartbeat: Heartbeat
     recovery: Recovery
+    cancels: Cancels
     inspect: Callable[[], None]
     """Looks at the server itself, until it has succeeded once."""
+    watch: Callable[[], float] | None = None
+    """Looks at what waits, for whoever asks; returns seconds until the next time."""
 
 
 class Poller:
@@ -131,6 +137,7 @@ class Poller:
         self._promoter = services.promoter
         self._heartbeat = services.heartbeat
         self._recovery = services.recovery
+        self._cancels = services.cancels
         self._inspect = services.inspect
         self._scoreboard = scoreboard
         self._clock = clock
@@ -140,24 +147,30 @@ class Poller:
         self._state = InstanceState.RUNNING
         self._orphaned_at: float | None = None
         self._unreachable_since: float | None = None
+        self._is_denied = False
         self._are_clocks_apart = False
         self._is_told = False
         self._refusal = ""  # of a count; what the log knows already
         self._must_stop = False
+        self._beaten = (0.0, 0.0)  # when the last heartbeat began and ended
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
-        self._duties = (
+        self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
+            Duty(self._cancel),
             self._recovering,
             Duty(self._promote),
             Duty(self._sweep),
             Duty(self._count),
         )
+        if services.watch is not None:
+            self._duties += (Duty(services.watch),)
 
     def open(self) -> None:
         """Install the handlers."""
+        self._scoreboard.set_redis_away_since(0.0)  # what a dead one knew
         signals.ignore(IGNORED)
         self._inbox.open()
 
@@ -228,9 +241,13 @@ class Poller:
 
     def _read_messages(self) -> None:
         for message in self._master.receive():
-            if message.get("type") == "died":
+            if message["type"] == "died":
                 self._deaths.append(message)
                 self._recovering.due = 0.0
+            elif message["type"] == "seats":
+                # Soon, but where many come one after the other a beat is not all that is done.
+                rest_s = _REST_FACTOR * (self._beaten[1] - self._beaten[0])
+                self._beat.due = min(self._beat.due, self._beaten[1] + rest_s)
 
     # Duties
 
@@ -239,8 +256,9 @@ class Poller:
         return float("inf")
 
     def _beat_once(self) -> float:
-        before_ms = self._clock.now_ms()
+        before_ms, began = self._clock.now_ms(), self._clock.monotonic()
         beat = self._heartbeat.beat()
+        self._beaten = (began, self._clock.monotonic())
         local_s = (before_ms + self._clock.now_ms()) / 2000
         self._compare_clocks(beat.now_s - local_s)
         if beat.refused and beat.refused != self._refusal:
@@ -268,12 +286,23 @@ class Poller:
         else:
             log.event("remote command refused", level="warning", command=command)
 
+    def _cancel(self) -> float:
+        for message in self._cancels.step():
+            self._master.send(message)
+        return _CANCEL_EVERY_S
+
     def _recover(self) -> float:
         while self._deaths:
             message = self._deaths[0]
             slot, incarnation = message["slot"], message["incarnation"]
             finished = tuple(message["finished"])
-            death = Death(message["reason"], message["running"], finished, message["jid"])
+            death = Death(
+                message["reason"],
+                message["running"],
+                finished,
+                message["jid"],
+                message["time_limit"],
+            )
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
             self._deaths.pop(0)
@@ -297,15 +326,21 @@ class Poller:
     # Redis away
 
     def _wait_for_redis(self, error: RedisUnavailable) -> float:
+        # Told once; but that it is back and does not let us in is what somebody has to know.
+        is_denied = isinstance(error, RedisDenied)
+        if self._unreachable_since is None or (is_denied and not self._is_denied):
+            log.event(f"{error}; waiting for it", level="error")
+        self._is_denied = self._is_denied or is_denied
         if self._unreachable_since is None:
             self._unreachable_since = self._clock.monotonic()
-            log.event(f"{error}; waiting for it", level="error")
+            self._scoreboard.set_redis_away_since(self._unreachable_since)
         return self._backoff.next_s()
 
     def _redis_is_back(self) -> None:
         if self._unreachable_since is not None:
             away_s = self._clock.monotonic() - self._unreachable_since
-            self._unreachable_since = None
+            self._unreachable_since, self._is_denied = None, False
+            self._scoreboard.set_redis_away_since(0.0)
             self._backoff.reset()
             log.event("Redis answers again", away=away_s)
 

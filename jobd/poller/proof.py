@@ -21,11 +21,16 @@ _PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 def proof_of_this_host() -> dict[str, str]:
-    """What tells this boot of this machine, and this pid namespace, from all others."""
-    return {
-        "boot_id": _BOOT_ID.read_text().strip(),
-        "pid_namespace": str(_PID_NAMESPACE.readlink()),
-    }
+    """What tells this boot of this machine, and this pid namespace, from all others.
+
+    Empty where the kernel's part of /proc is hidden (ProcSubset= of systemd): there nothing can be
+    proved, and heartbeats alone count.
+    """
+    try:
+        boot_id = _BOOT_ID.read_text().strip()
+    except OSError:
+        return {}
+    return {"boot_id": boot_id, "pid_namespace": str(_PID_NAMESPACE.readlink())}
 
 
 def start_ticks(pid: int) -> int | None:
@@ -55,7 +60,7 @@ class HostWitness:
         A worker that the last heartbeat did not name yet is not proved dead: it may live.
         """
         told = self._store.instance(identity)
-        if any(told.get(name) != value for name, value in self._here.items()):
+        if not self._here or any(told.get(name) != value for name, value in self._here.items()):
             return set()
         if _is_alive(told.get("pid"), told.get("start_ticks")):
             return set()

@@ -41,12 +41,14 @@ class Death:
         running: fingerprint of the job that was; empty if none was, None if nobody knows.
         finished: fingerprints of jobs that were done and perhaps not acknowledged.
         jid: of the job that was running, for the log.
+        time_limit: seconds that this job was killed for, or 0.
     """
 
     reason: str
     running: str | None = None
     finished: tuple[str, ...] = ()
     jid: str = ""
+    time_limit: float = 0.0
 
     def is_of(self, raw: bytes, *, is_alone: bool) -> bool:
         """Whether a job was running when the worker died; ``is_alone``: it held no other."""
@@ -257,11 +259,15 @@ def _sort_out(page: Sequence[bytes], finished: Counter[str]) -> tuple[list[bytes
 
 
 def _charged(raw: bytes, death: Death) -> bytes:
-    """The payload with one death more; as it is, if it does not parse."""
+    """The payload with one death more, or marked as failed; as it is, if it does not parse."""
     try:
         payload: dict[str, Any] = decode(raw)
     except MalformedPayload:
         return raw
+    if death.time_limit:
+        # It has not crashed, it has failed: the next worker settles that, with the app's hooks.
+        payload["timed_out"] = death.time_limit
+        return encode(payload)
     recovered = payload.get("recovered")
     payload["recovered"] = (recovered if isinstance(recovered, int) else 0) + 1
     payload["recovered_reason"] = death.reason

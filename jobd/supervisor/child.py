@@ -5,13 +5,20 @@ A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one pack
     child to master
         {"type": "ready", "slot": 2, "incarnation": 7, "pid": 4711}
         {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
+        {"type": "born", "pid": 4711}                        a worker that the mold has forked
+        {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
         {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT"}     the poller alone
         {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
+        {"type": "cancel", "slot": 2, "incarnation": 7, "jid": "b4a5.."}    the poller alone
 
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
          "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"]}
+         "finished": ["f4b75e523969083d"], "time_limit": 0.0}
+        {"type": "seats"}                                a worker has another pid or is ready
+
+    master to mold, with two descriptors: the worker's end of its pipe, and the file for its stacks
+        {"type": "fork", "slot": 2, "incarnation": 7}
 
 Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
 child closes those that it inherits: so the end of the stream tells a child that the master is gone
@@ -33,17 +40,19 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, TypedDict, cast
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
 from jobd import log
 from jobd.errors import ConfigError
 
 POLLER: Final = 0
-"""The poller's slot; the workers' are 1 and up."""
+"""The poller's slot; the workers' are 1 and up, a mold's is below 0."""
 
 _LARGEST_BYTES: Final = 65_536
 _LONGEST_TEXT: Final = 8_000  # JSON may make six bytes of a character
+_TO_BE_BORN_S: Final = 5.0
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 # Loaded by the master, so that nothing has to be between fork and prctl.
 _LIBC: Final = ctypes.CDLL(None)
 _REMOTE: Final = {
@@ -74,6 +83,20 @@ class BootFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Born:
+    """The mold has forked the child, which the master has adopted or will in a moment."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CannotPreload:
+    """A mold has imported the application, and found what no fork may share."""
+
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remote:
     """A command that came through Redis, as the signal that has the same effect."""
 
@@ -89,11 +112,20 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """A worker runs a job that is cancelled."""
+
+    slot: int
+    incarnation: int
+    jid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Nothing more will come from this child, which need not be dead."""
 
 
-Message: TypeAlias = Ready | BootFailed | Remote | Recovered | Ended
+Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
 
 
 class Died(TypedDict):
@@ -105,6 +137,7 @@ class Died(TypedDict):
         running: fingerprint of the job that was running and is charged, or an empty string.
         jid: the same job's, for the log.
         finished: fingerprints of jobs that are done and perhaps not acknowledged.
+        time_limit: seconds that the running job was killed for, or 0.
     """
 
     type: Literal["died"]
@@ -115,6 +148,13 @@ class Died(TypedDict):
     running: str
     jid: str
     finished: list[str]
+    time_limit: float
+
+
+class Seats(TypedDict):
+    """The scoreboard says since now that a worker has another pid, or is ready."""
+
+    type: Literal["seats"]
 
 
 class _End:
@@ -173,6 +213,7 @@ class Child(_End):
         slot: 0 is the poller's, workers have 1 and up.
         incarnation: counts the lives of this slot, from 1.
         identity: of the instance.
+        master: pid of the master.
         is_ready: whether `ready` was called.
     """
 
@@ -184,7 +225,7 @@ class Child(_End):
         self.incarnation = incarnation
         self.identity = identity
         self.is_ready = False
-        self._master = master
+        self.master = master
         self._inode = _inode(end.fileno())
 
     def ready(self) -> None:
@@ -208,12 +249,36 @@ class Child(_End):
         """
         self.send({"type": "boot_failed", "kind": kind, "text": text[-_LONGEST_TEXT:]})
 
-    def receive(self) -> list[Died]:
+    def born(self) -> None:
+        """Tell the pid, which the master does not know if it has not forked this child itself."""
+        self.send({"type": "born", "pid": os.getpid()})
+
+    def cannot_preload(self, reasons: str) -> None:
+        """Tell what keeps this mold from forking workers."""
+        self.send({"type": "cannot_preload", "reasons": reasons[:_LONGEST_TEXT]})
+
+    def receive_order(self) -> tuple[dict[str, int], list[int]] | None:
+        """In a mold: the next worker to fork, and its descriptors; None if there is none now.
+
+        Raises:
+            EOFError: the master is gone.
+        """
+        try:
+            packet, fds, _, _ = socket.recv_fds(self._socket, _LARGEST_BYTES, 2)
+        except BlockingIOError:
+            return None
+        except OSError:
+            packet, fds = b"", []
+        if not packet:
+            raise EOFError
+        return json.loads(packet), fds
+
+    def receive(self) -> list[Died | Seats]:
         """What the master has told since the last call."""
         if not self._is_ours():
             return []
         self.flush()
-        return [cast("Died", json.loads(packet)) for packet in self._packets() if packet]
+        return [cast("Died | Seats", json.loads(packet)) for packet in self._packets() if packet]
 
     def flush(self) -> None:
         """Send what had no room before."""
@@ -226,7 +291,7 @@ class Child(_End):
         The parent's pid is compared with the master's, never with 1: the master may be pid 1, and
         an orphan may be adopted by another process.
         """
-        if os.getppid() != self._master:
+        if os.getppid() != self.master:
             return True
         if not self._is_ours():
             return False
@@ -240,9 +305,9 @@ class Child(_End):
     def die_with_master(self) -> None:
         """Have the kernel send TERM when the master dies; leave at once if it already has."""
         # Only a child of the master's: the signal is sent when *any* parent dies.
-        if os.getppid() == self._master:
+        if os.getppid() == self.master:
             _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != self._master:
+        if os.getppid() != self.master:
             os._exit(os.EX_TEMPFAIL)
 
     def work(self, target: Callable[["Child"], int]) -> int:
@@ -269,10 +334,12 @@ class Handle(_End):
     """The master's end, and what the master knows of the child.
 
     Attributes:
+        pid: 0 until it is known: a mold's workers tell it themselves.
         spawned_at: monotonic seconds, as are the other times.
         ready_at: None while it boots.
         is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
         is_open: False once the stream has ended, which a job can bring about by closing fds.
+        is_overdue: it was killed because its job did not heed its time limit.
     """
 
     def __init__(
@@ -283,12 +350,14 @@ class Handle(_End):
         self.incarnation = incarnation
         self.pid = 0
         self.spawned_at = spawned_at
+        self.born_deadline = spawned_at + _TO_BE_BORN_S
         self.boot_deadline = 0.0
         self.ready_at: float | None = None
         self.is_asked_to_stop = False
         self.is_killed = False
         self.is_reaped = False
         self.is_open = True
+        self.is_overdue = False
         self._on_ready: list[int] = []
 
     def receive(self) -> list[Message]:
@@ -301,6 +370,23 @@ class Handle(_End):
             elif (message := _parse(packet)) is not None:
                 messages.append(message)
         return messages
+
+    def was_born(self, pid: int) -> None:
+        """Its pid is known: send what could not be sent before."""
+        self.pid = pid
+        if self.is_killed:
+            self.kill()
+        elif self.is_asked_to_stop:
+            self.signal(signal.SIGTERM)
+
+    def order(self, child: "Handle", fds: list[int]) -> None:
+        """Of a mold: have it fork a child, which gets these descriptors.
+
+        Raises:
+            OSError: it has died, or has too much to do.
+        """
+        order = {"type": "fork", "slot": child.slot, "incarnation": child.incarnation}
+        socket.send_fds(self._socket, [json.dumps(order).encode()], fds, socket.MSG_NOSIGNAL)
 
     def became_ready(self, now: float) -> None:
         """Booting is over: send the signals that would have hurt a child without handlers."""
@@ -331,15 +417,22 @@ class Handle(_End):
 
     def signal(self, number: int) -> None:
         """Signal the child alone; once it is reaped its pid may be anybody's."""
-        if not self.is_reaped:
+        if self.pid and not self.is_reaped:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
         """SIGKILL to the child, and to what its job started and did not detach."""
         self.is_killed = True
+        if not self.pid:
+            return
         with contextlib.suppress(ProcessLookupError):  # before its setsid() there is no group
             os.killpg(self.pid, signal.SIGKILL)
         self.signal(signal.SIGKILL)
+
+
+def adopt_orphans() -> bool:
+    """Have what our descendants leave behind become our children; returns whether it will."""
+    return bool(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -367,14 +460,35 @@ def _parse(packet: bytes) -> Message | None:
         whole = json.loads(packet)
     except (ValueError, RecursionError):
         return None
+    return _of_boot(whole) or _of_poller(whole)
+
+
+def _of_boot(whole: Any) -> Message | None:
     match whole:
         case {"type": "ready", "slot": int(slot), "incarnation": int(incarnation), "pid": int(pid)}:
             return Ready(slot, incarnation, pid)
         case {"type": "boot_failed", "kind": "config" | "transient" as kind, "text": str(text)}:
             return BootFailed(kind, text)
+        case {"type": "born", "pid": int(pid)} if pid > 1:
+            return Born(pid)
+        case {"type": "cannot_preload", "reasons": str(reasons)}:
+            return CannotPreload(reasons)
+        case _:
+            return None
+
+
+def _of_poller(whole: Any) -> Message | None:
+    match whole:
         case {"type": "remote", "signal": str(name)} if name in _REMOTE:
             return Remote(_REMOTE[name])
         case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
             return Recovered(slot, incarnation)
+        case {
+            "type": "cancel",
+            "slot": int(slot),
+            "incarnation": int(incarnation),
+            "jid": str(jid),
+        }:
+            return Cancel(slot, incarnation, jid)
         case _:
             return None

@@ -29,8 +29,10 @@ class Deaths:
             status: as ``waitpid`` gave it.
             left: what the child had written into its slot, if anything.
         """
-        # Who was killed because the time to drain was up is not to blame.
-        charged = left if left is not None and left.is_busy and not handle.is_killed else None
+        # Who was killed because the time to drain was up is not to blame, nor who had just ended.
+        time_limit = left.time_limit if left is not None and handle.is_overdue else 0.0
+        is_to_blame = not handle.is_killed or time_limit > 0
+        charged = left if left is not None and left.is_busy and is_to_blame else None
         died = Died(
             type="died",
             slot=handle.slot,
@@ -40,6 +42,7 @@ class Deaths:
             running=charged.running if charged else "",
             jid=charged.jid if charged else "",
             finished=list(left.finished) if left is not None else [],
+            time_limit=time_limit,
         )
         if len(self._kept) >= _MOST_KEPT:
             del self._kept[next(iter(self._kept))]

@@ -48,9 +48,12 @@ class Plan:
         workers: their slots are 1 to this; the poller's is 0.
         run_worker: called in each worker after the fork; returns its exit status.
         run_poller: the same for the poller.
+        preload: imports the application in a mold, which then forks the workers, and returns 0, or
+            the mold's exit status; None if each worker imports it.
         timeout_s: that running jobs get when the instance stops.
         boot_timeout_s: after which a child that is not ready is killed.
         poller_silent_s: after which a poller that shows no sign of life is killed.
+        hung_after_s: the same for a worker that runs no job; None: never.
         pidfile: locked, with the pid inside.
         lock: a second such file, e.g. in the state directory of an embedded store.
         reopen_logs: called on USR1.
@@ -63,9 +66,11 @@ class Plan:
     workers: int
     run_worker: Callable[[Child], int]
     run_poller: Callable[[Child], int]
+    preload: Callable[[Child], int] | None = None
     timeout_s: float = 25.0
     boot_timeout_s: float = 60.0
     poller_silent_s: float = 30.0
+    hung_after_s: float | None = None
     store: StoreProcess | None = None
     pidfile: Path | None = None
     lock: Path | None = None

@@ -7,10 +7,22 @@ Source: sd_notify(3) and sd_watchdog_enabled(3).
 """
 
 import contextlib
+import errno
 import os
 import socket
+from typing import Final
 
 from jobd.clock import Clock
+
+_EXTEND_EVERY_S: Final = 5.0
+EXTENSION: Final = "EXTEND_TIMEOUT_USEC=15000000"
+"""Asks for the next 15 seconds."""
+_ERRNO: Final = {
+    os.EX_SOFTWARE: errno.ENOTRECOVERABLE,
+    os.EX_CANTCREAT: errno.EEXIST,
+    os.EX_TEMPFAIL: errno.EAGAIN,
+    os.EX_CONFIG: errno.EINVAL,
+}
 
 
 class Notifier:
@@ -21,6 +33,7 @@ class Notifier:
         self._address = ""
         self._interval_s = 0.0
         self._next_ping = 0.0
+        self._next_extension = 0.0
 
     def open(self) -> None:
         """Take ``NOTIFY_SOCKET`` and ``WATCHDOG_*`` out of the environment."""
@@ -49,6 +62,30 @@ class Notifier:
         if self._address and self._interval_s and now >= self._next_ping:
             self._next_ping = now + self._interval_s
             self.send("WATCHDOG=1")
+
+    def extend(self) -> None:
+        """Ask for more time to start or to stop, if that is due: every 5 s.
+
+        While that goes on, TimeoutStartSec= and TimeoutStopSec= do not count.
+        """
+        now = self._clock.monotonic()
+        if self._address and now >= self._next_extension:
+            self._next_extension = now + _EXTEND_EVERY_S
+            self.send(EXTENSION)
+
+    def reloading(self) -> None:
+        """Tell that settings are being read again; READY=1 is to follow, whatever becomes of it."""
+        # Without the time of it, Type=notify-reload takes it for an older one, and waits on.
+        self.send("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
+
+    def failed(self, status: int, why: str) -> None:
+        """Tell why the process is about to leave with this exit status.
+
+        Args:
+            status: of those in docs/signals.md.
+            why: in one line.
+        """
+        self.send(f"STATUS={why}", f"ERRNO={_ERRNO.get(status, errno.EIO)}")
 
     def next_ping(self) -> float | None:
         """When a ping will be due, in monotonic seconds; None without a watchdog."""

@@ -1,4 +1,4 @@
-"""The places of an instance: one for the poller, one for each worker, and who sits in them.
+"""The places of an instance: for the poller, each worker and the mold, and who sits in them.
 
 Only facts and questions; who is started, signalled and reaped is the master's affair.
 """
@@ -19,6 +19,8 @@ from jobd.supervisor.child import POLLER, Child, Handle, pair
 from jobd.supervisor.stacks import Stacks
 
 _LOOK_EVERY_S: Final = 0.2
+MOLD: Final = -1
+"""The mold's slot, which has no page in the scoreboard."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class Slot:
         incarnation: of the child that sits here, or sat here last; 0 before the first.
         spawned_ms: epoch milliseconds.
         due: when the next child may be started, while there is none; monotonic seconds.
+        is_retired: there will be no next child.
     """
 
     number: int
@@ -40,6 +43,7 @@ class Slot:
     last_exit: str = ""
     spawned_ms: int = 0
     due: float = 0.0
+    is_retired: bool = False
 
     @property
     def is_poller(self) -> bool:
@@ -49,6 +53,8 @@ class Slot:
     @property
     def name(self) -> str:
         """As it is in logs and titles."""
+        if self.number < 0:
+            return "mold"
         return "poller" if self.is_poller else f"worker {self.number}"
 
     def vacate(self, status: int, left: SlotState | None, now: float) -> None:
@@ -69,21 +75,23 @@ class Slot:
         self.due = now + delay_s
         self.last_exit = signals.describe_exit(status)
         is_expected = child.is_asked_to_stop or (status == 0 and not held_job)
+        will_return = bool(delay_s) and not child.is_asked_to_stop and not self.is_retired
         log.event(
             f"{self.name} left",
             level="info" if is_expected else "warning",
             child=child.pid,
             status=self.last_exit,
             job_jid=left.jid if left is not None and left.is_busy else None,
-            again_in=f"{delay_s:.1f} s" if delay_s and not child.is_asked_to_stop else None,
+            again_in=f"{delay_s:.1f} s" if will_return else None,
             stack=self._last_stacks() if os.WIFSIGNALED(status) else "",
         )
 
-    def stay_empty(self, error: OSError, now: float) -> None:
+    def stay_empty(self, reason: str | None, now: float) -> None:
         """The child could not be forked: the brake counts that as a death."""
         self._drop_stacks()
+        self.child = None
         self.due = now + self.brake.delay_s(health_s=None, held_job=False)
-        log.event(f"{self.name} cannot be forked", level="error", reason=error.strerror)
+        log.event(f"{self.name} cannot be forked", level="error", reason=reason)
 
     def prepare(self, identity: str, now: float) -> tuple[Handle, Child]:
         """Before a fork: the pipe to the next child, and a file for its stacks.
@@ -125,12 +133,28 @@ class Slot:
 
 
 class Slots:
-    """All slots, the poller's first, and the scoreboard that shows them to the children."""
+    """All slots, the poller's first, and the scoreboard that shows them to the children.
+
+    Args:
+        workers: how many there should be.
+        scoreboard: has a page for each.
+        has_mold: whether a mold forks them.
+        clock: for what is looked at now and then.
+        rng: for the brakes.
+    """
 
     def __init__(
-        self, workers: int, scoreboard: Scoreboard, *, clock: Clock, rng: random.Random
+        self,
+        workers: int,
+        scoreboard: Scoreboard,
+        *,
+        has_mold: bool,
+        clock: Clock,
+        rng: random.Random,
     ) -> None:
-        self._slots = [Slot(number, Brake(rng)) for number in range(workers + 1)]
+        numbers = [POLLER, *([MOLD] if has_mold else []), *range(1, workers + 1)]
+        self._slots = {number: Slot(number, Brake(rng)) for number in numbers}
+        self.worker_count = workers
         self._scoreboard = scoreboard
         self._clock = clock
         self._looked_at = 0.0
@@ -140,7 +164,7 @@ class Slots:
 
         Only if the soft limit is below that: a job may use select(2), which ends at 1,024.
         """
-        needed = 4 * self.worker_count + 64
+        needed = 4 * self.worker_count + 68
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft in {hard, resource.RLIM_INFINITY} or soft >= needed:
             return
@@ -149,7 +173,7 @@ class Slots:
             log.event("limit of open files raised", level="debug", before=soft, now=hard)
 
     def __iter__(self) -> Iterator[Slot]:
-        return iter(self._slots)
+        return iter(self._slots.values())
 
     def __getitem__(self, number: int) -> Slot:
         return self._slots[number]
@@ -165,17 +189,33 @@ class Slots:
         return self.poller is not None and self.poller.ready_at is not None
 
     @property
-    def worker_count(self) -> int:
-        """How many workers there should be."""
-        return len(self._slots) - 1
+    def mold(self) -> Slot | None:
+        """What forks the workers; None if the master does."""
+        mold = self._slots.get(MOLD)
+        return None if mold is None or mold.is_retired else mold
+
+    @property
+    def mold_child(self) -> Handle | None:
+        """The mold's process, as long as it lives."""
+        return self._slots[MOLD].child if MOLD in self._slots else None
+
+    def startable(self) -> list[Slot]:
+        """Where there should be a child, and can be one by now."""
+        mold = self.mold
+        has_parent = mold is None or (mold.child is not None and mold.child.ready_at is not None)
+        return [slot for slot in self if not slot.is_retired and (slot.number <= 0 or has_parent)]
 
     def children(self) -> list[Handle]:
         """All that live, or have died and were not reaped yet."""
-        return [slot.child for slot in self._slots if slot.child is not None]
+        return [slot.child for slot in self if slot.child is not None]
+
+    def find(self, pid: int) -> Handle | None:
+        """The child of that pid, if it is known."""
+        return next((handle for handle in self.children() if handle.pid == pid), None)
 
     def workers(self) -> list[Handle]:
-        """The children but the poller."""
-        return [handle for handle in self.children() if handle.slot != POLLER]
+        """The children but the poller and the mold."""
+        return [handle for handle in self.children() if handle.slot > POLLER]
 
     def ready_workers(self) -> list[Handle]:
         """Workers that have booted."""
@@ -186,11 +226,14 @@ class Slots:
         return [handle for handle in self.workers() if self.is_busy(handle)]
 
     def waiting(self, now: float) -> tuple[int, ...]:
-        """Numbers of the slots whose next child has to wait."""
-        return tuple(slot.number for slot in self if slot.child is None and slot.due > now)
+        """Numbers of the slots whose next child has to wait; the mold's is -1."""
+        waiting = (slot for slot in self if slot.child is None and not slot.is_retired)
+        return tuple(slot.number for slot in waiting if slot.due > now)
 
     def left_behind(self, handle: Handle) -> SlotState | None:
         """The child's half of its slot; None if this child has not written there yet."""
+        if handle.slot < 0:
+            return None
         seen = self._scoreboard.read(handle.slot)
         return seen if seen.incarnation == handle.incarnation else None
 
@@ -200,7 +243,13 @@ class Slots:
         return left is not None and left.is_busy
 
     def assign(self, slot: Slot, state: State) -> None:
-        """Show the children who sits in the slot."""
+        """Show the children who sits in the slot.
+
+        Not while it is only ordered from the mold: a sweep that saw a new incarnation without a pid
+        would take its jobs for a dead worker's.
+        """
+        if slot.number < 0 or (slot.child is not None and not slot.child.pid):
+            return
         self._scoreboard.assign(
             slot.number,
             state=state,
@@ -239,6 +288,11 @@ class Slots:
             elif slot.stacks is not None:
                 slot.stacks.offer()
 
+    def _state_of(self, slot: Slot) -> str | None:
+        if slot.number < 0:
+            return None
+        return self._scoreboard.read_assignment(slot.number).state.name.lower()
+
     def log_table(self) -> None:
         """One line for each slot."""
         now = self._clock.monotonic()
@@ -248,7 +302,7 @@ class Slots:
             is_busy = left is not None and left.is_busy
             log.event(
                 f"state of {slot.name}",
-                state=self._scoreboard.read_assignment(slot.number).state.name.lower(),
+                state=self._state_of(slot),
                 child=child.pid if child is not None else None,
                 doing=left.state.name.lower() if left is not None else None,
                 job=left.name if left is not None and is_busy else None,

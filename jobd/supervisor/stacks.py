@@ -26,6 +26,10 @@ class Stacks:
         fcntl.fcntl(self._fd, fcntl.F_SETFL, os.O_APPEND)
         self._size = 0
 
+    def fileno(self) -> int:
+        """Of the file, for a child that somebody else forks."""
+        return self._fd
+
     def offer(self) -> None:
         """In the child: write all stacks here on TTIN, and when the process crashes."""
         faulthandler.register(signal.SIGTTIN, file=self._fd, all_threads=True, chain=False)

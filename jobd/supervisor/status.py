@@ -1,17 +1,18 @@
-"""What the master shows of itself: its process title, and READY, STATUS and the ping to systemd.
+"""What the master shows of itself: its process title, and and what systemd hears.
 
 Title and STATUS change at most once a second, or at once with the state of the instance.
 """
 
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from typing import Final
 
 import setproctitle
 
 from jobd.clock import Clock
-from jobd.scoreboard import InstanceState
-from jobd.supervisor.sd_notify import Notifier
+from jobd.scoreboard import InstanceState, Scoreboard
+from jobd.supervisor.plan import Plan
+from jobd.supervisor.sd_notify import EXTENSION, Notifier
 from jobd.supervisor.slots import Slots
 
 _INTERVAL_S: Final = 1.0
@@ -19,6 +20,11 @@ _SUFFIXES: Final = {
     InstanceState.RUNNING: "",
     InstanceState.QUIET: " quiet",
     InstanceState.STOPPING: " stopping",
+}
+_REASONS: Final = {
+    os.EX_SOFTWARE: "the master failed in every turn; the log has the errors",
+    os.EX_TEMPFAIL: "not a single process can be started; the log has the reason",
+    os.EX_CONFIG: "the application cannot be loaded; the log has the reason",
 }
 
 
@@ -31,6 +37,8 @@ class Picture:
         waiting: slots that wait before their next child, because the last one died too early.
         is_serving: the poller and at least one worker are ready.
         left_s: until running jobs are interrupted; while stopping.
+        redis_away_s: for how long Redis has not answered; 0 if it does.
+        notice: what became of the last reload, if there was one.
     """
 
     state: InstanceState
@@ -40,29 +48,33 @@ class Picture:
     waiting: tuple[int, ...]
     is_serving: bool
     left_s: float
+    redis_away_s: float = 0.0
+    notice: str = ""
 
 
 class Reporter:
     """Says it where people and systemd look.
 
     Args:
-        name: ``jobd 0.1.0 daily_mood``.
+        plan: for the name, for how long systemd is asked to wait for READY, and for whom to call
+            then.
         slots: whose children are counted.
-        on_ready: called once, when the poller and a worker are ready.
+        scoreboard: where the poller tells of Redis.
         clock: for the interval.
     """
 
-    def __init__(
-        self, name: str, slots: Slots, *, on_ready: Callable[[], None], clock: Clock
-    ) -> None:
-        self._name = name
-        self._on_ready = on_ready
+    def __init__(self, plan: Plan, slots: Slots, scoreboard: Scoreboard, *, clock: Clock) -> None:
+        self._name = " ".join(filter(None, ("jobd", plan.version, plan.tag)))
+        self._on_ready = plan.on_ready
         self._slots = slots
+        self._scoreboard = scoreboard
+        self._boot_until = clock.monotonic() + plan.boot_timeout_s
         self._notifier = Notifier(clock)
         self._clock = clock
         self._next_at = 0.0
         self._state: InstanceState | None = None
         self._status = ""
+        self._notice = ""
         self._is_ready = False
 
     def open(self) -> None:
@@ -86,19 +98,53 @@ class Reporter:
                     waiting=self._slots.waiting(now),
                     is_serving=is_serving,
                     left_s=left_s,
+                    redis_away_s=self._redis_away_s(now),
+                    notice=self._notice,
                 )
             )
+        if state is InstanceState.STOPPING or (not self._is_ready and now < self._boot_until):
+            self._notifier.extend()
         self._notifier.ping()
 
     def next_ping(self) -> float | None:
         """When the watchdog has to be told again, in monotonic seconds."""
         return self._notifier.next_ping()
 
+    def reload_begins(self) -> None:
+        """Settings are about to be read again."""
+        if self._is_ready:
+            self._notifier.reloading()
+
+    def reload_ends(self, outcome: str) -> None:
+        """It is over, and all still serve or serve again.
+
+        Args:
+            outcome: shown behind the status from now on: ``reload refused: ...``.
+        """
+        self._notice = outcome
+        if self._is_ready:
+            self._notifier.send("READY=1")
+        self._next_at = 0.0
+
+    def ends(self, status: int, why: str = "") -> None:
+        """The master is about to leave with this exit status.
+
+        Args:
+            status: 0 says nothing more.
+            why: in one line, if it is not what the status always means.
+        """
+        if status != os.EX_OK:
+            self._notifier.failed(status, why or _REASONS[status])
+
+    def _redis_away_s(self, now: float) -> float:
+        since = self._scoreboard.redis_away_since
+        return now - since if since else 0.0
+
     def _show(self, picture: Picture) -> None:
         setproctitle.setproctitle(title(self._name, picture))
         news: list[str] = []
         if picture.state is InstanceState.STOPPING and self._state is not picture.state:
-            news.append("STOPPING=1")
+            news += ["STOPPING=1", EXTENSION]  # at once: the last one may have been for the start
         if picture.is_serving and not self._is_ready:
             self._is_ready = True
             news += ["READY=1", "WATCHDOG=1"]
@@ -127,7 +173,16 @@ def status(picture: Picture) -> str:
         case InstanceState.RUNNING:
             word = "ready" if picture.is_serving else "booting"
             text = f"{word} {picture.ready}/{picture.workers}, {jobs} running"
-            if not picture.waiting:
-                return text
-            slots = ", ".join(map(str, picture.waiting))
-            return f"degraded: {text}; died too early, started again later: slot {slots}"
+            troubles = _troubles(picture)
+            text = f"degraded: {text}; {troubles}" if troubles else text
+            return f"{text}; {picture.notice}" if picture.notice else text
+
+
+def _troubles(picture: Picture) -> str:
+    troubles: list[str] = []
+    if picture.waiting:
+        slots = ", ".join(map(str, picture.waiting))
+        troubles.append(f"died too early, started again later: slot {slots}")
+    if picture.redis_away_s:
+        troubles.append(f"Redis does not answer for {picture.redis_away_s:.0f} s")
+    return "; ".join(troubles)

@@ -1,9 +1,25 @@
-"""A stop that has begun, as values; who is signalled and killed then is the master's affair."""
+"""Stopping: who is signalled when, and killed if that does not help.
 
+TERM to the workers; at the deadline USR2 to those that are still busy; 3 s later KILL; when the
+last of them has left, TERM to the poller; when that has left, the end. It is carried on by the
+master's own loop, which reaps and obeys meanwhile.
+"""
+
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from jobd import log
+from jobd.scoreboard import InstanceState, Scoreboard, State
+from jobd.supervisor.child import Handle
+from jobd.supervisor.slots import Slots
+
 NEVER: Final = float("inf")
+KILL_AFTER_S: Final = 3.0
+"""Between asking a worker to give its job back and SIGKILL."""
+POLLER_LEAVES_S: Final = 5.0
+"""For the poller to return what killed workers held."""
 
 
 @dataclass(slots=True)
@@ -25,3 +41,110 @@ class Stop:
     is_fast: bool
     is_interrupted: bool = False
     poller_kill_at: float = NEVER
+
+
+class Stopping:
+    """The end of an instance, once it was asked for.
+
+    Args:
+        slots: who has to leave.
+        scoreboard: where the children see it.
+        timeout_s: that running jobs get.
+
+    Attributes:
+        exit_code: of the instance; None until nobody is left.
+    """
+
+    def __init__(self, slots: Slots, scoreboard: Scoreboard, timeout_s: float) -> None:
+        self._slots = slots
+        self._scoreboard = scoreboard
+        self._timeout_s = timeout_s
+        self._stop: Stop | None = None
+        self._is_interrupted = False
+        self.exit_code: int | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Stopping is final."""
+        return self._stop is not None
+
+    def gracefully(self, now: float) -> None:
+        """Let running jobs finish for a while; repeats change nothing."""
+        if self._stop is not None:
+            return
+        seconds = self._timeout_s
+        log.event("stopping", timeout=f"{seconds:g} s", running=len(self._slots.busy_workers()))
+        self._begin(Stop(0, now + seconds, now + seconds + KILL_AFTER_S, is_fast=False))
+
+    def fast(self, now: float, code: int = 0) -> None:
+        """Have running jobs given back at once."""
+        if self._stop is not None and self._stop.is_fast:
+            return
+        log.event("stopping now", running=len(self._slots.busy_workers()))
+        poller_kill_at = NEVER
+        if self._stop is not None:
+            code, poller_kill_at = self._stop.code, self._stop.poller_kill_at
+        stop = Stop(code, NEVER, now + KILL_AFTER_S, is_fast=True, poller_kill_at=poller_kill_at)
+        self._begin(stop)
+
+    def interrupt(self, now: float) -> None:
+        """Ctrl-C: first as TERM, a second time as QUIT."""
+        stop = self.fast if self._is_interrupted else self.gracefully
+        self._is_interrupted = True
+        stop(now)
+
+    def give_up(self, code: int) -> None:
+        """Leave at the end of this turn, whoever is still there."""
+        self.exit_code = code
+
+    def deadlines(self) -> Iterator[float]:
+        """When something will have to be done; some may have passed."""
+        if self._stop is not None:
+            yield from (self._stop.interrupt_at, self._stop.kill_at, self._stop.poller_kill_at)
+
+    def left_s(self, now: float) -> float:
+        """Seconds that running jobs still have."""
+        stop = self._stop
+        return min(stop.interrupt_at, stop.kill_at) - now if stop is not None else 0.0
+
+    def carry_on(self, now: float) -> None:
+        """Do what is due."""
+        stop, workers, poller = self._stop, self._slots.workers(), self._slots.poller
+        if stop is None:
+            return
+        if workers:
+            self._press(workers, stop, now)
+        elif self._slots.mold_child is not None:
+            if now >= stop.kill_at:
+                self._slots.mold_child.kill()
+        elif poller is None:
+            self.exit_code = stop.code
+        elif stop.poller_kill_at == NEVER:
+            # Last, for it returns what killed workers held; and it has been told of them before.
+            stop.poller_kill_at = now + POLLER_LEAVES_S
+            poller.ask_to_stop(signal.SIGTERM)
+        elif now >= stop.poller_kill_at and not poller.is_killed:
+            log.event("the poller does not leave: killed", level="warning", child=poller.pid)
+            poller.kill()
+
+    def _begin(self, stop: Stop) -> None:
+        self._stop = stop
+        self._scoreboard.set_instance_state(InstanceState.STOPPING)
+        if self._slots.mold_child is not None:
+            self._slots.mold_child.ask_to_stop(signal.SIGTERM)
+        for handle in self._slots.workers():
+            self._slots.assign(self._slots[handle.slot], State.STOPPING)
+            handle.ask_to_stop(signal.SIGQUIT if stop.is_fast else signal.SIGTERM)
+
+    def _press(self, workers: list[Handle], stop: Stop, now: float) -> None:
+        if now >= stop.kill_at:
+            for handle in workers:
+                if not handle.is_killed:
+                    log.event("a worker does not leave: killed", level="warning", child=handle.pid)
+                    handle.kill()
+        elif now >= stop.interrupt_at and not stop.is_interrupted:
+            stop.is_interrupted = True
+            busy = [handle for handle in workers if self._slots.is_busy(handle)]
+            log.event("time is up: running jobs are given back", running=len(busy))
+            for handle in busy:
+                handle.signal(signal.SIGUSR2)

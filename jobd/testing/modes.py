@@ -161,6 +161,12 @@ class Modes:
         selects: Selects = selector(job)
         self.kept.clear(selects)
 
+    def cancel(self, jid: str) -> bool | None:
+        """See ``jobd.jobs.Job.cancel``; None if jobs go to Redis."""
+        if self.mode == "disabled":
+            return None
+        return self.kept.take(lambda payload: payload["jid"] == jid) is not None
+
     def run(self, taken: Kept) -> None:
         """Run a job as a server does, but let its errors through.
 

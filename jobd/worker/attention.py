@@ -14,9 +14,11 @@ from typing import Final, Protocol, TypeVar
 
 from jobd import log, signals
 from jobd.clock import Clock, SystemClock
-from jobd.errors import JobInterrupted
+from jobd.errors import JobCancelled, JobInterrupted, JobTimeout
+from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _OWN_DEADLINE_AFTER_S: Final = 1.0
@@ -59,6 +61,7 @@ class Attention:
 
     Args:
         master: whose death means to stop.
+        slot: where the master sees how long the running job may take.
         timeout_s: what running jobs get when the worker stops.
         clock: for how long ago it looked.
 
@@ -67,10 +70,14 @@ class Attention:
         is_quiet: take no more jobs for now.
         is_out_of_time: a settlement that does not succeed is not tried again.
         was_interrupted: a signal ended the last job; else its ``JobInterrupted`` was its own.
+        cancelled_jids: jobs that are not to be begun.
     """
 
-    def __init__(self, master: Master, timeout_s: float, clock: Clock | None = None) -> None:
+    def __init__(
+        self, master: Master, slot: SlotWriter, timeout_s: float, clock: Clock | None = None
+    ) -> None:
         self._master = master
+        self._slot = slot
         self._timeout_s = timeout_s
         self._monotonic = (clock or SystemClock()).monotonic
         self._looked_at = float("-inf")
@@ -79,10 +86,12 @@ class Attention:
         self._is_running = False
         self._must_interrupt = False
         self._has_deadline = False
+        self._limit: Limit | None = None  # of the running job
         self.is_stopping = False
         self.is_quiet = False
         self.is_out_of_time = False
         self.was_interrupted = False
+        self.cancelled_jids: set[str] = set()
 
     def open(self) -> None:
         """Install the handlers."""
@@ -111,11 +120,11 @@ class Attention:
                 self.is_stopping = True
                 self._interrupt()
             case signal.SIGUSR2:
-                self._interrupt()
+                self._interrupt_for_its_reason()
             case signal.SIGTSTP | signal.SIGCONT:
                 # Here and not in look(): their order counts, and a claim may be on its way.
                 self.is_quiet = number == signal.SIGTSTP
-            case signal.SIGALRM:
+            case signal.SIGALRM if self._has_deadline:  # else of a timer that a job has left
                 self._run_out_of_time()
             case _:
                 pass  # USR1 has time
@@ -125,6 +134,19 @@ class Attention:
         if not self._has_deadline:
             self._has_deadline = True
             signals.alarm(self._timeout_s + _OWN_DEADLINE_AFTER_S)
+
+    def _interrupt_for_its_reason(self) -> None:
+        # A signal that comes late must not end the next job, so each reason is looked at again.
+        limit = self._limit
+        if self._is_running and self._slot.is_cancelled:
+            self._is_running = False
+            self.was_interrupted = True
+            raise JobCancelled("it was cancelled")
+        if self._is_running and limit is not None and self._monotonic() >= limit.deadline:
+            self._is_running = False
+            raise JobTimeout(f"it ran longer than its time_limit of {limit.seconds:g} s")
+        if self.is_stopping:
+            self._interrupt()
 
     def _interrupt(self) -> None:
         self._must_interrupt = self.is_stopping
@@ -141,31 +163,61 @@ class Attention:
         signals.alarm(_LAST_GRACE_S)
         self._interrupt()
 
-    def interruptible(self, run: Callable[..., T], *arguments: object) -> T:
-        """Call ``run`` with the arguments; meanwhile a signal may raise ``JobInterrupted`` in it.
+    def limit(self, seconds: float, kill_after_s: float) -> None:
+        """The running job may take so long from now: the master watches, for no timer is ours.
+
+        Args:
+            seconds: until ``JobTimeout`` is raised in it.
+            kill_after_s: from then on, until this process is killed.
+        """
+        self._limit = Limit(self._monotonic() + seconds, seconds, kill_after_s)
+        self._slot.limit(self._limit)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the running job is cancelled; any thread of it may ask."""
+        return self._slot.is_cancelled
+
+    def interruptible(self, run: Callable[[A], T], argument: A) -> T:
+        """Call ``run`` with its argument; meanwhile a signal may end it by an exception.
 
         Raises:
             JobInterrupted: also if the interruption came just before or just after ``run``.
+            JobTimeout: it took longer than it may.
+            JobCancelled: somebody cancelled it.
         """
         self.was_interrupted = self._must_interrupt
         if self._must_interrupt:
             raise JobInterrupted
         try:
             self._is_running = True
-            return run(*arguments)
+            return run(argument)
         finally:
             self._is_running = False
 
     def reclaim(self) -> None:
-        """After a job: take the signals back, if it has left handlers of its own."""
+        """After a job: lift its limit, and take the signals back if it has left handlers."""
+        # Not in interruptible(), whose last line a signal may still break off.
+        if self._limit is not None:
+            self._limit = None
+            self._slot.unlimit()
         if self._inbox.reclaim():
             log.event("the job changed signal handlers; they are as before again", level="warning")
 
-    def glance(self) -> None:
-        """Look if a signal came, or if it is a while ago: a look costs some system calls."""
-        self._inbox.reclaim_wakeup()
+    def glance(self) -> bool:
+        """Look if a signal came, or if it is a while ago: a look costs some system calls.
+
+        Returns:
+            Whether it looked.
+        """
         if self._inbox.has_news or self._monotonic() - self._looked_at > _LOOK_EVERY_S:
             self.look()
+            return True
+        return False
+
+    def will_wait(self) -> None:
+        """See to it that a signal ends the wait that comes; some system calls."""
+        self._inbox.reclaim_wakeup()
 
     def look(self) -> None:
         """Take note of what has arrived."""

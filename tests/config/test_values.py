@@ -216,14 +216,19 @@ def test_a_wrong_value_is_refused_with_what_would_be_right(
     assert problem in found
 
 
+def test_a_worker_may_be_as_silent_as_redis_makes_it(settle: Load, problems: Problems) -> None:
+    assert settle("worker: {hung_after: 30}").worker.hung_after == 30
+    assert settle("worker: {hung_after: null}").worker.hung_after is None
+    (problem,) = problems("worker: {hung_after: 30}\nredis: {network_timeout: 6}")
+    assert problem.startswith("worker.hung_after: 30 s; a worker may be silent for 34 s while")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "threads: 2",
-        "preload: true",
         "worker: {max_jobs: 100}",
         "worker: {max_memory: 200M}",
-        "worker: {hung_after: 60}",
         "schedule: {nightly: {cron: '0 0 * * *'}}",
         "cron: []",
     ],

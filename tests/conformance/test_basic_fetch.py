@@ -6,7 +6,7 @@ from jobd.errors import RedisUnavailable
 from jobd.store import Store
 from jobd.worker.fetch import Grave, UnitOfWork
 from tests.conformance.parts import ODD, Lossy, a_bench, blocked, calls, calls_since
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
@@ -38,7 +38,7 @@ def test_a_wait_ends_with_a_push(store_url: str, store: Store, store_raw: Raw):
 
         store.push({"low": [b"one"]})
 
-        assert unit.result(timeout=10) == UnitOfWork("low", b"one", 1)
+        assert unit.result(timeout=PATIENCE_S) == UnitOfWork("low", b"one", 1)
         fetcher.close()
 
 
@@ -50,7 +50,7 @@ def test_a_waker_ends_a_wait_and_no_job_is_lost_by_it(store_url: str, store: Sto
 
         bench.bell.ring()
 
-        assert unit.result(timeout=10) is None
+        assert unit.result(timeout=PATIENCE_S) is None
         assert blocked(store_raw) == 0
         store.push({"default": [b"one"]})
         assert store_raw.llen("queue:default") == 1
@@ -126,7 +126,7 @@ def test_a_wait_that_an_error_broke_off_still_brings_its_job(lossy: Lossy):
         eventually(lambda: blocked(lossy.raw) == 1)
         bench.bell.ring()
         with pytest.raises(RedisUnavailable):
-            unit.result(timeout=10)
+            unit.result(timeout=PATIENCE_S)
         bench.bell.mute()
 
         lossy.raw.lpush("queue:default", b"one", b"two")
@@ -147,7 +147,7 @@ def test_a_job_of_a_wait_that_was_broken_off_is_given_back_at_the_end(lossy: Los
         eventually(lambda: blocked(lossy.raw) == 1)
         bench.bell.ring()
         with pytest.raises(RedisUnavailable):
-            unit.result(timeout=10)
+            unit.result(timeout=PATIENCE_S)
         lossy.raw.lpush("queue:default", b"one")
 
         fetcher.flush()

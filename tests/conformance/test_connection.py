@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jobd.config import RedisSettings
-from jobd.connection import Backoff, Connection, Pool
+from jobd.connection import Backoff, Connection
 from jobd.errors import RedisFull, RedisRejected, RedisUnavailable
+from jobd.pool import Pool
 from jobd.store import Store
 from tests.conformance.parts import KEYS, Lossy
 from tests.support import servers
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.redis
 FORKS = """
 import os, sys
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.pool import Pool
 
 pool = Pool(RedisSettings(url=sys.argv[1]))
 pool.call("LPUSH", "ids", b"parent:%d" % pool.call("CLIENT", "ID"))
@@ -57,7 +58,7 @@ def clients(raw: Raw, name: str = "jobd-client") -> list[dict[str, str]]:
 
 def test_fifty_threads_share_size_connections(settings: RedisSettings, store_raw: Raw):
     size = 3
-    pool = Pool(RedisSettings(url=settings.url, size=size, network_timeout=10))
+    pool = Pool(RedisSettings(url=settings.url, size=size, network_timeout=60))
     store, start, most = Store(pool, KEYS), threading.Barrier(50), [0]
 
     def push(number: int) -> None:
@@ -79,17 +80,17 @@ def test_fifty_threads_share_size_connections(settings: RedisSettings, store_raw
 def test_a_pool_whose_connections_are_all_busy_says_so(settings: RedisSettings):
     pool = Pool(RedisSettings(url=settings.url, size=1, network_timeout=0.05))
 
-    with (
-        pool._borrowed(),
-        pytest.raises(RedisUnavailable, match=r"all 1 connections .* were busy .* redis.size"),
-    ):
+    def ask_again(_: Connection) -> None:
         pool.call("PING")
+
+    with pytest.raises(RedisUnavailable, match=r"all 1 connections .* were busy .* redis.size"):
+        pool._lend(ask_again)
 
     pool.close()
 
 
 def test_a_forked_child_uses_sockets_of_its_own(store_url: str, store_raw: Raw):
-    subprocess.run([sys.executable, "-c", FORKS, store_url], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", FORKS, store_url], check=True, timeout=60)
 
     last, child, first = store_raw.lrange("ids", 0, -1)
     assert last == first
@@ -161,9 +162,9 @@ def test_a_pipeline_reads_every_reply_before_it_raises(connection: Connection, s
 
 
 def test_a_late_answer_is_never_taken_for_another(settings: RedisSettings, store_raw: Raw):
-    with contextlib.closing(Connection(settings, timeout_s=0.05)) as connection:
+    with contextlib.closing(Connection(settings, timeout_s=0.5)) as connection:
         with pytest.raises(RedisUnavailable):
-            connection.call("BLPOP", "list", 1)
+            connection.call("BLPOP", "list", 60)
         store_raw.lpush("list", "late")
 
         assert connection.call("ECHO", "mine") == b"mine"

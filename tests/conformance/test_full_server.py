@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.errors import RedisFull
 from jobd.metrics import Counts
+from jobd.pool import Pool
 from jobd.pulse import Counted, Pulse
 from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import (
@@ -23,7 +23,7 @@ from tests.conformance.parts import (
     payloads,
     raws_of,
 )
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = [
@@ -173,5 +173,5 @@ def test_a_wait_that_began_before_the_server_was_full_brings_its_job(
         store.push({"default": [b"one"]})
         fill(store_raw)
 
-        assert unit.result(timeout=10).raw == b"one"
+        assert unit.result(timeout=PATIENCE_S).raw == b"one"
         fetcher.close()

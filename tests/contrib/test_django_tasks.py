@@ -40,6 +40,8 @@ from tests.support.eventually import eventually
 from tests.support.recording_store import RecordingStore
 from tests.support.servers import Raw
 
+pytestmark = pytest.mark.measured
+
 NAIVE = dt.datetime(2036, 1, 1, 9)  # noqa: DTZ001 - what is refused
 BACKEND = "jobd.contrib.django.backend.JobdBackend"
 ROOT = Path(__file__).parents[2]
@@ -500,7 +502,7 @@ def test_a_server_runs_tasks_and_tells_their_signals(shop: Any, start_site: Star
         assert (started["status"], started["sender"]) == ("RUNNING", "JobdBackend")
         assert (finished["status"], finished["value"]) == ("SUCCESSFUL", value)
         assert finished["started_at"] <= finished["finished_at"]
-        assert site.log().count(f"Task id={result.id}") == 2
+        eventually(lambda r=result: site.log().count(f"Task id={r.id}") == 2, message=site.log)
     assert site.ran("introspected")[0]["id"] == results[2].id
 
 
@@ -542,9 +544,10 @@ def test_failures_are_finished_with_their_error_and_the_worker_lives(
         assert part in errors["wrong_inside"][1]
     assert len({line["pid"] for line in lines.values()}) == 1
     for name, task_id in ids.items():
-        assert site.log().count(f"Task id={task_id} path=shop.tasks.{name} state=FAILED") == 1
+        line = f"Task id={task_id} path=shop.tasks.{name} state=FAILED"
+        eventually(lambda text=line: site.log().count(text) == 1, message=site.log)
+    eventually(lambda: raw.zcard("dead") == 4, message=site.log)
     assert len(site.ran("unfit")) == 1  # done once, and not tried again
-    assert raw.zcard("dead") == 4
     assert raw.zcard("retry") == 0
 
 

@@ -38,6 +38,44 @@ def classes(jobs: list[dict[str, object]]) -> list[object]:
     return sorted(job["class"] for job in jobs)
 
 
+# Cancelled
+
+
+def test_cancel_takes_a_job_out_of_where_it_waits_and_remembers_it(
+    say: Say, raw: Raw, capsys: Captured
+) -> None:
+    queued, later = wire.push(raw, "Echo", queue="low"), failed(raw)
+    assert say("cancel", queued, later, "--yes") == 0
+    assert capsys.readouterr().out == (
+        f"{queued}: cancelled, was in queue low\n{later}: cancelled, was in retry\n"
+    )
+    assert not raw.exists("queue:low", "retry", "dead")
+    assert set(raw.zrange("jobd:cancelled", 0, -1)) == {queued.encode(), later.encode()}
+
+
+def test_cancel_tells_which_process_runs_the_job(say: Say, raw: Raw, capsys: Captured) -> None:
+    a_process(raw, IDENTITY)
+    jid = running(raw, IDENTITY)
+    assert say("cancel", jid, "--yes", "--json") == 0
+    (told,) = answer(capsys)
+    assert (told["jid"], told["where"], told["done"]) == (jid, "running", True)
+    assert told["text"] == f"cancelled, runs on {IDENTITY} and is ended"
+
+
+def test_a_job_that_is_nowhere_is_cancelled_all_the_same_and_said_so(
+    say: Say, raw: Raw, capsys: Captured
+) -> None:
+    assert say("cancel", "nowhere", "--yes") == 1
+    assert "nowhere: found neither waiting nor running" in capsys.readouterr().err
+    assert raw.zrange("jobd:cancelled", 0, -1) == [b"nowhere"]
+
+
+@pytest.mark.usefixtures("nobody_there")
+def test_cancel_asks_first(say: Say, raw: Raw) -> None:
+    assert say("cancel", wire.push(raw, "Echo")) == 64
+    assert (raw.llen("queue:default"), raw.exists("jobd:cancelled")) == (1, 0)
+
+
 # One by one
 
 

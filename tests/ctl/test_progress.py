@@ -11,8 +11,8 @@ import pytest
 
 from jobd.api import Access, Filter, Queue, Tally
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.ctl.progress import Progress
+from jobd.pool import Pool
 from tests.ctl.conftest import COMMAND, environment
 from tests.support import wire
 from tests.support.clock import FakeClock
@@ -90,7 +90,7 @@ def test_what_is_ended_in_the_middle_is_whole_and_can_be_run_again(
     first = start()
     eventually(lambda: raw.llen("queue:default") > 0)
     first.send_signal(number)
-    _, err = first.communicate(timeout=20)
+    _, err = first.communicate(timeout=60)
     done = raw.llen("queue:default")
     assert 0 < done < COUNT
     assert done + raw.zcard("retry") == COUNT

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from jobd.cancelling import Cancelled
 from jobd.config import Capsule, Config, QueueWeight, RedisSettings
 from jobd.connection import Backoff, Connection
 from jobd.keys import Keys
+from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
@@ -138,6 +140,7 @@ class Station:
                 Promoter(self.store, wire=8, rng=random.Random(1)),
                 self.make_heartbeat(self.slot),
                 self.recovery,
+                Cancels(Cancelled(self.store), self.board, 2, self.clock),
                 lambda: None,
             ),
             scoreboard=self.board,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobd.cancelling import cancel
 from jobd.scoreboard import InstanceState, fingerprint
 from tests.poller.conftest import IDENTITY, OTHER, Station
 from tests.support.clock import FakeClock
@@ -31,6 +32,7 @@ def send_command(station: Station, command: str) -> None:
 def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dict[str, Any]:
     return {
         "type": "died",
+        "time_limit": 0.0,
         "slot": slot,
         "incarnation": incarnation,
         "status": 9,
@@ -39,6 +41,13 @@ def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dic
         "jid": "b4a5" if running else "",
         "finished": [],
     }
+
+
+def cancels(station: Station) -> list[dict[str, Any]]:
+    """What the master was told to cancel, and forget it."""
+    told = [dict(each) for each in station.master.heard if each["type"] == "cancel"]
+    station.master.heard.clear()
+    return told
 
 
 def is_registered(station: Station) -> bool:
@@ -59,6 +68,16 @@ def test_the_heart_beats_every_ten_seconds(station: Station) -> None:
         station.clock.advance(seconds)
         turn(station)
         assert float(station.raw.hget(IDENTITY, "beat")) == 1_800_000_000 + beaten
+
+
+def test_a_worker_that_has_taken_a_seat_is_told_of_at_once(station: Station) -> None:
+    turn(station)
+    station.seat(1, 7, pid=4711)
+    station.master.says.append({"type": "seats"})
+    station.poller._look()
+    station.clock.advance(0.001)
+    turn(station)
+    assert b'"pid":4711' in station.raw.hget(f"jobd:instance:{IDENTITY}", "workers")
 
 
 def test_a_change_of_state_is_told_at_once(station: Station) -> None:
@@ -313,6 +332,50 @@ def test_a_poller_without_a_master_does_not_wait_for_ever(station: Station) -> N
     station.clock.advance(30)
     turn(station)
     assert station.poller._must_stop
+
+
+# What is cancelled
+
+
+def test_a_job_that_runs_and_is_cancelled_is_told_to_the_master_until_it_has_ended(
+    station: Station,
+) -> None:
+    station.seat(1, 1).start("default", "Echo", "another", 1.0)
+    worker = station.seat(2, 7)
+    worker.start("default", "Echo", "b4a5", 1.0)
+    turn(station)
+    assert cancels(station) == []
+    cancel(station.store, "b4a5")
+    station.clock.advance(1)
+    turn(station)
+    order = {"type": "cancel", "jid": "b4a5", "slot": 2, "incarnation": 7}
+    assert cancels(station) == [order]
+    station.clock.advance(1)
+    turn(station)
+    assert cancels(station) == [order]
+    worker.give_up()
+    station.clock.advance(1)
+    turn(station)
+    assert cancels(station) == []
+
+
+def test_a_job_that_does_not_heed_that_is_left_alone_in_the_end(station: Station) -> None:
+    station.seat(1, 1).start("default", "Echo", "b4a5", 1.0)
+    cancel(station.store, "b4a5")
+    turn(station)
+    assert len(cancels(station)) == 1
+    station.clock.advance(10)
+    turn(station)
+    assert cancels(station) == []
+
+
+def test_workers_see_that_something_was_cancelled(station: Station) -> None:
+    turn(station)
+    before = station.board.newest_cancel
+    cancel(station.store, "b4a5")
+    station.clock.advance(1)
+    turn(station)
+    assert station.board.newest_cancel > before == 0
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

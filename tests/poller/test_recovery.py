@@ -59,6 +59,18 @@ def test_only_the_job_that_was_running_is_charged(station: Station) -> None:
     assert kept == untouched
 
 
+def test_a_job_that_was_killed_for_its_time_limit_goes_back_as_failed_and_uncharged(
+    station: Station,
+) -> None:
+    slow, other = a_payload("Echo", 1, recovered=1), a_payload("Echo", 2)
+    raw, untouched = station.hold(slow, other, owner=OURS)
+    death = Death("SIGKILL", running=fingerprint(raw), time_limit=1.5)
+    station.recovery.recover_worker(1, 1, death)
+    marked, kept = station.queue()
+    assert json.loads(marked) == slow | {"timed_out": 1.5}
+    assert kept == untouched
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (0, 1), ("2", 1), (None, 1)])
 def test_each_death_counts(station: Station, before: object, after: int) -> None:
     payload = a_payload("Echo", recovered=before)
@@ -332,6 +344,21 @@ def test_without_proof_the_heartbeat_counts(
 ) -> None:
     station.hold(a_payload("Echo"), owner=THEIRS)
     told_of(station, process, **changes)
+    end(process)
+    lose(station, sweeps=3)
+    assert station.held() == 1
+
+
+def test_where_the_boot_is_hidden_the_heartbeat_counts(
+    station: Station,
+    process: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(proof, "_BOOT_ID", tmp_path / "hidden")
+    station.recovery = station.make_recovery()
+    station.hold(a_payload("Echo"), owner=THEIRS)
+    told_of(station, process)
     end(process)
     lose(station, sweeps=3)
     assert station.held() == 1

@@ -13,9 +13,12 @@ PATIENCE_S = 60.0
 """For what takes two seconds on an idle machine."""
 
 
-def push_many(raw: Raw, name: str, count: int, queue: str = "default") -> list[str]:
+def push_many(
+    raw: Raw, name: str, count: int, queue: str = "default", *, first: int = 0
+) -> list[str]:
     """Queue so many jobs in one go, each with the queue and its number as arguments."""
-    payloads = [wire.a_payload(name, queue, number, queue=queue) for number in range(count)]
+    numbers = range(first, first + count)
+    payloads = [wire.a_payload(name, queue, number, queue=queue) for number in numbers]
     raw.sadd("queues", queue)
     raw.lpush(f"queue:{queue}", *map(wire.encode, payloads))
     return [payload["jid"] for payload in payloads]

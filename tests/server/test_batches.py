@@ -77,26 +77,23 @@ def test_a_kill_before_the_end_is_noted_runs_that_job_again_and_no_other(
 def test_kills_in_the_middle_of_batches_run_only_running_jobs_again_and_charge_only_them(
     raw: Raw, start_jobd: StartJobd
 ):
-    count = 12_000
-    push_many(raw, "Quick", count)
+    kills, jobs = 8, 1_000
     jobd = start_jobd(jobs=QUICK, config={"concurrency": 2})
-    kills = seen = 0
-    while kills < 10 and seen < count * 0.8:
-        seen = wait_for_more_runs(jobd, seen)
-        killed = jobd.worker(kills % 2 + 1).pid
+    for kill in range(kills):
+        push_many(raw, "Quick", jobs, first=kill * jobs)
+        wait_for_more_runs(jobd, kill * jobs)
+        slot = kill % 2 + 1
+        killed = jobd.worker(slot).pid
         os.kill(killed, signal.SIGKILL)
-        kills += 1
         eventually(
-            lambda n=kills % 2 + 1, pid=killed: jobd.worker(n).pid != pid,
+            lambda n=slot, pid=killed: jobd.worker(n).pid != pid,
             timeout=PATIENCE_S,
             message=jobd.log,
         )
-
-    eventually(lambda: len(runs_of(jobd)) == count, timeout=PATIENCE_S, message=jobd.log)
+        eventually(lambda n=kill: len(runs_of(jobd)) == (n + 1) * jobs, message=jobd.log)
 
     assert jobd.stop() == 0
-    assert kills > 2
-    assert runs_of(jobd).total() <= count + kills
+    assert runs_of(jobd).total() <= kills * jobs + kills
     assert sum(run["args"][0] for run in jobd.ran("charged")) <= kills
     assert is_empty(raw)
 

@@ -10,13 +10,16 @@ from typing import TypeAlias, TypeVar
 Value = TypeVar("Value")
 Message: TypeAlias = str | Callable[[], str]
 
+PATIENCE_S = 45.0
+"""Of a machine with far more to do than the tests; only a failure takes so long."""
+
 _FIRST_WAIT_S = 0.002
 _LONGEST_WAIT_S = 0.05
 
 
 def eventually(
     predicate: Callable[[], Value | None],
-    timeout: float = 10.0,
+    timeout: float = PATIENCE_S,
     message: Message = "",
 ) -> Value:
     """Ask again and again until the answer is true, and return that answer.

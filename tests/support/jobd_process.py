@@ -21,10 +21,10 @@ import psutil
 import yaml
 
 from tests.support import leash
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.notify import NotifySocket
 
-Role = Literal["worker", "poller", "store", "other"]
+Role = Literal["worker", "poller", "mold", "store", "other"]
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "jobd")
@@ -67,7 +67,7 @@ class JobdProcess:
 
     Attributes:
         notify: its ``NOTIFY_SOCKET``.
-        patience_s: how long `close` waits after SIGTERM before it kills.
+        patience_s: how long `close` waits after SIGQUIT before it kills.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class JobdProcess:
             )
         return self
 
-    def wait_ready(self, timeout: float = 20.0) -> Self:
+    def wait_ready(self, timeout: float = PATIENCE_S) -> Self:
         """Wait until it told its service manager that it is ready.
 
         Raises:
@@ -128,7 +128,7 @@ class JobdProcess:
         """Send a signal to the master."""
         self._running().send_signal(number)
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = PATIENCE_S) -> int:
         """Wait until the master has left.
 
         Returns:
@@ -140,7 +140,7 @@ class JobdProcess:
         except subprocess.TimeoutExpired as err:
             raise AssertionError(f"still runs after {timeout:g} s\n{self.log()}") from err
 
-    def stop(self, timeout: float = 20.0) -> int:
+    def stop(self, timeout: float = PATIENCE_S) -> int:
         """SIGTERM, and wait for the exit status."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)
@@ -214,7 +214,7 @@ class JobdProcess:
         """Return all that it has printed."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def wait_for_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+    def wait_for_log(self, pattern: str, timeout: float = PATIENCE_S) -> re.Match[str]:
         """Return the first match in the log (``^`` and ``$`` at lines), once there is one."""
         return eventually(
             lambda: re.search(pattern, self.log(), re.MULTILINE),
@@ -262,7 +262,8 @@ class JobdProcess:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()  # a test may have stopped it
         try:
-            self.stop(timeout=self.patience_s)
+            self.signal(signal.SIGQUIT)  # nobody waits for what its jobs still do
+            self.wait(timeout=self.patience_s)
         except AssertionError:
             self._running().kill()
             self._running().wait()
@@ -288,6 +289,8 @@ def _environment(
     search = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {
         "PYTHONPATH": os.pathsep.join(search),
+        # A test may write its module again within the second that a cache can tell apart.
+        "PYTHONDONTWRITEBYTECODE": "1",
         "JOBD_ENV": "test",
         "NOTIFY_SOCKET": str(notify_path),
     }
@@ -301,6 +304,8 @@ def _child(process: psutil.Process) -> Child:
         return Child(process.pid, "worker", int(worker[1]), title)
     if title.startswith("jobd: poller"):
         return Child(process.pid, "poller", None, title)
+    if title == "jobd: mold":
+        return Child(process.pid, "mold", None, title)
     is_store = re.match(r"\S*(valkey|redis)-server", title)
     return Child(process.pid, "store" if is_store else "other", None, title)
 

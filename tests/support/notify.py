@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -70,7 +70,7 @@ class NotifySocket:
         """Be as new, for another life of the same process."""
         self._received = []
 
-    def wait_for(self, line: str, timeout: float = 10.0) -> Notification:
+    def wait_for(self, line: str, timeout: float = PATIENCE_S) -> Notification:
         """Return the first datagram with this line, once it has come."""
         eventually(
             lambda: self.saw(line), timeout=timeout, message=lambda: f"{line}: {self._received}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support import leash
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 
 _SCRIPTS = Path(__file__).parents[1] / "ruby"
 
@@ -63,7 +63,7 @@ class Ruby:
             input=json.dumps(given).encode(),
             env=self._env,
             capture_output=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
@@ -101,7 +101,7 @@ class RubyWorker:
             self._process = leash.start(command, cwd=log.parent, env=env, output=output)
 
     def __enter__(self) -> Self:
-        eventually(self._has_booted, timeout=30, message=self.log)
+        eventually(self._has_booted, message=self.log)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,7 +120,7 @@ class RubyWorker:
 
     def wait(self) -> int:
         """Wait until it has left; returns the exit status."""
-        return self._process.wait(timeout=20)
+        return self._process.wait(timeout=PATIENCE_S)
 
     def log(self) -> str:
         """Return what it has printed."""

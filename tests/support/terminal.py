@@ -24,6 +24,7 @@ LOOKS = re.compile(r"jobctl (status|queues|jobs)\b")
 
 _CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"# ([\w./-]+\.(?:py|yml|toml))\n")
+_PID = re.compile(r"^\S+ pid=(\d+) ")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # What differs from run to run, and what stands for it. A group catches what is typed later.
 _VARIES: Sequence[tuple[str, str]] = (
@@ -135,7 +136,7 @@ class Reader:
                 self._stay[-1].expect(shown, self._learnt)
             elif LOOKS.match(typed):
                 # Typed again until the server has got as far; a heartbeat may be ten seconds old.
-                eventually(lambda said=typed, then=shown: self._run(self._known(said), then), 30)
+                eventually(lambda said=typed, then=shown: self._run(self._known(said), then))
             else:
                 self._run(self._known(typed), shown)
 
@@ -146,7 +147,7 @@ class Reader:
         def is_there() -> bool:
             return any(stay.has(shown, self._learnt) for stay in reversed(self._stay))
 
-        eventually(is_there, 45, lambda: f"{text}\nin\n{[stay.text for stay in self._stay]}")
+        eventually(is_there, message=lambda: f"{text}\nin\n{[stay.text for stay in self._stay]}")
 
     def _known(self, command: str) -> str:
         words = [self._learnt.get(word, word) for word in command.split(" ")]
@@ -206,16 +207,21 @@ class _Stay:
     def expect(self, shown: Sequence[str], learnt: dict[str, str]) -> None:
         """Wait for these lines, in their order."""
         eventually(
-            lambda: self.has(shown, learnt), 45, lambda: "\n".join([*shown, "in", self.text])
+            lambda: self.has(shown, learnt), message=lambda: "\n".join([*shown, "in", self.text])
         )
 
     def has(self, shown: Sequence[str], learnt: dict[str, str]) -> bool:
-        """Whether it has written these lines after those that were expected before."""
-        lines = self.text.split("\n")[:-1]
-        end = _match(shown, lines[self._seen :], learnt, skips=True)
-        if end is None:
+        """Whether it has written these lines after those that were expected before.
+
+        Lines of one process in their order; nobody knows which of two processes is quicker.
+        """
+        lines = self.text.split("\n")[:-1][self._seen :]
+        new: dict[str, str] = {}
+        ends = [_match(some, lines, new, skips=True) for some in _by_process(shown)]
+        if None in ends:
             return False
-        self._seen += end
+        learnt.update(new)
+        self._seen += max((end for end in ends if end is not None), default=0)
         return True
 
     def interrupt(self) -> None:
@@ -249,6 +255,17 @@ def _commands(console: str) -> Iterator[tuple[str, list[str]]]:
             shown.append(line)
     assert typed is not None, f"no command in {console!r}"
     yield typed, shown
+
+
+def _by_process(shown: Sequence[str]) -> list[list[str]]:
+    """The lines of each process; one that names none goes with the line before it."""
+    found: dict[str, list[str]] = {}
+    pid = ""
+    for line in shown:
+        named = _PID.search(line)
+        pid = named[1] if named else pid
+        found.setdefault(pid, []).append(line)
+    return list(found.values())
 
 
 def _match(

@@ -192,6 +192,15 @@ def test_perform_one_of_none_raises() -> None:
         weigh.perform_one()
 
 
+def test_a_kept_job_can_be_cancelled() -> None:
+    jids = [PostcardJob.perform_async("Ada"), weigh.perform_async(5)]
+    PostcardJob.perform_in(60, "Bob")
+    assert [Job.cancel(jid) for jid in jids if jid] == [True, True]
+    assert not Job.cancel("nowhere")
+    assert args_of(PostcardJob.jobs) == [["Bob"]]
+    assert weigh.jobs == []
+
+
 def test_clear_forgets_the_jobs_of_a_class_or_all() -> None:
     PostcardJob.perform_async("Ada")
     weigh.perform_async(1)

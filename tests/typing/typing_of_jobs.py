@@ -91,6 +91,9 @@ assert_type(StaticJob.perform_async(1), str | None)
 assert_type(UserImportJob.perform_async("users.csv", limit=3), str | None)
 assert_type(UserImportJob.set(queue="low").perform_in(60, "users.csv"), str | None)
 assert_type(UserImportJob().parsed("1"), int)
+assert_type(MoodSenderJob.cancel("b4a577edbccf1d805744efa9"), bool)
+assert_type(MoodSenderJob().cancelled, bool)
+assert_type(add.cancel("b4a577edbccf1d805744efa9"), bool)
 
 MoodSenderJob.perform_async()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 MoodSenderJob.perform_async(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -111,6 +114,7 @@ PositionalJob.perform_async(first=0, second=[])  # type: ignore[call-arg]  # pyr
 ManyJob.perform_async(1, "2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 UserImportJob.perform_async(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 StaticJob.perform_async("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+MoodSenderJob.cancel(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ApplicationJob.perform_async()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 

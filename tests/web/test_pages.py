@@ -15,8 +15,8 @@ from starlette.routing import Mount
 
 from jobd.api import Access, Audit, Deploy
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.errors import ConfigError
+from jobd.pool import Pool
 from jobd.web import create_app
 from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd

@@ -10,15 +10,18 @@ from typing import Any, TypeAlias
 import pytest
 
 import jobd.worker.attention
+from jobd.clock import SystemClock
 from jobd.errors import JobInterrupted
+from jobd.scoreboard import Scoreboard
 from jobd.worker.attention import Attention
-from jobd.worker.execution import Done, Interrupted, execute
+from jobd.worker.execution import Done, Failed, Interrupted, execute
 from tests.worker.conftest import QuietMaster
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 Act: TypeAlias = Callable[[Attention], object]
 TIMEOUT_S = 25
+TIME_IS_UP = (signal.SIGTERM, signal.SIGUSR2)
 
 
 def fork(act: Act, *, is_booted: bool = True) -> tuple[Any, int]:
@@ -40,7 +43,8 @@ def fork(act: Act, *, is_booted: bool = True) -> tuple[Any, int]:
 
 
 def heeding(act: Act, *, is_booted: bool) -> object:
-    attention = Attention(QuietMaster(), TIMEOUT_S)
+    slot = Scoreboard(SystemClock(), slots=1).writer(1)
+    attention = Attention(QuietMaster(), slot, TIMEOUT_S)
     attention.open()
     if is_booted:
         attention.booted()
@@ -61,7 +65,7 @@ def arrive(*numbers: int) -> None:
 
 def ended(attention: Attention, run: Callable[[], object]) -> str:
     """How a job ends that does this."""
-    return type(execute(lambda: attention.interruptible(run))).__name__
+    return type(execute(attention.interruptible, lambda _: run(), None)).__name__
 
 
 def deadline_s() -> float:
@@ -69,9 +73,9 @@ def deadline_s() -> float:
     return signal.getitimer(signal.ITIMER_REAL)[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGQUIT])
-def test_an_interruption_ends_a_running_job(number: int) -> None:
-    assert in_child(lambda heed: ended(heed, lambda: arrive(number))) == "Interrupted"
+@pytest.mark.parametrize("numbers", [TIME_IS_UP, (signal.SIGQUIT,)])
+def test_an_interruption_ends_a_running_job(numbers: tuple[int, ...]) -> None:
+    assert in_child(lambda heed: ended(heed, lambda: arrive(*numbers))) == "Interrupted"
 
 
 def test_an_interruption_between_two_jobs_is_not_for_the_next_one() -> None:
@@ -84,11 +88,11 @@ def test_an_interruption_between_two_jobs_is_not_for_the_next_one() -> None:
 
 def test_an_interruption_does_not_touch_the_code_that_settles() -> None:
     def act(heed: Attention) -> object:
-        first = ended(heed, lambda: arrive(signal.SIGUSR2))
+        first = ended(heed, lambda: arrive(*TIME_IS_UP))
         arrive(signal.SIGUSR2, signal.SIGUSR2)  # while it is given back
-        return first, ended(heed, lambda: None)
+        return first
 
-    assert in_child(act) == ["Interrupted", "Done"]
+    assert in_child(act) == "Interrupted"
 
 
 def test_after_quit_no_job_begins() -> None:
@@ -101,7 +105,7 @@ def test_after_quit_no_job_begins() -> None:
 
 def test_time_that_is_up_while_stopping_interrupts_a_job_that_is_about_to_begin() -> None:
     def act(heed: Attention) -> object:
-        arrive(signal.SIGTERM, signal.SIGUSR2)
+        arrive(*TIME_IS_UP)
         return ended(heed, lambda: None)
 
     assert in_child(act) == "Interrupted"
@@ -137,11 +141,18 @@ def test_a_term_after_quit_sets_the_deadline() -> None:
 
 def test_at_its_own_deadline_the_job_is_interrupted_and_little_time_is_left() -> None:
     def act(heed: Attention) -> object:
-        outcome = ended(heed, lambda: arrive(signal.SIGALRM))
+        outcome = ended(heed, lambda: arrive(signal.SIGTERM, signal.SIGALRM))
         default = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
         return outcome, heed.is_out_of_time, heed.is_stopping, default, 0 < deadline_s() <= 3
 
     assert in_child(act) == ["Interrupted", True, True, True, True]
+
+
+def test_a_timer_that_a_job_has_left_behind_ends_no_other_job() -> None:
+    def act(heed: Attention) -> object:
+        return ended(heed, lambda: arrive(signal.SIGALRM)), heed.is_stopping
+
+    assert in_child(act) == ["Done", False]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
@@ -227,12 +238,72 @@ def test_usr1_reopens_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert in_child(act) == ["reopened"]
 
 
+# A time limit
+
+
+def limited(heed: Attention, seconds: float, run: Callable[[], object]) -> Callable[[], object]:
+    """A job that sets itself a limit, as the processor does for it, and then does this."""
+
+    def job() -> None:
+        heed.limit(seconds, 5)
+        run()
+
+    return job
+
+
+def failure(heed: Attention, job: Callable[[], object]) -> str:
+    """The text of the error that a job ends with."""
+    outcome = execute(heed.interruptible, lambda _: job(), None)
+    heed.reclaim()
+    return str(outcome.error) if isinstance(outcome, Failed) else type(outcome).__name__
+
+
+def test_a_job_over_its_limit_fails_with_that() -> None:
+    def act(heed: Attention) -> object:
+        return failure(heed, limited(heed, 1e-9, lambda: arrive(signal.SIGUSR2)))
+
+    assert in_child(act) == "it ran longer than its time_limit of 1e-09 s"
+
+
+def test_a_job_within_its_limit_or_without_one_is_left_alone() -> None:
+    def act(heed: Attention) -> object:
+        within = limited(heed, 60, lambda: arrive(signal.SIGUSR2))
+        return failure(heed, within), failure(heed, lambda: arrive(signal.SIGUSR2))
+
+    assert in_child(act) == ["Done", "Done"]
+
+
+def test_the_limit_of_a_job_does_not_reach_the_next_one() -> None:
+    def act(heed: Attention) -> object:
+        first = failure(heed, limited(heed, 1e-9, lambda: None))
+        arrive(signal.SIGUSR2)  # late
+        return first, failure(heed, lambda: arrive(signal.SIGUSR2))
+
+    assert in_child(act) == ["Done", "Done"]
+
+
+def test_a_job_that_cleans_up_after_its_limit_is_not_interrupted_in_that() -> None:
+    def act(heed: Attention) -> object:
+        told: list[str] = []
+
+        def run() -> None:
+            try:
+                arrive(signal.SIGUSR2)
+            finally:
+                arrive(signal.SIGUSR2, *TIME_IS_UP)
+                told.append("clean")
+
+        return failure(heed, limited(heed, 1e-9, run)), told
+
+    assert in_child(act) == ["it ran longer than its time_limit of 1e-09 s", ["clean"]]
+
+
 # A job that does not listen
 
 
 def swallow() -> None:
     try:
-        arrive(signal.SIGUSR2)
+        arrive(*TIME_IS_UP)
     except BaseException:  # noqa: BLE001 - as apps do
         arrive(signal.SIGUSR2)
 
@@ -264,7 +335,7 @@ def test_a_job_that_swallows_everything_for_ever_is_ended_by_the_kernel(
 def test_what_wraps_the_interruption_is_one() -> None:
     def wrap() -> None:
         try:
-            arrive(signal.SIGUSR2)
+            arrive(*TIME_IS_UP)
         except JobInterrupted as stop:
             raise ValueError("cleaned up") from stop
 

@@ -13,7 +13,7 @@ from jobd.jobs import Job, RetryIn
 from jobd.metrics import Counts
 from jobd.scoreboard import State, fingerprint
 from tests.support import wire as by_hand
-from tests.worker.conftest import Bench, MakeBench
+from tests.worker.conftest import SLOT, Bench, MakeBench
 
 NOW_S = 1_800_000_000
 
@@ -544,6 +544,7 @@ def test_an_interruption_that_the_job_made_up_is_a_failure(bench: Bench) -> None
 
 def test_an_interrupted_job_goes_back_unchanged_to_run_next(bench: Bench) -> None:
     def interrupted() -> BaseException:
+        bench.attention.is_stopping = True
         bench.attention._on_arrival(signal.SIGUSR2)
         raise AssertionError("it should have raised")
 
@@ -555,6 +556,84 @@ def test_an_interrupted_job_goes_back_unchanged_to_run_next(bench: Bench) -> Non
     assert bench.tallies.added() == {}
     assert (bench.entries("retry"), bench.held(), bench.slot.is_busy) == ([], 0, False)
     assert bench.counts() == {"processed": 0, "failed": 0}
+
+
+def test_a_cancelled_job_that_runs_is_ended_and_neither_retried_nor_dead(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[bool] = []
+
+    def cancelled() -> BaseException:
+        bench.board.cancel(SLOT, payload["jid"])
+        bench.attention._on_arrival(signal.SIGUSR2)
+        raise AssertionError("it should have raised")
+
+    def around(job: Job, payload: dict[str, Any], proceed: Callable[..., object]) -> None:
+        asked.append(job.cancelled)
+        try:
+            proceed(job, payload)
+        finally:
+            asked.append(job.cancelled)
+
+    BenchFail.error = cancelled
+    bench.middleware.add(around)
+    bench.hooks.error_handlers.append(lambda *_: asked.append(False))
+    payload = bench.knows(BenchFail).push("BenchFail")
+    processor = bench.make_processor()
+    processor.step()
+    bench.fetcher.flush()
+    assert asked == [False, True]
+    assert (bench.held(), bench.raw.exists("retry", "dead", "queue:default")) == (0, 0)
+    assert bench.counts() == {"processed": 1, "failed": 0}
+    assert bench.tallies.added() == {}
+    assert f"cancelled class=BenchFail jid={payload['jid']}" in capfd.readouterr().out
+
+
+def test_an_order_to_cancel_one_job_does_not_end_another(bench: Bench) -> None:
+    def late() -> BaseException:
+        bench.board.cancel(SLOT, "another")
+        bench.attention._on_arrival(signal.SIGUSR2)
+        return ValueError("it ran on")
+
+    BenchFail.error = late
+    bench.knows(BenchFail).push("BenchFail")
+    bench.step()
+    assert bench.only("retry")["error_message"] == "it ran on"
+
+
+@pytest.mark.parametrize("fields", [{}, {"recovered": 3}, {"timed_out": 1}])
+def test_a_job_that_is_cancelled_before_it_begins_is_dropped(
+    bench: Bench, fields: dict[str, Any]
+) -> None:
+    jid = bench.knows(BenchEcho).push("BenchEcho", 1, **fields)["jid"]
+    bench.attention.cancelled_jids = {jid}
+    BenchEcho.ran.clear()
+    assert bench.step()
+    bench.fetcher.flush()
+    assert BenchEcho.ran == []
+    assert (bench.held(), bench.raw.exists("retry", "dead", "queue:default")) == (0, 0)
+    assert bench.counts() == {"processed": 0, "failed": 0}
+
+
+def test_a_job_whose_worker_was_killed_for_its_time_limit_has_failed(bench: Bench) -> None:
+    handled: list[BaseException] = []
+    bench.hooks.error_handlers.append(lambda error, _: handled.append(error))
+    BenchEcho.ran.clear()
+    bench.knows(BenchEcho).push("BenchEcho", timed_out=2.5, recovered=1)
+    bench.step()
+    failed = bench.only("retry")
+    assert failed["error_class"] == "jobd.errors.JobTimeout"
+    assert "its time_limit of 2.5 s and did not end" in failed["error_message"]
+    assert (failed["retry_count"], failed["recovered"]) == (0, 1)
+    assert "timed_out" not in failed
+    assert [type(error).__name__ for error in handled] == ["JobTimeout"]
+    assert (BenchEcho.ran, bench.counts()) == ([], {"processed": 1, "failed": 1})
+
+
+def test_a_time_limit_that_another_client_made_up_is_a_failure(bench: Bench) -> None:
+    bench.knows(BenchEcho).push("BenchEcho", time_limit="soon")
+    bench.step()
+    assert "time_limit: seconds above 0" in bench.only("retry")["error_message"]
 
 
 @pytest.mark.parametrize("state", ["is_quiet", "is_stopping"])

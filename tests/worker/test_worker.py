@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 import pytest
 
+from jobd.cancelling import Cancelled, cancel
 from jobd.connection import Backoff
 from jobd.errors import RedisUnavailable
 from jobd.jobs import Job
 from jobd.keys import Keys
 from jobd.scoreboard import State
 from jobd.store import Store
-from jobd.worker.worker import PollerWatch, Pulse, Worker
+from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 from tests.worker.conftest import IDENTITY, Bench, MakeBench
 
 
@@ -43,7 +44,7 @@ def run(bench: Bench) -> None:
         processor=bench.make_processor(),
         fetcher=bench.fetcher,
         attention=bench.attention,
-        slot=bench.writer,
+        display=bench.display,
         chores=(Pulse(bench.hooks, bench.clock), watch(bench)),
         hooks=bench.hooks,
         backoff=Backoff(random.Random(1)),
@@ -132,13 +133,13 @@ def test_what_cannot_be_given_back_at_the_end_is_left_to_the_poller(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def act(argument: Any) -> None:
-        bench.raw.set("jobd:privates", "not a set")
+        bench.raw.acl_setuser("default", enabled=True, commands=["-evalsha"])
         bench.attention.is_stopping = True
 
     LoopJob.act = act
     bench.push("LoopJob")
-    bench.raw.delete("jobd:privates")
     run(bench)
+    bench.raw.acl_setuser("default", enabled=True, categories=["+@all"])
     assert bench.held() == 1
     assert "could not give back" in capfd.readouterr().out
 
@@ -203,6 +204,35 @@ def test_a_beat_that_raises_or_wants_to_leave_ends_nothing(bench: Bench) -> None
     bench.push("LoopJob", 1)
     run(bench)
     assert seen == ["beat", 1]
+
+
+# What is cancelled
+
+
+def test_a_worker_knows_what_is_cancelled_before_its_first_job_and_then_what_is_new(
+    bench: Bench,
+) -> None:
+    store = Store(bench.connection, Keys())
+    cancel(store, "before")
+    watcher = CancelWatch(Cancelled(store), bench.board, bench.attention)
+    watcher.step()
+    assert bench.attention.cancelled_jids == {"before"}
+    cancel(store, "later")
+    watcher.step()
+    assert bench.attention.cancelled_jids == {"before"}  # no round trip before the poller says so
+    bench.board.set_newest_cancel(1.5)
+    watcher.step()
+    assert bench.attention.cancelled_jids == {"before", "later"}
+
+
+def test_a_key_that_cannot_be_read_keeps_no_job_from_running(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench.raw.set("jobd:cancelled", "not a sorted set")
+    watcher = CancelWatch(Cancelled(Store(bench.connection, Keys())), bench.board, bench.attention)
+    watcher.step()
+    watcher.step()
+    assert capfd.readouterr().out.count("cancelled jobs cannot be known") == 1
 
 
 # In the poller's place

@@ -1,0 +1,55 @@
+"""Finds out which jobs were cancelled, and whether one of them runs here.
+
+A round trip a second for the whole instance. Workers that see the number of the newest one change
+fetch the rest themselves, so they do not begin such a job; one that runs already is told to the
+master.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from jobd.cancelling import Cancelled
+from jobd.clock import Clock
+from jobd.scoreboard import Scoreboard
+
+_LOOK_FOR_S: Final = 10.0
+"""After that no worker begins a job without knowing that it is cancelled."""
+
+
+class Cancels:
+    """The poller's view of what is cancelled.
+
+    Args:
+        cancelled: over the store of the poller.
+        scoreboard: what runs.
+        workers: how many the instance has.
+        clock: for how long ago the last one was cancelled.
+    """
+
+    def __init__(
+        self, cancelled: Cancelled, scoreboard: Scoreboard, workers: int, clock: Clock
+    ) -> None:
+        self._cancelled = cancelled
+        self._scoreboard = scoreboard
+        self._slots = range(1, workers + 1)
+        self._clock = clock
+        self._look_until = 0.0
+
+    def step(self) -> Iterator[dict[str, str | int]]:
+        """What to tell the master; again and again until it has ended, for ten seconds.
+
+        Raises:
+            RedisError: it could not be found out.
+        """
+        newest = self._cancelled.refresh()
+        now = self._clock.monotonic()
+        if newest != self._scoreboard.newest_cancel:
+            self._scoreboard.set_newest_cancel(newest)
+            self._look_until = now + _LOOK_FOR_S
+        if now >= self._look_until:
+            return
+        for slot in self._slots:
+            seen = self._scoreboard.read(slot)
+            if seen.is_busy and seen.jid in self._cancelled.jids:
+                where = {"slot": slot, "incarnation": seen.incarnation}
+                yield {"type": "cancel", "jid": seen.jid, **where}

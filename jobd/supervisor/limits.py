@@ -1,0 +1,123 @@
+"""Ends jobs that run for too long or are cancelled, and workers that show no sign of life.
+
+The one place where a clock runs for a job: its deadline stands in the scoreboard, and the master
+looks at it in each turn of its loop, once a second at least. First the worker is asked (USR2: it
+raises ``JobTimeout`` in the job); what does not end then is killed. Before the kill the stacks are
+asked for, which come from C, and so from a job that keeps the GIL too.
+"""
+
+import signal
+from dataclasses import dataclass
+from typing import Final
+
+from jobd import log
+from jobd.scoreboard import Limit, Scoreboard, State
+from jobd.supervisor.child import Handle
+from jobd.supervisor.slots import Slots
+
+_STACKS_S: Final = 0.25
+"""For the stacks to be written."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What was done about one worker.
+
+    Attributes:
+        told: the deadline of the job that was interrupted.
+        kill_at: when its grace ends.
+        doomed_for: why the stacks were asked for: a deadline or a last beat.
+        doomed_at: when the kill follows.
+    """
+
+    told: float = 0.0
+    kill_at: float = 0.0
+    doomed_for: float = 0.0
+    doomed_at: float = 0.0
+
+
+class Limits:
+    """Watches the workers that are ready.
+
+    Args:
+        slots: where they sit.
+        scoreboard: where they show what they do.
+        hung_after_s: a worker without a job and without a sign of life for so long is replaced;
+            None: never.
+
+    Attributes:
+        next_looks: when something will have to be done, in monotonic seconds.
+    """
+
+    def __init__(self, slots: Slots, scoreboard: Scoreboard, hung_after_s: float | None) -> None:
+        self._slots = slots
+        self._scoreboard = scoreboard
+        self._hung_after_s = hung_after_s
+        self._watched: dict[Handle, _Watch] = {}
+        self._looked_for_life_at = float("-inf")
+        self.next_looks: list[float] = []
+
+    def enforce(self, now: float, resumed_at: float) -> None:
+        """Do what is due.
+
+        Args:
+            now: monotonic seconds.
+            resumed_at: when the master last found that it had stood still; who was silent before
+                that may have stood still too.
+        """
+        workers = [handle for handle in self._slots.ready_workers() if not handle.is_killed]
+        self._watched = {handle: self._watched.get(handle) or _Watch() for handle in workers}
+        self.next_looks.clear()
+        for handle, watch in self._watched.items():
+            limit = self._scoreboard.limit(handle.slot)
+            if limit is not None:
+                self.next_looks.append(limit.deadline)
+                if now >= limit.deadline:
+                    self._end_job(handle, watch, limit, now)
+        self._replace_hung(now, resumed_at)
+
+    def cancel(self, slot: int, incarnation: int, jid: str) -> None:
+        """End this job, if this worker still runs it."""
+        handle = self._slots[slot].child
+        if handle is not None and handle.incarnation == incarnation:
+            self._scoreboard.cancel(slot, jid)
+            handle.signal(signal.SIGUSR2)
+
+    def _end_job(self, handle: Handle, watch: _Watch, limit: Limit, now: float) -> None:
+        if watch.told != limit.deadline:
+            # Its grace begins now: we, or the whole machine, may have stood still meanwhile.
+            watch.told, watch.kill_at = limit.deadline, now + limit.kill_after
+            handle.signal(signal.SIGUSR2)
+        if now >= watch.kill_at:
+            why = f"its job does not end after its time_limit of {limit.seconds:g} s"
+            handle.is_overdue = self._dump_then_kill(handle, watch, limit.deadline, now, why)
+        self.next_looks.append(watch.kill_at)
+
+    def _replace_hung(self, now: float, resumed_at: float) -> None:
+        hung_after_s = self._hung_after_s
+        if hung_after_s is None or now - self._looked_for_life_at < _STACKS_S:
+            return
+        self._looked_for_life_at = now
+        for handle, watch in self._watched.items():
+            seen = self._slots.left_behind(handle)
+            if seen is None or seen.is_busy or seen.state is State.STOPPING:
+                continue
+            silent_since = max(seen.beat, handle.ready_at or now, resumed_at)
+            if now - silent_since > hung_after_s:
+                why = f"without a job it shows no sign of life for {hung_after_s:g} s"
+                self._dump_then_kill(handle, watch, silent_since, now, why)
+
+    def _dump_then_kill(
+        self, handle: Handle, watch: _Watch, cause: float, now: float, why: str
+    ) -> bool:
+        """Kill it, if it was asked for its stacks for the same cause a moment ago."""
+        if watch.doomed_for != cause:
+            watch.doomed_for, watch.doomed_at = cause, now + _STACKS_S
+            handle.signal(signal.SIGTTIN)
+        self.next_looks.append(watch.doomed_at)
+        if now < watch.doomed_at:
+            return False
+        name = self._slots[handle.slot].name
+        log.event(f"{name} is killed: {why}", level="error", child=handle.pid)
+        handle.kill()
+        return True
