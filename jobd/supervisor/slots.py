@@ -31,6 +31,7 @@ class Slot:
         incarnation: of the child that sits here, or sat here last; 0 before the first.
         spawned_ms: epoch milliseconds.
         due: when the next child may be started, while there is none; monotonic seconds.
+        processed: jobs that all children here have run, up to the last one that has left.
         is_retired: there will be no next child.
     """
 
@@ -43,6 +44,7 @@ class Slot:
     last_exit: str = ""
     spawned_ms: int = 0
     due: float = 0.0
+    processed: int = 0
     is_retired: bool = False
 
     @property
@@ -71,7 +73,9 @@ class Slot:
         # What is finished and not acknowledged lies in its list just as the running job does.
         held_job = left is not None and (left.is_busy or bool(left.finished))
         health_s = None if child.ready_at is None else now - child.ready_at
-        delay_s = self.brake.delay_s(health_s=health_s, held_job=held_job)
+        delay_s = self.brake.delay_s(
+            health_s=health_s, held_job=held_job, has_worked=self._has_worked(left)
+        )
         self.due = now + delay_s
         self.last_exit = signals.describe_exit(status)
         is_expected = child.is_asked_to_stop or (status == 0 and not held_job)
@@ -85,6 +89,13 @@ class Slot:
             again_in=f"{delay_s:.1f} s" if will_return else None,
             stack=self._last_stacks() if os.WIFSIGNALED(status) else "",
         )
+
+    def _has_worked(self, left: SlotState | None) -> bool:
+        """Whether the child that has left ran a job to its end; the counter is the slot's."""
+        if left is None or self.is_poller:  # whose counters mean something else
+            return False
+        before, self.processed = self.processed, left.processed
+        return left.processed > before
 
     def stay_empty(self, reason: str | None, now: float) -> None:
         """The child could not be forked: the brake counts that as a death."""

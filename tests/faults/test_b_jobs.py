@@ -108,7 +108,7 @@ def test_B1_whatever_a_job_raises_is_a_failure_of_that_job_only(stage: Stage, so
 
 
 @pytest.mark.parametrize("how", KILLS)
-def test_B3_job_that_kills_its_worker_three_times_is_dead_and_a_hundred_others_run(
+def test_B2_B3_job_that_kills_its_worker_three_times_is_dead_and_a_hundred_others_run(
     stage: Stage, how: str
 ):
     """B2 too: no exit status of a worker is taken for a success, or for a failed boot."""
