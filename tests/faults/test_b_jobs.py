@@ -225,7 +225,7 @@ def test_B6_endless_job_keeps_its_lease_and_is_given_back_uncharged_at_a_stop(
 
 
 @pytest.mark.parametrize("name", LEFTOVERS)
-def test_B7_to_B19_what_a_job_leaves_behind_does_not_keep_its_worker_from_the_next(
+def test_B7_B8_B9_B11_B13_B14_B18_B19_leftovers_of_a_job_cost_no_other_job(
     stage: Stage, name: str
 ):
     before = {child.pid for child in stage.jobd.children("worker")}
