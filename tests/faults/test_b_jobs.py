@@ -225,9 +225,7 @@ def test_B6_endless_job_keeps_its_lease_and_is_given_back_uncharged_at_a_stop(
 
 
 @pytest.mark.parametrize("name", LEFTOVERS)
-def test_B7_B8_B9_B11_B13_B14_B18_B19_leftovers_of_a_job_cost_no_other_job(
-    stage: Stage, name: str
-):
+def test_B7_B8_B9_B11_B13_B14_B18_B19_leftovers_of_a_job_cost_no_other_job(stage: Stage, name: str):
     before = {child.pid for child in stage.jobd.children("worker")}
     # Both workers get it, whoever is quicker: while one is in it, the other must take the second.
     for _ in range(2):
