@@ -234,6 +234,7 @@ class Server:
         attention.booted()
         child.ready()
         worker.run()
+        app.close()
         return EX_OK
 
     def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
@@ -390,6 +391,7 @@ def _load(config: Config, app: App) -> None:
     """
     app.is_server = True
     app.wire = config.wire
+    app.reliable_push = config.reliable_push
     app.redis = config.redis  # what it pushes while it is imported belongs there too
     application.load(config.require, Path.cwd())
     wanted = app.redis

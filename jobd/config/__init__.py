@@ -53,6 +53,7 @@ __all__ = [
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
+    "client_reliable_push",
     "client_wire",
     "host_name",
     "load",
@@ -189,6 +190,19 @@ def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None
     return found.pick(declared.WIRE)
 
 
+def client_reliable_push(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> int:
+    """How many pushes a client that was not told keeps while Redis is away.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.RELIABLE_PUSH)
+
+
 def _strangers(directory: Path) -> list[str]:
     """Below /tmp anybody could have been there first, and would be given our jobs."""
     parent = socket_path(directory).parent
@@ -281,6 +295,7 @@ class _Sources:
             threads=self.pick(declared.THREADS),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
+            reliable_push=self.pick(declared.RELIABLE_PUSH),
             web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
             worker=WorkerSettings(hung_after=self._hung_after()),
             source=self.source,

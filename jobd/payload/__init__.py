@@ -364,10 +364,11 @@ def decode(raw: bytes) -> Payload:
         payload: object = _decode(raw)
     except (ValueError, RecursionError, MemoryError) as err:
         raise MalformedPayload(f"not JSON: {err}") from err
-    if not isinstance(payload, dict):
+    if type(payload) is not dict:
         raise MalformedPayload(f"not a JSON object but a {type(payload).__name__}")
-    job: Payload = payload  # pyright: ignore[reportUnknownVariableType] - of anything
-    if type(job.get("class")) is not str or not job["class"]:
+    job: Payload = payload
+    name = job.get("class")
+    if type(name) is not str or not name:
         raise MalformedPayload('no "class", which names the job')
     if type(job.get("args")) is not list:
         raise MalformedPayload('no "args", a list of the arguments')

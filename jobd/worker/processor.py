@@ -135,20 +135,23 @@ class Processor:
         attention, take = self._attention, self._fetcher.take
         while unit is not None:
             if attention.is_stopping or attention.is_quiet:
+                log.clear_job()
                 # The signal came while the claim was on its way, or during the last job.
                 self._settle(partial(self._fetcher.give_back, unit))
                 break
             self._see_through(unit)
             unit = take()
+        log.clear_job()
         return True
 
     def _see_through(self, unit: UnitOfWork) -> None:
-        began_s = self._clock.now_ms() / 1000
+        began_s = self._clock.now_s()
         # Before it is parsed: should that kill the worker, the job is charged with it.
         self._slot.hold(unit.raw, began_s)
         try:
             payload = decode(unit.raw)
         except MalformedPayload as error:
+            log.clear_job()
             self._slot.start(unit.queue, "", NO_JID, began_s)
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
@@ -179,7 +182,6 @@ class Processor:
             title.job = None
             if title.is_shown and not unit.is_alone:
                 title.show("idle")
-            log.clear_job()
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")
@@ -255,7 +257,7 @@ class Processor:
         elapsed_s: float | None = None,
     ) -> None:
         _tell_failure(error, elapsed_s)
-        if not isinstance(error, UnknownJob):
+        if not issubclass(type(error), UnknownJob):  # isinstance() asks it, and it may raise
             self._tally.count_failure(measured_as)
         is_discarded = self._fail(unit, error)
         self._slot.finish(_in_ring(unit, jid) if is_discarded else None, failed=True)

@@ -279,7 +279,7 @@ def test_a_promotion_sent_again_moves_each_job_once(lossy: Lossy, lose: str, com
 def test_with_one_connection_in_twenty_cut_every_job_runs_once(
     lossy: Lossy, capfd: pytest.CaptureFixture[str]
 ):
-    count, rng = 4000, random.Random(7)
+    count, rng = 2000, random.Random(7)
     lossy.raw.lpush("queue:a", *payloads(count)[::2])
     lossy.raw.lpush("queue:b", *payloads(count)[1::2])
     ran: Counter[bytes] = Counter()

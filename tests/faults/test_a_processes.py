@@ -19,8 +19,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.process]
 
 # The instants of a job's life at which its worker is killed, and how often the job may then begin.
 BEFORE_THE_START = {
-    "before confirm": 1,
-    "after confirm": 1,
     "claimed": 1,
     "before hold": 1,
     "after hold": 1,

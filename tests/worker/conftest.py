@@ -77,7 +77,7 @@ class Bench:
         self.dead_max_jobs = 10_000
         self.wire: Wire = wire
         self.writer = self.board.writer(SLOT)
-        self.attention = Attention(self.master, self.writer, timeout_s=25)
+        self.attention = Attention(self.master, self.writer, timeout_s=25, clock=clock)
         self.title = Title(SLOT)
         self.display = Display(self.writer, self.title, self.tallies.writer(SLOT))
         self.writer.open(1, INCARNATION)

@@ -253,7 +253,7 @@ def limited(heed: Attention, seconds: float, run: Callable[[], object]) -> Calla
 
 def failure(heed: Attention, job: Callable[[], object]) -> str:
     """The text of the error that a job ends with."""
-    outcome = execute(heed.interruptible, job)
+    outcome = execute(heed.interruptible, lambda _: job(), None)
     heed.reclaim()
     return str(outcome.error) if isinstance(outcome, Failed) else type(outcome).__name__
 
