@@ -22,6 +22,7 @@ from jobd.payload import Payload, Strict, When, Wire, check_options
 if TYPE_CHECKING:
     # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
     from jobd.config import RedisSettings
+    from jobd.reliable_push import ReliablePush
 
 F = TypeVar("F", bound=Callable[[], object])
 OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
@@ -39,7 +40,7 @@ _CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
 def open_store(redis: "RedisSettings") -> Writer:
     """The store of a client: a pool of connections, none of them opened yet."""
     # Importing redis takes 0.1 s, which is too much for a program that pushes nothing.
-    from jobd.connection import Pool  # noqa: PLC0415 - see above
+    from jobd.pool import Pool  # noqa: PLC0415 - see above
     from jobd.store import Store  # noqa: PLC0415 - imports jobd.connection
 
     return Store(Pool(redis), Keys())
@@ -100,6 +101,7 @@ class App:
         self.is_server = is_server
         self.redis: RedisSettings | None = None
         self._wire: Wire | None = None
+        self._reliable_push: int | None = None
         self.strict: Strict = "raise"
         self.client_middleware: ClientChain = Chain()
         self.server_middleware: ServerChain = Chain()
@@ -111,6 +113,7 @@ class App:
         self.server_setup: list[Callable[[Configuration], object]] = []
         self._client: tuple[tuple[Wire, Strict, type[Client]], Client] | None = None
         self._store: tuple[tuple[RedisSettings | None, OpenStore], Writer] | None = None
+        self._outbox: tuple[Writer, int, Writer] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -138,6 +141,23 @@ class App:
     @wire.setter
     def wire(self, given: Wire) -> None:
         self._wire = given
+
+    @property
+    def reliable_push(self) -> int:
+        """How many jobs are kept while Redis is away: as set, else as the settings file says.
+
+        Raises:
+            ConfigError: nothing was set, and the file has problems.
+        """
+        if self._reliable_push is None:
+            from jobd.config import client_reliable_push  # noqa: PLC0415 - slow to import
+
+            self._reliable_push = client_reliable_push()
+        return self._reliable_push
+
+    @reliable_push.setter
+    def reliable_push(self, given: int) -> None:
+        self._reliable_push = given
 
     @property
     def client(self) -> Client:
@@ -169,6 +189,25 @@ class App:
         return opened[1]
 
     @property
+    def outbox(self) -> Writer:
+        """What pushes go to: the store, or what keeps them while that is away."""
+        store, most = self.store, self.reliable_push
+        if not most:
+            return store
+        made = self._outbox
+        if made is None or made[:2] != (store, most):
+            with self._lock:
+                made = self._outbox
+                if made is None or made[:2] != (store, most):
+                    made = self._outbox = (store, most, _reliable(store, most))
+        return made[2]
+
+    def close(self) -> None:
+        """Send what is kept, in a process that ends without the interpreter's own end."""
+        if self._outbox is not None:
+            cast("ReliablePush", self._outbox[2]).close()
+
+    @property
     def job_middleware(self) -> ServerChain:
         """The chain around a job that this process runs: in a test, the one of the server."""
         stand_in = self.stand_in
@@ -188,7 +227,7 @@ class App:
 
     def _open(self) -> Writer:
         writer = None if self.stand_in is None else self.stand_in.writer()
-        return self.store if writer is None else writer
+        return self.outbox if writer is None else writer
 
 
 class Configuration:
@@ -273,6 +312,23 @@ class Configuration:
         self._app.wire = given
 
     @property
+    def reliable_push(self) -> int:
+        """How many jobs are kept in memory while Redis is away, and pushed when it is back.
+
+        0, the default, keeps none: such a push raises. They are lost with the process.
+
+        Raises:
+            ConfigError: not a number of jobs.
+        """
+        return self._app.reliable_push
+
+    @reliable_push.setter
+    def reliable_push(self, given: int) -> None:
+        if type(given) is not int or given < 0:
+            raise ConfigError([f"reliable_push: a number of jobs, 0 for none, not {given!r}"])
+        self._app.reliable_push = given
+
+    @property
     def strict(self) -> Strict:
         """``raise``, ``warn`` or ``off``: what happens to arguments that JSON would change."""
         return self._app.strict
@@ -315,6 +371,15 @@ def current_app() -> App:
 
 
 _default: Final = App()
+
+
+def _reliable(store: Writer, most: int) -> Writer:
+    from jobd.reliable_push import ReliablePush  # noqa: PLC0415 - imports redis, which is slow
+    from jobd.store import Store  # noqa: PLC0415 - likewise
+
+    if not isinstance(store, Store):
+        raise ConfigError([f"reliable_push: the app writes to {store!r}, which is no Redis"])
+    return ReliablePush(store, most)
 
 
 def _redis_settings(given: object, app: App) -> "RedisSettings":

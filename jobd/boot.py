@@ -51,13 +51,12 @@ from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
 from jobd.worker.iterations import KeptProgress
-from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
 from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 
-_BLOCKED_S: Final = 6.0
+_BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
@@ -231,6 +230,7 @@ class Server:
         attention.booted()
         child.ready()
         worker.run()
+        app.close()
         return EX_OK
 
     def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
@@ -238,19 +238,17 @@ class Server:
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
         attention.progress = self._progress(attention)
-        display = Display(slot, Title(child.slot))
-        fetcher = self._fetcher(child, attention, display, store, rng)
-        measured = Measured(
-            app.server_middleware.fold(perform),
+        display = Display(
+            slot,
+            Title(child.slot),
             self._tallies.writer(child.slot),
             by_queue=config.health is not None,
-            attention=attention,
-            clock=self._clock,
         )
+        fetcher = self._fetcher(child, attention, display, store, rng)
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, measured, app.hooks),
+                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
@@ -259,7 +257,7 @@ class Server:
             ),
             fetcher=fetcher,
             attention=attention,
-            slot=slot,
+            display=display,
             chores=(
                 Pulse(app.hooks, self._clock),
                 CancelWatch(Cancelled(store), self._scoreboard, attention),
@@ -287,10 +285,23 @@ class Server:
         rng: random.Random,
     ) -> Fetcher:
         config, wakers, clock = self._config, attention.wakers, self._clock
+
+        def will_wait() -> None:
+            attention.will_wait()
+            display.title.show("idle")
+
         capsule = _capsule_of(config, child.slot)
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
-            return BasicFetch(store, blocking, capsule=capsule, wakers=wakers, rng=rng, clock=clock)
+            return BasicFetch(
+                store,
+                blocking,
+                capsule=capsule,
+                wakers=wakers,
+                rng=rng,
+                clock=clock,
+                will_wait=will_wait,
+            )
         processor = f"{child.slot}.0.{child.incarnation}"
         names = [queue.name for queue in capsule.queues]
         timeout_s = _BLOCKED_S + config.redis.network_timeout
@@ -302,7 +313,7 @@ class Server:
             connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
             wakers=wakers,
             clock=clock,
-            told=Told(acknowledged=slot.acknowledged, job_is_long=title.show_job),
+            told=Told(slot.acknowledged, will_wait, job_is_long=title.show_job),
         )
 
     # In the poller
@@ -386,6 +397,7 @@ def _load(config: Config, app: App) -> None:
     """
     app.is_server = True
     app.wire = config.wire
+    app.reliable_push = config.reliable_push
     app.redis = config.redis  # what it pushes while it is imported belongs there too
     application.load(config.require, Path.cwd())
     wanted = app.redis

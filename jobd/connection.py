@@ -1,4 +1,4 @@
-"""The one door to Redis: sockets, a pool for clients, and library errors made ours.
+"""The one door to Redis: connections, and library errors made ours.
 
 No other module imports the redis package, and no method here repeats a command that may have
 arrived: redis-py 6 and newer resend by default, and a push whose reply was lost then stands in the
@@ -9,26 +9,31 @@ Replies are bytes and are never decoded here.
 
 import contextlib
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
+import hiredis
 import redis
 from redis import connection as _redis_connection, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from jobd.config import RedisSettings
-from jobd.errors import ConfigError, RedisError, RedisFull, RedisRejected, RedisUnavailable
+from jobd.errors import (
+    ConfigError,
+    RedisDenied,
+    RedisError,
+    RedisFull,
+    RedisRejected,
+    RedisUnavailable,
+)
+from jobd.link import Argument, Command, Link
 
 Reply: TypeAlias = Any
 """What the server answers: bytes, int, None, or a list of replies."""
 
-Argument: TypeAlias = str | bytes | int | float
-Command: TypeAlias = Sequence[Argument]
-
 # redis-py types these only in part.
 _SOCKETS: Final[Any] = _redis_connection
-_BLOCKING_POOL: Final[Any] = redis.BlockingConnectionPool
 
 # What CLIENT LIST shows. By default redis-py looks its version up in the file system, for each
 # connection, and loads the parser of e-mails for that.
@@ -50,6 +55,8 @@ _PASSING_CODES: Final = ("BUSY ", "NOREPLICAS ", "MASTERDOWN ", "UNBLOCKED ")
 
 redis-py strips the codes that it has a class for, LOADING among them, which is a ConnectionError.
 """
+
+_NO_ROOM: Final = "max number of clients reached"
 
 _SEE_THE_SERVER: Final = (
     "see that the server runs and that the address is right (redis.url or REDIS_URL)"
@@ -87,6 +94,8 @@ class ScriptMissing(RedisRejected):
 class Connection:
     """One socket, for one thread. It connects at the first command, and again after an error.
 
+    redis-py connects it and says who we are; after that commands and replies pass it by.
+
     Args:
         settings: where the server is.
         timeout_s: for each reply; ``settings.network_timeout`` if None. A blocking command must
@@ -98,7 +107,9 @@ class Connection:
         self, settings: RedisSettings, *, timeout_s: float | None = None, name: str = "jobd"
     ) -> None:
         self._settings = settings
-        self._raw: Any = _make(settings, timeout_s or settings.network_timeout, name)
+        self._timeout_s = timeout_s or settings.network_timeout
+        self._raw: Any = _make(settings, self._timeout_s, name)
+        self._link: Link | None = None
         self._client_id: int | None = None
 
     def call(self, *command: Argument) -> Reply:
@@ -109,11 +120,15 @@ class Connection:
             RedisFull: the server has no room for it; it was not executed.
             RedisRejected: any other error reply; it was not executed.
         """
+        link = self._link or self._connect()
         try:
-            self._raw.send_command(*command)
-            return self._raw.read_response()
-        except redis.RedisError as error:
-            raise self._failed(error) from error
+            link.send(command)
+            reply = link.read()
+        except (OSError, hiredis.HiredisError) as error:
+            raise self._broken(error) from error
+        if isinstance(reply, redis.RedisError):
+            raise self._failed(reply) from reply
+        return reply
 
     def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send several commands in one go and return their replies; not atomic.
@@ -135,22 +150,52 @@ class Connection:
 
     def send(self, *commands: Command) -> None:
         """Send commands without waiting; each needs one ``read``."""
+        link = self._link or self._connect()
         try:
-            self._raw.send_packed_command(self._raw.pack_commands(commands))
-        except redis.RedisError as error:
-            raise self._failed(error) from error
+            link.send_all(commands)
+        except OSError as error:
+            raise self._broken(error) from error
 
     def read(self) -> Reply:
         """Return the reply to the oldest unanswered command."""
+        link = self._link
+        if link is None:
+            raise self._failed(redis.ConnectionError("the connection was closed"))
         try:
-            return self._raw.read_response()
-        except redis.RedisError as error:
-            raise self._failed(error) from error
+            reply = link.read()
+        except (OSError, hiredis.HiredisError) as error:
+            raise self._broken(error) from error
+        if isinstance(reply, redis.RedisError):
+            raise self._failed(reply) from reply
+        return reply
 
     def open(self) -> None:
         """Connect now, so that ``fileno`` and ``client_id`` can be asked for."""
-        if self._raw._sock is None:  # noqa: SLF001 - redis-py has no public "is connected"
+        if self._link is None:
             self._client_id = int(self.call("CLIENT", "ID"))
+
+    def renew(self) -> None:
+        """Connect now if there is no connection, or one that the server has closed meanwhile.
+
+        Nothing has been sent by then, so nothing can be done twice.
+        """
+        link = self._link
+        if link is not None and link.is_spoiled():
+            self.close()
+            link = None
+        if link is None:
+            self._connect()
+
+    def _connect(self) -> Link:
+        try:
+            self._raw.connect()
+        except redis.RedisError as error:
+            # From None: redis-py's own chain is three tracebacks long, and ours quotes its end.
+            raise self._failed(error) from None
+        # redis-py shows neither its socket nor how it reads errors.
+        link = Link(self._raw._sock, self._timeout_s, self._raw._parser.parse_error)  # noqa: SLF001
+        self._link = link
+        return link
 
     @property
     def client_id(self) -> int:
@@ -165,9 +210,14 @@ class Connection:
 
     def close(self) -> None:
         """Drop the socket. The next command connects again."""
-        self._client_id = None
+        self._client_id = self._link = None
         with contextlib.suppress(OSError):
             self._raw.disconnect()
+
+    def _broken(self, error: Exception) -> RedisError:
+        if isinstance(error, BlockingIOError | TimeoutError):
+            return self._failed(redis.TimeoutError("Timeout reading from socket"))
+        return self._failed(redis.ConnectionError(str(error)))
 
     def _failed(self, error: redis.RedisError) -> RedisError:
         ours = _translate(error, self._settings)
@@ -175,82 +225,6 @@ class Connection:
             # Replies that are still on their way belong to commands nobody waits for.
             self.close()
         return ours
-
-
-class Pool:
-    """Connections that threads share; never more than ``settings.size`` are open.
-
-    A thread that finds none free waits ``settings.network_timeout``. After a fork the child starts
-    with an empty pool and never touches its parent's sockets.
-    """
-
-    def __init__(self, settings: RedisSettings) -> None:
-        self._settings = settings
-        template = _make(settings, settings.network_timeout, "jobd-client")
-        self._pool: Any = _BLOCKING_POOL(
-            max_connections=settings.size,
-            timeout=settings.network_timeout,
-            connection_class=type(template),
-            **_arguments(settings, settings.network_timeout, "jobd-client"),
-        )
-
-    def call(self, *command: Argument) -> Reply:
-        """Send one command and return its reply; raises as ``Connection.call``."""
-        with self._borrowed() as connection:
-            connection.send_command(*command)
-            return connection.read_response()
-
-    def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send several commands in one go; not atomic. Raises the first command's error."""
-        replies: list[Reply] = []
-        failure: redis.ResponseError | None = None
-        with self._borrowed() as connection:
-            connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response())
-                except redis.ResponseError as error:
-                    failure = failure or error
-            if failure is not None:
-                raise failure
-        return replies
-
-    def close(self) -> None:
-        """Close every connection that is not in use."""
-        self._pool.disconnect()
-
-    @contextlib.contextmanager
-    def _borrowed(self) -> Generator[Any]:
-        # get_connection() connects, and reconnects once where the server closed an idle socket:
-        # nothing has been sent by then, so nothing can be done twice.
-        try:
-            connection: Any = self._pool.get_connection()
-        except redis.RedisError as error:
-            # From None: redis-py's own chain is three tracebacks long, and ours quotes its end.
-            raise self._no_connection(error) from None
-        try:
-            yield connection
-        except redis.RedisError as error:
-            ours = _translate(error, self._settings)
-            if isinstance(ours, RedisUnavailable):
-                connection.disconnect()
-            raise ours from error
-        except BaseException:
-            # A signal's exception in the middle of a reply: the rest of it must not be read as
-            # the answer to somebody else's command.
-            connection.disconnect()
-            raise
-        finally:
-            self._pool.release(connection)
-
-    def _no_connection(self, error: redis.RedisError) -> RedisError:
-        if str(error).startswith("No connection available"):
-            return RedisUnavailable(
-                f"all {self._settings.size} connections to {self._settings.masked_url} were busy "
-                f"for {self._settings.network_timeout:g} s; raise redis.size, or push from fewer "
-                "threads at once"
-            )
-        return _translate(error, self._settings)
 
 
 def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str, Any]:
@@ -272,7 +246,10 @@ def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str
 
 def _make(settings: RedisSettings, timeout_s: float, name: str) -> Any:
     kind: Any = _parse(settings).get("connection_class", redis.Connection)
-    return kind(**_arguments(settings, timeout_s, name))
+    made = kind(**_arguments(settings, timeout_s, name))
+    # It would tell the server its name and version, a round trip each, which the start waits for.
+    made.driver_info = made.lib_name = made.lib_version = None
+    return made
 
 
 def _parse(settings: RedisSettings) -> dict[str, Any]:
@@ -294,8 +271,13 @@ def _translate(error: redis.RedisError, settings: RedisSettings) -> RedisError:
             f"{masked_url} is at its maxmemory and refuses this write ({text}); "
             "raise maxmemory, or let the workers drain the queues"
         )
+    if isinstance(error, exceptions.MaxConnectionsError) or _NO_ROOM in text:
+        return RedisDenied(
+            f"cannot use Redis at {masked_url}: it does not let us in ({text}); raise its "
+            "maxclients, or see who has all these connections (CLIENT LIST)"
+        )
     if isinstance(error, exceptions.AuthenticationError):
-        return RedisUnavailable(
+        return RedisDenied(
             f"cannot use Redis at {masked_url}: it does not let us in ({text}); set user and "
             "password in the URL, redis://:PASSWORD@HOST:PORT/0 or redis://USER:PASSWORD@HOST:PORT"
             "/0 (redis.url or REDIS_URL)"

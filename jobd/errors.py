@@ -19,6 +19,8 @@ JobdError
 ├── EmptyQueueError        in jobd.testing: perform_one found no job
 └── RedisError             the server did not do what was asked
     ├── RedisUnavailable   it could not be reached, or the reply was lost
+    │   ├── RedisDenied    it answers, but does not let us in
+    │   └── PushBufferFull nor is there room to keep the push until it can (reliable_push)
     ├── RedisFull          it is at maxmemory and refuses writes that need room
     └── RedisRejected      any other error reply: wrong type, no permission, ...
 
@@ -84,6 +86,20 @@ class RedisUnavailable(RedisError):
     def __init__(self, message: str, *, jid: str | None = None) -> None:
         self.jid = jid
         super().__init__(message)
+
+
+class PushBufferFull(RedisUnavailable):
+    """Redis is away, and as many pushes as ``reliable_push`` allows wait for it already.
+
+    Attributes:
+        jids: of the jobs that were not taken, and will not be pushed.
+    """
+
+    jids: tuple[str, ...] = ()
+
+
+class RedisDenied(RedisUnavailable):
+    """The server answers, but does not let us in: a password, or too many connections."""
 
 
 class RedisFull(RedisError):

@@ -138,6 +138,10 @@ class Keys:
         """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
         return f"{self.prefix}jobd:audit"
 
+    def pushed(self, client: str) -> str:
+        """List of the numbers of a client's last pushes (``reliable_push``), 100 of them; a day."""
+        return f"{self.prefix}jobd:pushed:{client}"
+
     @property
     def privates(self) -> str:
         """Set of names of private lists; a name leaves after two empty sweeps of a dead owner."""

@@ -7,7 +7,7 @@ value cannot begin a line of its own. Nothing is written here; `jobd.log` does t
 import json
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "fatal": 50}
 
@@ -21,12 +21,11 @@ _COLORS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m"}
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 
-class JobContext(NamedTuple):
-    """The job that runs here; every line written meanwhile carries it."""
+JobContext: TypeAlias = tuple[str, str, str]
+"""The job that runs here: jid, name, queue. Every line written meanwhile carries it.
 
-    jid: str
-    name: str
-    queue: str
+A plain tuple: most jobs write no line, and anything else costs more to make than all the rest.
+"""
 
 
 class Line(NamedTuple):
@@ -124,10 +123,11 @@ class Pretty:
 
     def job(self, stamp: str, pid: int, text: str, job: JobContext, elapsed: str) -> str:
         """``TIME pid=N INFO done class=... jid=... queue=... elapsed=...``."""
-        jid = job.jid if job.jid.isalnum() else _quote(job.jid)
+        jid, name, queue = job
+        jid = jid if jid.isalnum() else _quote(jid)
         return (
-            f"{stamp} pid={pid} {self._levels['info']} {text} class={_quote_name(job.name)} "
-            f"jid={jid} queue={_quote_name(job.queue)}{' elapsed=' if elapsed else ''}{elapsed}\n"
+            f"{stamp} pid={pid} {self._levels['info']} {text} class={_quote_name(name)} "
+            f"jid={jid} queue={_quote_name(queue)}{' elapsed=' if elapsed else ''}{elapsed}\n"
         )
 
 
@@ -144,10 +144,11 @@ class Logfmt:
 
     def job(self, stamp: str, pid: int, text: str, job: JobContext, elapsed: str) -> str:
         """The same order of keys as `line`."""
-        jid = job.jid if job.jid.isalnum() else _quote(job.jid)
+        jid, name, queue = job
+        jid = jid if jid.isalnum() else _quote(jid)
         return (
-            f"ts={stamp} level=info pid={pid} msg={text} class={_quote_name(job.name)} "
-            f"jid={jid} queue={_quote_name(job.queue)}{' elapsed=' if elapsed else ''}{elapsed}\n"
+            f"ts={stamp} level=info pid={pid} msg={text} class={_quote_name(name)} "
+            f"jid={jid} queue={_quote_name(queue)}{' elapsed=' if elapsed else ''}{elapsed}\n"
         )
 
 
@@ -169,11 +170,12 @@ class Json:
 
     def job(self, stamp: str, pid: int, text: str, job: JobContext, elapsed: str) -> str:
         """The same order of keys as `line`."""
-        jid = f'"{job.jid}"' if job.jid.isalnum() else _to_json(job.jid)
+        jid, name, queue = job
+        jid = f'"{jid}"' if jid.isalnum() else _to_json(jid)
         took = f',"elapsed":{elapsed}' if elapsed else ""
         return (
             f'{{"ts":"{stamp}","level":"info","pid":{pid},"msg":"{text}",'
-            f'"class":{_json_name(job.name)},"jid":{jid},"queue":{_json_name(job.queue)}{took}}}\n'
+            f'"class":{_json_name(name)},"jid":{jid},"queue":{_json_name(queue)}{took}}}\n'
         )
 
 

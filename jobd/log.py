@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol, TextIO
 
 from jobd.clock import Clock, SystemClock
 from jobd.errors import ConfigError
@@ -58,8 +58,7 @@ class Settings(Protocol):
         ...
 
 
-# A plain tuple: most jobs write no line, and a JobContext costs four times as much to make.
-_job: ContextVar[tuple[str, str, str] | None] = ContextVar("jobd.log.job", default=None)
+_job: ContextVar[JobContext | None] = ContextVar("jobd.log.job", default=None)
 
 
 class Sink:
@@ -83,8 +82,8 @@ class Sink:
             line = b"\n" + line
         rest = line
         try:
-            while rest:
-                rest = rest[self._write_some(rest) :]
+            while (written := self._write_some(rest)) < len(rest):
+                rest = rest[written:]
         except OSError:  # ENOSPC, EPIPE, EIO, EAGAIN, ...: no log is worth a job
             self.dropped += 1
             self._is_torn = self._is_torn or len(rest) < len(line)
@@ -130,9 +129,42 @@ class Stream(io.RawIOBase):
         return len(line)
 
 
-def _text_stream(sink: Sink) -> io.TextIOWrapper:
-    raw = io.BufferedWriter(Stream(sink))
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+class Printed:
+    """The standard streams of an app, and whether anything was printed on them.
+
+    Attributes:
+        is_any: since it was last set to False.
+    """
+
+    def __init__(self) -> None:
+        self.is_any = True
+        self.out: TextIO | None = None
+        self.err: TextIO | None = None
+
+    def open(self, out: Sink, err: Sink) -> None:
+        """Put streams that end in the sinks in the place of Python's own."""
+        self.out, self.err = self._stream(out), self._stream(err)
+        sys.stdout, sys.stderr = self.out, self.err
+
+    def _stream(self, sink: Sink) -> TextIO:
+        # Written through, so that what is printed is seen here before its line ends.
+        return io.TextIOWrapper(
+            _Watched(sink, self),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+            write_through=True,
+        )
+
+
+class _Watched(io.BufferedWriter):
+    def __init__(self, sink: Sink, printed: Printed) -> None:
+        super().__init__(Stream(sink))
+        self._printed = printed
+
+    def write(self, text: Any, /) -> int:
+        self._printed.is_any = True
+        return super().write(text)
 
 
 class Log:
@@ -150,6 +182,7 @@ class Log:
     def __init__(self, fd: int = 1, clock: Clock | None = None) -> None:
         self.sink = Sink(fd)
         self._errors = Sink(2)  # what is printed to stderr; no events
+        self.printed = Printed()
         self.is_color_allowed = True
         self.journal = ""
         self.pid = os.getpid()
@@ -176,7 +209,7 @@ class Log:
                 raise ConfigError([problem]) from error
         self._path = settings.file
         self.use(settings)
-        sys.stdout, sys.stderr = _text_stream(self.sink), _text_stream(self._errors)
+        self.printed.open(self.sink, self._errors)
         logging.raiseExceptions = False  # it would print to the same full disk
         ours = logging.getLogger("jobd")
         ours.handlers, ours.propagate = [Handler(self)], False
@@ -293,15 +326,14 @@ class Log:
         self, text: str, elapsed_s: float | None = None, error: BaseException | None = None
     ) -> None:
         """Write ``start``, ``done`` or ``fail`` of the job set by `set_job`."""
-        job = _job.get()
         if error is not None:
             # Not the last line, which is a note's; a SyntaxError begins with indented ones.
             lines = traceback.format_exception_only(error)
             reason = next(line for line in lines if not line.startswith(" ")).strip()
             self.event(text, level="error", elapsed=elapsed_s, reason=reason, error=error)
-        elif job is not None and self._threshold <= 20:
+        elif self._threshold <= 20 and (job := _job.get()) is not None:
             elapsed = "" if elapsed_s is None else f"{elapsed_s:.3f}"
-            self._emit(self._format.job(self._stamp(), self.pid, text, JobContext(*job), elapsed))
+            self._emit(self._format.job(self._stamp(), self.pid, text, job, elapsed))
 
     def record(self, record: logging.LogRecord) -> None:
         """Write what came through ``logging``, with its ``extra`` as fields."""
@@ -415,6 +447,10 @@ def _fill_standard_fds() -> None:
 
 def flush_streams() -> None:
     """Write out what was printed without a line break: it is this job's, and not the next one's."""
+    printed = _log.printed
+    if not printed.is_any and sys.stdout is printed.out and sys.stderr is printed.err:
+        return  # the two calls below are a tenth of a short job
+    printed.is_any = False
     for stream in (sys.stdout, sys.stderr):
         try:  # contextlib.suppress() costs more than the rest of this
             stream.flush()

@@ -42,8 +42,8 @@ _CHILD = struct.Struct("<IIIIddQQ")
 _JOB_AT: Final = 64
 _JOB = struct.Struct("<128s192s64s")
 _JID_AT: Final = _JOB_AT + 128 + 192
-_JID_BYTES: Final = 64
-_DEADLINE_AT: Final = _JID_AT + _JID_BYTES
+_JID = struct.Struct("64s")
+_DEADLINE_AT: Final = _JID_AT + _JID.size
 _COUNTS_AT: Final = 32
 _RUNNING_AT: Final = 48
 _IS_NAMED_AT: Final = 56
@@ -60,6 +60,7 @@ _DEADLINE: Final = _DEADLINE_AT // 8
 _TIME_LIMIT: Final = _DEADLINE + 1
 _KILL_AFTER: Final = _DEADLINE + 2
 _RING: Final = (_RING_AT + 8) // 8
+_MOST_U32: Final = 0xFFFF_FFFF
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _F64 = struct.Struct("<d")
@@ -172,8 +173,8 @@ class SlotWriter:
         self._words = page.cast("I")
         self._doubles = page.cast("d")
         self._quads = page.cast("q")
-        self._jid = page[_JID_AT : _JID_AT + _JID_BYTES]
-        self._cancelled_jid = page[_CANCEL_AT : _CANCEL_AT + _JID_BYTES]
+        self._cancelled_jid = page[_CANCEL_AT : _CANCEL_AT + _JID.size]
+        self._jid = page[_JID_AT : _JID_AT + _JID.size]
         self._clock = clock
         self._sequence: int = self._words[0] & ~1  # a killed writer left it odd
         self._processed, self._failed = _COUNTS.unpack_from(page, _COUNTS_AT)
@@ -207,7 +208,7 @@ class SlotWriter:
         The write is not ended before `start` or the end of the job: who reads meanwhile waits.
         """
         words = self._words
-        words[0] = self._sequence = self._sequence | 1
+        words[0] = self._sequence | 1
         self._quads[_RUNNING] = hash(raw)
         words[_IS_NAMED] = 0
         self._doubles[_STARTED] = started  # the last: from now on it is charged
@@ -218,14 +219,14 @@ class SlotWriter:
         words = self._words
         words[0] = self._sequence | 1
         if self._shown == (queue, name):  # the same as before, most often
-            self._jid[:] = jid.encode()[:_JID_BYTES].ljust(_JID_BYTES, b"\0")
+            _JID.pack_into(self._page, _JID_AT, jid.encode())
         else:
             self._shown = (queue, name)
             _JOB.pack_into(self._page, _JOB_AT, queue.encode(), name.encode(), jid.encode())
         words[_IS_NAMED] = 1
         self._doubles[_STARTED] = started
         words[_STATE] = _IS_RUNNING
-        self._end()
+        words[0] = self._sequence = ((self._sequence | 1) + 1) & _MOST_U32
 
     def finish(self, raw: bytes | None, *, failed: bool) -> None:
         """The running job ended.
@@ -238,15 +239,12 @@ class SlotWriter:
         """
         words, quads = self._words, self._quads
         words[0] = self._sequence | 1
-        self._processed += 1
-        quads[_PROCESSED] = self._processed
+        quads[_PROCESSED] = self._processed = self._processed + 1
         if failed:
-            self._failed += 1
-            quads[_FAILED] = self._failed
+            quads[_FAILED] = self._failed = self._failed + 1
         if raw is not None and self._in_ring < RING_SIZE:
             quads[_RING + self._in_ring] = hash(raw)
-            self._in_ring += 1
-            words[_IN_RING] = self._in_ring
+            words[_IN_RING] = self._in_ring = self._in_ring + 1
         self._end_job()
 
     def limit(self, limit: Limit) -> None:
@@ -272,7 +270,6 @@ class SlotWriter:
     def _end_job(self) -> None:
         self._doubles[_STARTED] = 0.0
         self._words[_STATE] = _IS_IDLE
-        self._doubles[_BEAT] = self._clock.monotonic()
         self._end()
 
     def acknowledged(self) -> None:
@@ -307,7 +304,7 @@ class SlotWriter:
 
     def _end(self) -> None:
         # Odd for as long as it was written, then even: whatever it was before.
-        self._words[0] = self._sequence = ((self._sequence | 1) + 1) & 0xFFFFFFFF
+        self._words[0] = self._sequence = ((self._sequence | 1) + 1) & _MOST_U32
 
 
 class Scoreboard:
@@ -371,8 +368,8 @@ class Scoreboard:
 
     def cancel(self, slot: int, jid: str) -> None:
         """Say that this job is cancelled if the slot runs it. The master alone calls this."""
-        field = jid.encode()[:_JID_BYTES].ljust(_JID_BYTES, b"\0")
-        self._page(slot)[_CANCEL_AT : _CANCEL_AT + _JID_BYTES] = field
+        field = jid.encode()[: _JID.size].ljust(_JID.size, b"\0")
+        self._page(slot)[_CANCEL_AT : _CANCEL_AT + _JID.size] = field
 
     def read_assignment(self, slot: int) -> Assignment:
         """A consistent copy of the master's half."""
@@ -433,6 +430,7 @@ class ServerClock:
 
     def __init__(self, clock: Clock, scoreboard: Scoreboard) -> None:
         self._scoreboard = scoreboard
+        self.now_s = clock.now_s
         self.now_ms = clock.now_ms
         self.monotonic = clock.monotonic
 

@@ -38,6 +38,9 @@ HANDLED = frozenset(
 
 # Not signal.getsignal(), which makes enums of its answers, at a hundred times the cost.
 _getsignal: Callable[[int], object] = importlib.import_module("_signal").getsignal
+_change_mask: Callable[[int, Iterable[int]], object] = importlib.import_module(
+    "_signal"
+).pthread_sigmask
 
 
 class SignalInbox:
@@ -94,8 +97,12 @@ class SignalInbox:
         return False
 
     def reclaim_wakeup(self) -> None:
-        """Have signals wake this loop again, before it waits: ``asyncio`` may have changed that."""
+        """Have signals arrive and wake this loop again, before it waits.
+
+        ``asyncio`` may have changed the one, a job that has blocked them the other.
+        """
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        _change_mask(signal.SIG_UNBLOCK, self._signals)
 
     def take(self) -> set[int]:
         """The signals that arrived since the last call; each at most once."""

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final, NamedTuple, Protocol
 
-from jobd.connection import Argument, Command, Reply, ScriptMissing
+from jobd.connection import Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
 from jobd.keys import Keys
+from jobd.link import Argument, Command
 from jobd.pulse import Beat, Pulse
 from jobd.scoreboard import SlotState, fingerprint
 
@@ -166,7 +167,7 @@ class Store:
         self,
         holder: Holder,
         *,
-        done: Sequence[tuple[int, bytes]],
+        done: Sequence[Sequence[bytes]],
         order: Sequence[int],
         limit: int = 1,
         shares: Sequence[int] = (),
@@ -175,34 +176,44 @@ class Store:
 
         Args:
             holder: whose private lists to use.
-            done: finished jobs as ``Held``, acknowledged by value.
+            done: finished jobs of each queue of the holder, acknowledged by value; or nothing.
             order: indexes of the holder's queues in the order in which to look.
             limit: how many jobs to take at the most; more are returned if more are held already.
             shares: of each queue of the holder, how many jobs to ask of it first; without them,
                 and for what they leave over, the first in the order that has jobs gives all.
         """
-        finished: list[Argument] = [part for pair in done for part in pair]
+        finished: list[Argument] = []
+        groups = [(queue, raws) for queue, raws in enumerate(done) if raws]
+        for queue, raws in groups:
+            finished += (queue, len(raws), *raws)
         wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
         lost, flat, paused, refused = self._run(
-            _CLAIM, *holder.constant, limit, len(done), *finished, *wishes
+            _CLAIM, *holder.constant, limit, len(groups), *finished, *wishes
         )
         parts = iter(flat)
         jobs = tuple(zip(parts, parts, strict=True))
         return Claimed(lost, jobs, frozenset(paused), _text(refused) if refused else "")
 
-    def blocking_claim(self, holder: Holder, queue: int, timeout_s: float) -> Command:
-        """The command that waits for a job of one queue; its reply is the job, or None.
+    def blocking_claim(
+        self, holder: Holder, queue: int, timeout_s: float
+    ) -> tuple[Command, Command]:
+        """The commands that wait for a job of one queue.
 
-        A job got this way must be confirmed before it runs.
+        Their replies are the job, or None, and whether the queue is paused, by then.
         """
-        source, target = self.keys.queue(holder.queues[queue]), holder.privates[queue]
-        return ("BLMOVE", source, target, "RIGHT", "LEFT", timeout_s)
+        name = holder.queues[queue]
+        move = ("BLMOVE", self.keys.queue(name), holder.privates[queue], "RIGHT", "LEFT", timeout_s)
+        return move, ("SISMEMBER", self.keys.paused, name)
+
+    def noting(self, holder: Holder, queue: int) -> Command:
+        """The command that makes what lies in a private list recoverable; any claim does so too."""
+        return ("SADD", self.keys.privates, holder.privates[queue])
 
     def confirm(self, holder: Holder, held: Held) -> bool:
-        """Make a job that came by a blocking claim recoverable.
+        """Whether a job that came by a blocking claim a while ago may still run.
 
         Returns:
-            False if it must not run: its queue is paused, or somebody has recovered it.
+            False if it must not: its queue is paused, or somebody has recovered it.
         """
         private, name = holder.privates[held.queue], holder.queues[held.queue]
         keys = (self.keys.privates, self.keys.paused, private)
@@ -287,6 +298,10 @@ class Store:
         self._run(_GIVE_BACK, 3, *keys, queue, _flag(None), raw, raw)
 
     # Of pollers who promote
+
+    def has_any(self, *zsets: str) -> bool:
+        """Whether one of these sets has a member."""
+        return bool(self._redis.call("EXISTS", *zsets))
 
     def due(self, zset: str, *, limit: int, offset: int = 0) -> Due:
         """What is due in a sorted set by the server's clock, the first ``offset`` passed over."""

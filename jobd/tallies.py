@@ -1,6 +1,6 @@
 """What each class of jobs has cost so far, in memory that workers and poller share.
 
-A worker adds to rows of its own, some four stores a job; the poller sums them up over all workers
+A worker adds to rows of its own, a store for most jobs; the poller sums them up over all workers
 and publishes what was added since it last did, with a heartbeat that it sends anyway. So metrics
 cost a worker no round trip, a job that runs for hours delays nobody's numbers, and kill -9 of a
 worker or of the poller loses none.
@@ -53,19 +53,18 @@ class TallyWriter:
 
     def count(self, name: str, elapsed_ms: int) -> None:
         """A job of this class is done."""
-        at = self._row(name)
+        at = self._rows.get(name) or self._row(name)
         if at is not None:
-            words = self._words
-            words[at] += 1
             if elapsed_ms:  # most jobs are over within a millisecond
-                words[at + 2] += elapsed_ms
-            words[at + 3 + (bucket(elapsed_ms) if elapsed_ms else 0)] += 1
+                self._words[at + 2] += elapsed_ms
+                self._words[at + 3 + bucket(elapsed_ms)] += 1
+            else:
+                self._words[at + 3] += 1
 
     def count_failure(self, name: str) -> None:
         """A job of this class failed. How long it took says nothing, so it is not kept."""
         at = self._row(name)
         if at is not None:
-            self._words[at] += 1
             self._words[at + 1] += 1
 
     def put(self, tallies: Mapping[str, Counts]) -> None:
@@ -156,7 +155,9 @@ class Tallies:
         words = page.cast("Q")
         for row in range(1, words[0] + 1):
             at = row * _WORDS_A_ROW
-            yield _name(page, row), words[at : at + _COUNTERS].tolist()
+            numbers = words[at : at + _COUNTERS].tolist()
+            numbers[0] = numbers[1] + sum(numbers[3:])  # who did not fail is in the histogram
+            yield _name(page, row), numbers
 
     def _of(self, slot: int) -> memoryview:
         return self._map[slot * _SLOT : (slot + 1) * _SLOT]

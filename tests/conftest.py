@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.support import servers
+from tests.support import coverage_of, servers
 from tests.support.clock import FakeClock
 from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.proxy import Proxy
@@ -22,6 +22,26 @@ FOR_THE_SUMMARY = "for the summary"
 """A property that a test records: a line that the whole run ends with."""
 
 Servers: TypeAlias = Callable[[servers.Kind], Server]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``bin/test --all``."""
+    parser.addoption("--all", action="store_true", help="run the tests marked long, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked ``long``, unless all is asked for or one test is named."""
+    if config.option.all or any("::" in argument for argument in config.args):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before its fixtures start anything."""
+    coverage_of.processes(is_wanted=item.get_closest_marker("measured") is not None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from jobd.api import Access, DeadSet, ProcessSet, Queue, RetrySet, ScheduledSet, Stats
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.pool import Pool
 from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import REPOSITORY, StartJobd

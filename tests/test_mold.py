@@ -17,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.toy_instance import Start, starting
 from tests.test_supervisor import CARELESS
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.measured]
 
 
 @pytest.fixture

@@ -40,6 +40,14 @@ def test_the_inbox_wakes_a_loop_until_it_is_taken(inbox: SignalInbox) -> None:
     assert select.select([inbox], [], [], 0)[0] == []
 
 
+def test_what_a_job_has_blocked_arrives_again(inbox: SignalInbox) -> None:
+    signals.set_mask(USED)
+    send(signal.SIGUSR1)
+    assert inbox.take() == set()
+    inbox.reclaim_wakeup()
+    assert inbox.take() == {signal.SIGUSR1}
+
+
 def test_a_flood_is_no_more_than_one(inbox: SignalInbox) -> None:
     for _ in range(20_000):
         send(signal.SIGUSR1)

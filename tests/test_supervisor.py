@@ -21,7 +21,7 @@ from tests.support import leash
 from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.toy_instance import Start, starting
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.measured]
 
 ROOT = Path(__file__).parent.parent
 CLOCK = SystemClock()

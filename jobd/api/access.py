@@ -10,10 +10,11 @@ from typing import Protocol
 
 from jobd.app import App, current_app  # noqa: TID251 - the default of a public API, as in jobs
 from jobd.clock import Clock, SystemClock
-from jobd.connection import Argument, Command, Reply
+from jobd.connection import Reply
 from jobd.errors import ConfigError, RedisRejected
 from jobd.hooks import Hooks
 from jobd.keys import Keys
+from jobd.link import Argument, Command
 from jobd.payload import Wire
 from jobd.store import Store
 

@@ -20,8 +20,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from jobd.api.access import Access
-from jobd.connection import Command, Reply
+from jobd.connection import Reply
 from jobd.errors import CannotAct
+from jobd.link import Command
 from jobd.metrics import (
     LABEL_LIFE_S,
     MARKS_LIFE_S,

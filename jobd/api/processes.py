@@ -15,8 +15,8 @@ from typing import Any, Final, cast
 from jobd.api.access import Access, server_ms
 from jobd.api.instances import Instance, parse_instance
 from jobd.api.replies import document, mapping, moment, number, real, string, strings, text
-from jobd.connection import Command
 from jobd.errors import CannotAct
+from jobd.link import Command
 from jobd.store import HEARTBEAT_LIFE_S, Store
 
 _FIELDS: Final = ("info", "concurrency", "busy", "beat", "quiet", "rss", "rtt_us")

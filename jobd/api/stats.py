@@ -12,8 +12,8 @@ from typing import Final, Literal, TypeAlias
 from jobd.api.access import Access, server_ms
 from jobd.api.records import JobRecord
 from jobd.api.replies import name as name_of, number, pairs, raw, text
-from jobd.connection import Command
 from jobd.keys import Keys
+from jobd.link import Command
 
 Counter: TypeAlias = Literal["processed", "failed"]
 

@@ -53,11 +53,13 @@ __all__ = [
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
+    "client_reliable_push",
     "client_wire",
     "host_name",
     "load",
     "mask_url",
     "url_fault",
+    "wants_color",
     "web_password",
     "web_redact",
 ]
@@ -151,6 +153,11 @@ def web_password(environ: Mapping[str, str] | None = None) -> str:
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
 
 
+def wants_color(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether nobody has set NO_COLOR, see no-color.org."""
+    return not _environ(environ).get("NO_COLOR")
+
+
 def web_redact(
     environ: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> tuple[str, ...]:
@@ -181,6 +188,19 @@ def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None
     found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
     _raise_all(found.problems)
     return found.pick(declared.WIRE)
+
+
+def client_reliable_push(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> int:
+    """How many pushes a client that was not told keeps while Redis is away.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.RELIABLE_PUSH)
 
 
 def _strangers(directory: Path) -> list[str]:
@@ -275,6 +295,7 @@ class _Sources:
             threads=self.pick(declared.THREADS),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
+            reliable_push=self.pick(declared.RELIABLE_PUSH),
             web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
             worker=WorkerSettings(hung_after=self._hung_after()),
             source=self.source,

@@ -108,7 +108,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     unit="auto or jobs",
     check=batch,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
-    "are so short that the last one begins within 5 ms; 1 turns that off.",
+    "are so short that the last one begins within 10 ms; 1 turns that off.",
 )
 WIRE: Final[Setting[Wire]] = Setting(
     "wire",
@@ -154,6 +154,14 @@ REDIS_NETWORK_TIMEOUT: Final = Setting(
     unit="seconds",
     check=seconds,
     help="To connect, and to wait for a reply.",
+)
+RELIABLE_PUSH: Final = Setting(
+    "reliable_push",
+    default=0,
+    unit="jobs",
+    check=whole(0),
+    help="How many jobs a client keeps in memory while Redis is away, to push them when it is "
+    "back; 0: none, so that such a push raises.",
 )
 LOG_FORMAT: Final[Setting[LogFormat]] = Setting(
     "log.format",
@@ -279,6 +287,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     REDIS_URL,
     REDIS_SIZE,
     REDIS_NETWORK_TIMEOUT,
+    RELIABLE_PUSH,
     LOG_FORMAT,
     LOG_FILE,
     LOG_LEVEL,

@@ -17,10 +17,10 @@ import psutil
 
 from jobd.api import SET_NAMES, Access, Audit, JobSet, Queue, set_of
 from jobd.config import Config, Flags, load
-from jobd.connection import Pool
 from jobd.ctl.words import did_you_mean, safe
 from jobd.errors import RedisError
 from jobd.keys import Keys
+from jobd.pool import Pool
 
 EX_FAILED = 1
 EX_USAGE = 64

@@ -2,24 +2,50 @@
 -- what the first one claimed and moves nothing, so it is its own question "what do I hold?".
 --
 -- KEYS  1 jobd:privates, 2 paused, then n queues, then this processor's n private lists, in step
--- ARGV  the n names of the queues, which are numbered from 0, k, the number f of finished jobs, f
---       pairs (queue, job), then pairs in the order in which to look: queue, its share of the k jobs.
---       What the shares leave over is taken from the first queue that has more
+-- ARGV  the n names of the queues, which are numbered from 0, k, the number of queues with finished
+--       jobs and for each of them queue, number of jobs, jobs as they were taken, then pairs in the
+--       order in which to look: queue, its share of the k jobs. What the shares leave over is taken
+--       from the first queue that has more
 -- Returns {finished jobs that were not held any more, {queue, job, ...}, {queues passed over:
 --         paused, or refused}, the error of a queue that refused (it is no list) or false}
 
--- A write before anything else: the rest may then run on a server at its maxmemory.
-redis.call('SREM', KEYS[1], '')
-
 local n = (#KEYS - 2) / 2
-local k, finished = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
+local k, groups = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
 local at = n + 3
 
+-- Whether the oldest jobs of a list, those at its tail, are exactly the finished ones.
+local function are_oldest(list, from, count)
+  local held = redis.call('LRANGE', list, -count, -1)
+  for j = 1, count do
+    if held[count + 1 - j] ~= ARGV[from + j - 1] then
+      return false
+    end
+  end
+  return true
+end
+
+-- Removes finished jobs, each by its value; returns how many were not held any more.
+local function acknowledge(list, from, count)
+  if count > 1 and are_oldest(list, from, count) then
+    redis.call('LTRIM', list, 0, -1 - count)
+    return 0
+  end
+  local missing = count
+  for j = from, from + count - 1 do
+    missing = missing - redis.call('LREM', list, -1, ARGV[j])
+  end
+  return missing
+end
+
 local lost = 0
-for _ = 1, finished do
-  -- From the tail, where the oldest lie: each is found at once.
-  lost = lost + 1 - redis.call('LREM', KEYS[3 + n + ARGV[at]], -1, ARGV[at + 1])
-  at = at + 2
+for _ = 1, groups do
+  local count = tonumber(ARGV[at + 1])
+  lost = lost + acknowledge(KEYS[3 + n + ARGV[at]], at + 2, count)
+  at = at + 2 + count
+end
+if groups == 0 then
+  -- A removal before anything else: the rest may then run on a server at its maxmemory.
+  redis.call('SREM', KEYS[1], '')
 end
 
 local jobs = {}

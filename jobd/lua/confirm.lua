@@ -1,4 +1,4 @@
--- After a blocking move: note the private list, and tell whether the job may run.
+-- A while after a blocking move: note the private list, and tell whether the job may run.
 --
 -- KEYS  1 jobd:privates, 2 paused, 3 the private list
 -- ARGV  1 name of the queue, 2 the job

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisError, RedisUnavailable
+from jobd.errors import RedisDenied, RedisError, RedisUnavailable
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
@@ -147,6 +147,7 @@ class Poller:
         self._state = InstanceState.RUNNING
         self._orphaned_at: float | None = None
         self._unreachable_since: float | None = None
+        self._is_denied = False
         self._are_clocks_apart = False
         self._is_told = False
         self._refusal = ""  # of a count; what the log knows already
@@ -325,16 +326,20 @@ class Poller:
     # Redis away
 
     def _wait_for_redis(self, error: RedisUnavailable) -> float:
+        # Told once; but that it is back and does not let us in is what somebody has to know.
+        is_denied = isinstance(error, RedisDenied)
+        if self._unreachable_since is None or (is_denied and not self._is_denied):
+            log.event(f"{error}; waiting for it", level="error")
+        self._is_denied = self._is_denied or is_denied
         if self._unreachable_since is None:
             self._unreachable_since = self._clock.monotonic()
             self._scoreboard.set_redis_away_since(self._unreachable_since)
-            log.event(f"{error}; waiting for it", level="error")
         return self._backoff.next_s()
 
     def _redis_is_back(self) -> None:
         if self._unreachable_since is not None:
             away_s = self._clock.monotonic() - self._unreachable_since
-            self._unreachable_since = None
+            self._unreachable_since, self._is_denied = None, False
             self._scoreboard.set_redis_away_since(0.0)
             self._backoff.reset()
             log.event("Redis answers again", away=away_s)

@@ -12,8 +12,8 @@ from pathlib import Path
 from jobd import testing
 from jobd.app import current_app  # noqa: TID251 - tests are of the app that jobs push with
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.embedded import EmbeddedStore
+from jobd.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

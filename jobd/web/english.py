@@ -168,6 +168,7 @@ ENGLISH: Final[dict[str, str]] = {
     "running.usual": "Usually",
     "running.p95": "95 % within {span}",
     "running.slow": "slow",
+    "running.got_to": "got to {cursor}",
     "running.none": "No job is running.",
     "running.none.hint": "Processes tell what they run with each heartbeat, every ten seconds.",
     # Queues

@@ -19,6 +19,7 @@ from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _OWN_DEADLINE_AFTER_S: Final = 1.0
@@ -126,7 +127,7 @@ class Attention:
             case signal.SIGTSTP | signal.SIGCONT:
                 # Here and not in look(): their order counts, and a claim may be on its way.
                 self.is_quiet = number == signal.SIGTSTP
-            case signal.SIGALRM:
+            case signal.SIGALRM if self._has_deadline:  # else of a timer that a job has left
                 self._run_out_of_time()
             case _:
                 pass  # USR1 has time
@@ -180,8 +181,8 @@ class Attention:
         """Whether the running job is cancelled; any thread of it may ask."""
         return self._slot.is_cancelled
 
-    def interruptible(self, run: Callable[..., T], *arguments: object) -> T:
-        """Call ``run`` with the arguments; meanwhile a signal may end it by an exception.
+    def interruptible(self, run: Callable[[A], T], argument: A) -> T:
+        """Call ``run`` with its argument; meanwhile a signal may end it by an exception.
 
         Raises:
             JobInterrupted: also if the interruption came just before or just after ``run``.
@@ -193,7 +194,7 @@ class Attention:
             raise JobInterrupted
         try:
             self._is_running = True
-            return run(*arguments)
+            return run(argument)
         finally:
             self._is_running = False
 
@@ -216,11 +217,20 @@ class Attention:
         if self._inbox.reclaim():
             log.event("the job changed signal handlers; they are as before again", level="warning")
 
-    def glance(self) -> None:
-        """Look if a signal came, or if it is a while ago: a look costs some system calls."""
-        self._inbox.reclaim_wakeup()
+    def glance(self) -> bool:
+        """Look if a signal came, or if it is a while ago: a look costs some system calls.
+
+        Returns:
+            Whether it looked.
+        """
         if self._inbox.has_news or self._monotonic() - self._looked_at > _LOOK_EVERY_S:
             self.look()
+            return True
+        return False
+
+    def will_wait(self) -> None:
+        """See to it that a signal ends the wait that comes; some system calls."""
+        self._inbox.reclaim_wakeup()
 
     def look(self) -> None:
         """Take note of what has arrived."""

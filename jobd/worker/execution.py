@@ -5,9 +5,11 @@ Every way in which a job can end becomes a value. It assumes nothing of the thre
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from jobd.errors import Stop
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,12 @@ Outcome: TypeAlias = Done | Failed | Interrupted
 DONE = Done()
 
 
-def execute(run: Callable[..., object], *arguments: object) -> Outcome:
-    """Call ``run`` with the arguments and tell how it ended."""
+def execute(
+    guard: Callable[[Callable[[T], object], T], object], run: Callable[[T], object], argument: T
+) -> Outcome:
+    """Call ``run`` with its argument under a guard, and tell how it ended."""
     try:
-        run(*arguments)
+        guard(run, argument)
     except BaseException as error:  # noqa: BLE001 - a job may raise anything and end only itself
         reason = Stop.behind(error)
         return Failed(error) if reason is None else Interrupted(reason)

@@ -8,9 +8,11 @@ Source: Sidekiq's lib/sidekiq/fetch.rb and capsule.rb.
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, Protocol
+
+import msgspec
 
 from jobd.clock import Clock
 from jobd.config import Capsule
@@ -24,7 +26,7 @@ _UNBLOCK_EVERY_S: Final = 0.05
 _PAUSED_EVERY_S: Final = 1.0
 
 
-class UnitOfWork(NamedTuple):
+class UnitOfWork(msgspec.Struct, frozen=True, gc=False):  # a quarter of a NamedTuple's cost
     """A job in this worker's hands.
 
     Attributes:
@@ -151,6 +153,7 @@ class BasicFetch:
         wakers: readable when the worker has to look up from its wait.
         rng: draws the order of the queues.
         clock: for how old the knowledge of paused queues is.
+        will_wait: called before it waits, with nothing in hand.
     """
 
     def __init__(
@@ -162,8 +165,10 @@ class BasicFetch:
         wakers: Sequence[HasFileno],
         rng: random.Random,
         clock: Clock,
+        will_wait: Callable[[], object],
     ) -> None:
         self._store = store
+        self._will_wait = will_wait
         self._blocking = blocking
         self._names = tuple(queue.name for queue in capsule.queues)
         self._draw = Draw(capsule, rng)
@@ -175,6 +180,7 @@ class BasicFetch:
 
     def retrieve(self) -> UnitOfWork | None:
         """Wait in BRPOP for up to two seconds."""
+        self._will_wait()
         # After an error in the middle of a wait the old answer comes first: it may be a job.
         if not self._is_asking and not self._ask():
             return None

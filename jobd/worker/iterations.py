@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from jobd.clock import Clock
-from jobd.connection import Argument, Connection, Reply
+from jobd.connection import Connection, Reply
 from jobd.errors import (
     JobInterrupted,
     JobPutOff,
@@ -24,6 +24,7 @@ from jobd.errors import (
 )
 from jobd.jobs.iterating import Left, Reached, Verdict
 from jobd.keys import Keys
+from jobd.link import Argument
 from jobd.payload import Payload
 from jobd.store import Script
 from jobd.worker.attention import Attention

@@ -2,9 +2,8 @@
 
 A claim acknowledges the last jobs and takes the next in one script, and sent again after an error
 it returns what is held already. It takes several when they are short; those not begun go back when
-one of them turns out long. When all queues are empty the worker blocks, one BLMOVE a queue, on
-connections of their own, so an idle fleet costs the server a few commands in five seconds and a
-job is picked up within a millisecond.
+one of them turns out long. When all queues are empty the worker blocks (``waiting``), so an idle
+fleet costs the server a few commands in ten seconds and a job is picked up within a millisecond.
 
 Invariants: at most one claim or return of a processor is outstanding; it claims only when nothing
 of its last claim is left; a job leaves the buffer once, to the worker or back to its queue; a job
@@ -21,24 +20,24 @@ from typing import Final
 from jobd import faults, log
 from jobd.clock import Clock
 from jobd.connection import Connection
-from jobd.errors import RedisError, RedisFull, RedisUnavailable
+from jobd.errors import RedisError, RedisUnavailable
 from jobd.store import Claimed, Held, Holder, Store
 from jobd.wait import HasFileno, wait_readable
 from jobd.worker.fetch import Draw, Grave, UnitOfWork, bury
 from jobd.worker.keeper import LONG_S, Keeper
+from jobd.worker.waiting import Arrival, Waiter
 
-_BLOCK_S: Final = 5.0
+_BLOCK_S: Final = 10.0
 """Always less than a heartbeat's life, so that no waiter outlives its owner on the server."""
 _LOOK_S: Final = 1.0
-_MOST_WAITERS: Final = 4
+_MOST_WAITERS: Final = 8
+"""Each costs a connection, and time to be ended before the job runs that ends the wait."""
 _CLAIM_EVERY_S: Final = 60.0
 """What a request that the network held back for minutes left in our list is found then."""
 _STALE_S: Final = 30.0
 """Half of a heartbeat's life."""
 _FROZEN_S: Final = 1.0
 """No claim gets so old unless the whole process was suspended: the keeper is there."""
-_UNBLOCK_EVERY_S: Final = 0.05
-_UNBLOCK_TRIES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +46,12 @@ class Told:
 
     Attributes:
         acknowledged: when the server knows of every finished job.
+        will_wait: before it waits, with nothing in hand.
         job_is_long: when others are waiting behind a job that turns out long; by another thread.
     """
 
     acknowledged: Callable[[], object]
+    will_wait: Callable[[], object]
     job_is_long: Callable[[], object]
 
 
@@ -61,9 +62,9 @@ class ReliableFetch:
         store: over a connection that this thread alone uses.
         holder: the processor's queues and private lists.
         draw: decides what a claim asks for.
-        connect: makes a further connection, to wait on, with a timeout above five seconds.
+        connect: makes a further connection, to wait on, with a timeout above ten seconds.
         wakers: readable when the worker has to look up from its wait.
-        clock: for the deadlines of waits.
+        clock: for how old what is known is; while the machine sleeps that counts too.
         told: hears what the rest of the worker wants to know.
     """
 
@@ -81,80 +82,73 @@ class ReliableFetch:
         self._store = store
         self._holder = holder
         self._draw = draw
-        self._connect = connect
         self._wakers = wakers
-        self._clock = clock
+        self._now = clock.boottime
         self._told = told
+        self._waiter = Waiter(store, holder, connect=connect, wakers=wakers, clock=clock)
         self._keeper = Keeper(self._waiting_s, self._rescue)
         self._keepers_connection = connect()  # at its first command, if it ever has one
         self._keepers_store = Store(self._keepers_connection, store.keys)
         self._lock = threading.Lock()  # held while the server is asked about what is held
-        self._done: list[tuple[int, bytes]] = []  # grows without _lock, shrinks with it
-        self._spare: deque[tuple[int, bytes]] = (
-            deque()
-        )  # held, not begun; the worker takes without _lock
-        self._leaving: list[
-            tuple[int, bytes]
-        ] = []  # on their way back, oldest first; guarded by _lock
+        # By queue, in the order in which they ended; grows without _lock, shrinks with it.
+        self._done: list[list[bytes]] = [[] for _ in holder.queues]
+        # Held and not begun; the worker takes without _lock.
+        self._spare: deque[UnitOfWork] = deque()
+        self._leaving: list[UnitOfWork] = []  # on their way back, oldest first; guarded by _lock
         self._claimed_at = 0.0
         self._began_at = 0.0  # when the running job was taken
         self._taken = 0  # jobs of the last claim that were begun
-        self._is_alone = True
-        self._waiters: list[Connection] = []
         self._is_uncertain = False  # the last settlement got no reply
         self._may_know = False  # the last acknowledgement got no reply; guarded by _lock
         self._must_claim = True  # a wait alone would miss something
         self._doubtful_until = float("-inf")  # what a lost request still does, we would not hear of
-        self._is_refused = False  # the server is full and will not block
         self._refusal: str = ""  # of a queue; what the log knows already
         self._claim_by = 0.0
 
     def retrieve(self) -> UnitOfWork | None:
-        """Claim; if there is nothing, wait up to five seconds for the first job of any queue."""
+        """Claim; if there is nothing, wait up to ten seconds for the first job of any queue."""
         if (unit := self.take()) is not None:
             return unit
         paused: frozenset[int] = frozenset()
-        if self._must_claim or self._done or self._clock.monotonic() > self._claim_by:
+        if self._must_claim or any(self._done) or self._now() > self._claim_by:
             paused = self._claim(self._draw.pace.limit)
             if (unit := self.take()) is not None:
                 return unit
-        # What a wait cannot see: an unpaused queue, a fifth queue, and what becomes of a claim or
+        self._told.will_wait()
+        # What a wait cannot see: an unpaused queue, a ninth queue, and what becomes of a claim or
         # a BLMOVE whose connection broke: the server may carry it out later than our next claim.
         is_short = len(self._holder.queues) <= _MOST_WAITERS
         all_seen = is_short and not paused and not self._is_doubtful
         queues = [i for i in self._draw.order() if i not in paused]
-        held = self._wait(queues[:_MOST_WAITERS], _BLOCK_S if all_seen else _LOOK_S)
-        self._must_claim = self._must_claim or held is not None or not all_seen
-        if held is None:
-            return None
-        self._hold((held,))
-        return self.take()
+        unit = self._wait(queues[:_MOST_WAITERS], _BLOCK_S if all_seen else _LOOK_S)
+        self._must_claim = self._must_claim or not all_seen
+        return unit
 
     def take(self) -> UnitOfWork | None:
         """The next job of the last claim, unless that is so old that others may have it by now."""
         if not self._spare:
             return None
-        now = self._clock.monotonic()
+        now = self._now()
         if now - self._claimed_at > _FROZEN_S:
             self._spare.clear()  # the next claim returns what is still held
             return None
         self._began_at = now
         try:
-            queue, raw = self._spare.popleft()
+            unit = self._spare.popleft()
         except IndexError:  # the keeper was quicker
             return None
         self._taken += 1
-        return UnitOfWork(self._holder.queues[queue], raw, queue, self._is_alone)
+        return unit
 
     def _hold(self, jobs: Sequence[tuple[int, bytes]]) -> None:
-        self._claimed_at = self._began_at = self._clock.monotonic()
-        self._is_alone = len(jobs) == 1
-        self._spare.extend(jobs)
-        if not self._is_alone and jobs:
+        self._claimed_at = self._began_at = self._now()
+        names, is_alone = self._holder.queues, len(jobs) == 1
+        self._spare.extend([UnitOfWork(names[queue], raw, queue, is_alone) for queue, raw in jobs])
+        if not is_alone and jobs:
             self._keeper.wake()
 
     def _claim(self, limit: int) -> frozenset[int]:
-        began = self._clock.monotonic()
+        began = self._now()
         self._claim_by = began + _CLAIM_EVERY_S
         if self._taken:
             self._draw.pace.note(self._taken, began - self._claimed_at)
@@ -179,7 +173,8 @@ class ReliableFetch:
                 log.event("a queue refused", level="error", reason=claimed.refused)
             self._refusal = claimed.refused
             self._may_know = False
-            self._done.clear()
+            for raws in self._done:
+                raws.clear()
             self._told.acknowledged()
             self._spare.clear()  # what was known is in what is held
             self._must_claim = bool(claimed.jobs)
@@ -190,7 +185,8 @@ class ReliableFetch:
         return claimed.paused
 
     def _claim_once(self, limit: int) -> Claimed:
-        self._return_leaving(self._store)
+        if self._leaving:
+            self._return_leaving(self._store)
         return self._store.claim(
             self._holder,
             done=self._done,
@@ -201,17 +197,17 @@ class ReliableFetch:
 
     def _doubt(self) -> None:
         self._must_claim = True
-        self._doubtful_until = self._clock.monotonic() + 2 * _BLOCK_S
+        self._doubtful_until = self._now() + 2 * _BLOCK_S
 
     @property
     def _is_doubtful(self) -> bool:
-        return self._clock.monotonic() < self._doubtful_until
+        return self._now() < self._doubtful_until
 
     # Not letting jobs wait behind a long one; in the keeper's thread
 
     def _waiting_s(self) -> float | None:
-        is_waiting = self._spare or self._done or self._leaving
-        return self._clock.monotonic() - self._began_at if is_waiting else None
+        is_waiting = self._spare or self._leaving or any(self._done)
+        return self._now() - self._began_at if is_waiting else None
 
     def _rescue(self) -> bool:
         """Give back what is not begun, and acknowledge what is done."""
@@ -236,117 +232,68 @@ class ReliableFetch:
                 self._leaving.append(self._spare.popleft())
 
     def _return_leaving(self, store: Store) -> None:
-        for queue in {queue for queue, _ in self._leaving}:
+        for queue in {unit.position for unit in self._leaving}:
             # The newest first, so that the oldest runs next.
-            raws = [raw for position, raw in reversed(self._leaving) if position == queue]
+            raws = [unit.raw for unit in reversed(self._leaving) if unit.position == queue]
             private, name = self._holder.privates[queue], self._holder.queues[queue]
             store.give_back(private, name, [(raw, raw) for raw in raws])
         self._leaving.clear()
 
     def _acknowledge_early(self, store: Store) -> None:
-        done = self._done[:]  # the running job may end meanwhile, and be added
-        if not done:
+        # The running job may end meanwhile, and be added.
+        done = [raws[:] for raws in self._done]
+        if not any(done):
             return
         try:
             store.claim(self._holder, done=done, order=(), limit=0)
         except RedisError:
             self._may_know = True
             raise
-        del self._done[: len(done)]
+        for known, raws in zip(self._done, done, strict=True):
+            del known[: len(raws)]
 
     # Waiting
 
-    def _wait(self, queues: Sequence[int], timeout_s: float) -> Held | None:
+    def _wait(self, queues: Sequence[int], timeout_s: float) -> UnitOfWork | None:
         if not queues:
             wait_readable(self._wakers, timeout_s)
             return None
-        self._is_refused = False
+        began = self._now()
+        waiter = self._waiter
         try:
-            waiting = self._begin_wait(queues, timeout_s)
-            ready = wait_readable([*waiting, *self._wakers], timeout_s + 1)
-            got = self._read(waiting, ready)
-            if waiting and (got or not ready or set(ready) & set(self._wakers)):
-                got += self._cancel(waiting)
-            elif waiting:
-                got += self._let_end(waiting)
-        except BaseException:
-            self._doubt()  # a job may have come, or come yet; the next claims return it
-            self._close_waiters()
-            raise
-        if self._is_refused and not got:
+            arrivals = waiter.wait(queues, timeout_s)
+        finally:
+            if waiter.is_uncertain:
+                self._doubt()  # a job may have come, or come yet; the next claims return it
+        if waiter.is_refused and not arrivals:
             # A full server refuses BLMOVE but runs claims: look once a second instead.
             self._must_claim = True
             wait_readable(self._wakers, _LOOK_S)
-        return self._keep_first(got)
+        if not arrivals:
+            return None
+        self._must_claim = True  # until the server is asked: an error here leaves jobs held
+        return self._keep_first(arrivals, is_old=self._now() - began > _STALE_S)
 
-    def _begin_wait(self, queues: Sequence[int], timeout_s: float) -> dict[Connection, int]:
-        while len(self._waiters) < len(queues):
-            self._waiters.append(self._connect())
-        waiting = dict(zip(self._waiters, queues, strict=False))
-        for waiter, queue in waiting.items():
-            waiter.open()
-            waiter.send(self._store.blocking_claim(self._holder, queue, timeout_s))
-        return waiting
-
-    def _read(self, waiting: dict[Connection, int], ready: Sequence[HasFileno]) -> list[Held]:
-        got: list[Held] = []
-        for waiter in [waiter for waiter in waiting if waiter in ready]:
-            queue = waiting.pop(waiter)
-            try:
-                raw = waiter.read()
-            except RedisFull:
-                self._is_refused = True
-                continue
-            if raw is not None:
-                got.append(Held(queue, raw))
-        return got
-
-    def _let_end(self, waiting: dict[Connection, int]) -> list[Held]:
-        # The first wait ran out; the others began within the same millisecond.
-        got: list[Held] = []
-        deadline = self._clock.monotonic() + 2 * _UNBLOCK_EVERY_S
-        while waiting and not got and self._clock.monotonic() < deadline:
-            ready = wait_readable([*waiting, *self._wakers], _UNBLOCK_EVERY_S)
-            if set(ready) & set(self._wakers):
-                break
-            got += self._read(waiting, ready)
-        return got + self._cancel(waiting)
-
-    def _cancel(self, waiting: dict[Connection, int]) -> list[Held]:
-        # Again until each has answered: an UNBLOCK that arrives before its BLMOVE does nothing.
-        got: list[Held] = []
-        for _ in range(_UNBLOCK_TRIES):
-            if not waiting:
-                return got
-            self._store.unblock([waiter.client_id for waiter in waiting])
-            ready = wait_readable(waiting, _UNBLOCK_EVERY_S)
-            got += self._read(waiting, ready)
-        self._doubt()
-        self._close_waiters()
-        return got
-
-    def _keep_first(self, got: list[Held]) -> Held | None:
+    def _keep_first(self, arrivals: Sequence[Arrival], *, is_old: bool) -> UnitOfWork | None:
         """Keep the job that came first, if it may run; give the others back at once."""
-        if not got:
+        first, *others = arrivals
+        for arrival in others:
+            self._give_back(arrival.queue, arrival.raw)
+        may_run = not first.is_paused
+        if may_run and is_old:
+            # We were suspended: the job may have been recovered meanwhile.
+            may_run = self._store.confirm(self._holder, Held(first.queue, first.raw))
+        if not may_run:
+            self._give_back(first.queue, first.raw)  # finds nothing, if somebody has recovered it
             return None
-        self._must_claim = True  # until the server confirmed: an error here leaves jobs held
-        first, *others = got
-        for held in others:
-            self._give_back(held)
-        if not self._store.confirm(self._holder, first):
-            self._give_back(first)  # finds nothing, if somebody has recovered it
-            return None
-        return first
-
-    def _close_waiters(self) -> None:
-        for waiter in self._waiters:
-            waiter.close()
+        self._hold(((first.queue, first.raw),))
+        return self.take()
 
     # Settling
 
     def acknowledge(self, unit: UnitOfWork) -> None:
         """Rides on the next claim."""
-        self._done.append((unit.position, unit.raw))
+        self._done[unit.position].append(unit.raw)
 
     def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
         """One script: out of the private list, into ``retry``."""
@@ -370,7 +317,7 @@ class ReliableFetch:
             with self._lock:
                 self._let_go()
                 self._return_leaving(self._store)  # claimed later, so behind it
-                return self._give_back(Held(unit.position, unit.raw))
+                return self._give_back(unit.position, unit.raw)
 
         return self._certain(give_back)
 
@@ -385,20 +332,20 @@ class ReliableFetch:
         was_uncertain, self._is_uncertain = self._is_uncertain, False
         return was_held or was_uncertain
 
-    def _give_back(self, held: Held) -> bool:
-        private, queue = self._holder.privates[held.queue], self._holder.queues[held.queue]
-        return bool(self._store.give_back(private, queue, [(held.raw, held.raw)]))
+    def _give_back(self, queue: int, raw: bytes) -> bool:
+        private, name = self._holder.privates[queue], self._holder.queues[queue]
+        return bool(self._store.give_back(private, name, [(raw, raw)]))
 
     def flush(self) -> None:
         """Acknowledge what is done, then give back everything that is still held."""
-        if self._done or self._must_claim or self._spare or self._is_doubtful:
+        if any(self._done) or self._must_claim or self._spare or self._is_doubtful:
             self._claim(limit=0)
         with self._lock:
             self._let_go()
             self._return_leaving(self._store)
 
     def close(self) -> None:
-        """Drop the connections; a wait still open on the server ends with its socket."""
-        self._close_waiters()
+        """Drop the connections."""
+        self._waiter.close()
         with self._lock:  # the keeper may be in the middle of a command
             self._keepers_connection.close()

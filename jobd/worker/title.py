@@ -5,12 +5,6 @@ import threading
 from setproctitle import setproctitle
 
 
-def show(number: int, state: str) -> None:
-    """``jobd: worker 2 [idle]``."""
-    # A title is a C string, and the name of a job may be anything.
-    setproctitle(f"jobd: worker {number} [{state}]".replace("\0", "?"))
-
-
 class Title:
     """The title of this process.
 
@@ -29,6 +23,7 @@ class Title:
         self._number = number
         self.job: tuple[str, float] | None = None
         self.is_shown = False
+        self._shown = ""
         self._lock = threading.Lock()  # between showing a job and showing that it has ended
 
     def show_job(self) -> None:
@@ -40,10 +35,17 @@ class Title:
                 name, began_s = job
                 s = int(began_s) % 86_400
                 since = f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}"
-                show(self._number, f"{name} since {since}")
+                self._show(f"{name} since {since}")
 
-    def show_idle(self) -> None:
-        """The job has ended."""
+    def show(self, state: str) -> None:
+        """``jobd: worker 2 [idle]``: no job runs any more."""
         with self._lock:
             self.is_shown = False
-            show(self._number, "idle")
+            self._show(state)
+
+    def _show(self, state: str) -> None:
+        # Not the same again: the second of two like jobs within a second saves a system call.
+        if state != self._shown:
+            self._shown = state
+            # A title is a C string, and the name of a job may be anything.
+            setproctitle(f"jobd: worker {self._number} [{state}]".replace("\0", "?"))

@@ -9,12 +9,11 @@ from jobd.clock import Clock
 from jobd.connection import Backoff
 from jobd.errors import RedisError, RedisRejected, RedisUnavailable
 from jobd.hooks import Hooks
-from jobd.scoreboard import Scoreboard, SlotWriter, State
+from jobd.scoreboard import Scoreboard, State
 from jobd.store import Store
-from jobd.worker import title
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import Fetcher
-from jobd.worker.processor import Processor
+from jobd.worker.processor import Display, Processor
 
 _POLLER_SLOT: Final = 0
 _POLLER_SILENT_S: Final = 20.0
@@ -24,10 +23,10 @@ _REST_S: Final = 1.0
 
 
 class Chore(Protocol):
-    """What a worker sees to between two jobs, and while it has none."""
+    """What a worker sees to between two jobs, a few times a second, and while it has none."""
 
     def step(self) -> None:
-        """Do it if it is due; costs next to nothing in between.
+        """Do it if it is due.
 
         Raises:
             RedisError: it will be tried again.
@@ -130,7 +129,7 @@ class Worker:
         processor: runs the jobs.
         fetcher: the processor's.
         attention: what has been asked of this process.
-        slot: where it shows what it does.
+        display: where it shows what it does.
         chores: in their order, those that need Redis last.
         hooks: the app's.
         backoff: between tries while Redis is away.
@@ -142,7 +141,7 @@ class Worker:
         processor: Processor,
         fetcher: Fetcher,
         attention: Attention,
-        slot: SlotWriter,
+        display: Display,
         chores: Sequence[Chore],
         hooks: Hooks,
         backoff: Backoff,
@@ -150,7 +149,7 @@ class Worker:
         self._processor = processor
         self._fetcher = fetcher
         self._attention = attention
-        self._slot = slot
+        self._slot, self._title = display.slot, display.title
         self._chores = chores
         self._hooks = hooks
         self._backoff = backoff
@@ -159,7 +158,7 @@ class Worker:
     def run(self) -> None:
         """Work until asked to stop; then give back what is held, and return."""
         self._slot.set_state(State.IDLE)
-        self._show("idle")
+        self._title.show("idle")
         is_resting = False
         while not self._attention.is_stopping:
             if self._attention.is_quiet != is_resting:
@@ -172,16 +171,18 @@ class Worker:
         self._leave()
 
     def _step(self, *, is_resting: bool) -> None:
-        self._attention.glance()
-        for chore in self._chores:
-            chore.step()
+        if self._attention.glance():
+            for chore in self._chores:
+                chore.step()
         if is_resting:
             self._fetcher.flush()
             self._slot.beat()
             self._attention.wait(_REST_S)
-        elif not self._processor.step():
+        else:
+            is_idle = not self._processor.step()
             self._slot.beat()
-            log.reopen_if_moved()
+            if is_idle:
+                log.reopen_if_moved()
         if self._trouble is not None:
             self._trouble = None
             self._backoff.reset()
@@ -189,7 +190,7 @@ class Worker:
 
     def _turn(self, *, is_resting: bool) -> None:
         self._slot.set_state(State.QUIET if is_resting else State.IDLE)
-        self._show("quiet" if is_resting else "idle")
+        self._title.show("quiet" if is_resting else "idle")
         if is_resting:
             self._hooks.fire("quiet")
 
@@ -205,7 +206,7 @@ class Worker:
 
     def _leave(self) -> None:
         self._slot.set_state(State.STOPPING)
-        self._show("stopping")
+        self._title.show("stopping")
         self._hooks.fire("shutdown")
         try:
             self._fetcher.flush()
@@ -215,6 +216,3 @@ class Worker:
             log.event("could not give back", level=level, reason=str(error))
         self._fetcher.close()
         self._hooks.fire("exit")
-
-    def _show(self, state: str) -> None:
-        title.show(self._slot.number, state)

@@ -7,8 +7,8 @@ import pytest
 
 from jobd.api import Access
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.hooks import Hooks
+from jobd.pool import Pool
 from tests.conftest import Servers
 from tests.support import servers
 from tests.support.servers import Raw, Server

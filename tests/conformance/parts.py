@@ -3,7 +3,7 @@
 import contextlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -75,7 +75,16 @@ def a_capsule(*queues: str | tuple[str, int]) -> Capsule:
 
 def claim(store: Store, holder: Holder, *done: Held, limit: int = 1) -> Claimed:
     """Claim in strict order."""
-    return store.claim(holder, done=done, order=range(len(holder.queues)), limit=limit)
+    order = range(len(holder.queues))
+    return store.claim(holder, done=by_queue(holder, done), order=order, limit=limit)
+
+
+def by_queue(holder: Holder, jobs: Iterable[Held]) -> list[list[bytes]]:
+    """What is done, as a claim takes it."""
+    groups: list[list[bytes]] = [[] for _ in holder.queues]
+    for queue, raw in jobs:
+        groups[queue].append(raw)
+    return groups
 
 
 def raws_of(claimed: Claimed) -> list[bytes]:
@@ -167,7 +176,7 @@ class Bench:
             connect=self._a_blocking_connection,
             wakers=[self.bell],
             clock=self.clock,
-            told=Told(acknowledged=self._count, job_is_long=self._note_long),
+            told=Told(self._count, lambda: None, job_is_long=self._note_long),
         )
 
     def basic(self) -> BasicFetch:
@@ -178,6 +187,7 @@ class Bench:
             wakers=[self.bell],
             rng=self._rng,
             clock=SystemClock(),
+            will_wait=lambda: None,
         )
 
     def aside(self, function, *arguments) -> Future:

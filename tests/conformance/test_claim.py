@@ -3,7 +3,16 @@
 import pytest
 
 from jobd.store import Held, Store
-from tests.conformance.parts import ODD, a_holder, a_payload, claim, payloads, raws_of
+from tests.conformance.parts import (
+    ODD,
+    a_holder,
+    a_payload,
+    calls,
+    calls_since,
+    claim,
+    payloads,
+    raws_of,
+)
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
@@ -55,6 +64,56 @@ def test_only_one_of_two_equal_jobs_is_acknowledged(store: Store, store_raw: Raw
 
     assert claimed.jobs == (Held(0, b"same"),)
     assert store_raw.llen(holder.privates[0]) == 1
+
+
+def test_a_whole_batch_is_acknowledged_with_two_commands(store: Store, store_raw: Raw):
+    holder, batch = a_holder("high", "low"), payloads(100)
+    store.push({"high": batch[:60], "low": batch[60:]})
+    held = claim(store, holder, limit=100).jobs
+    store.push({"high": [b"next"]})
+    before = calls(store_raw)
+
+    claimed = claim(store, holder, *held)
+
+    spent = calls_since(store_raw, before)
+    assert (claimed.lost, raws_of(claimed)) == (0, [b"next"])
+    assert (spent["ltrim"], spent.get("lrem", 0)) == (2, 0)
+    assert store_raw.lrange(holder.privates[0], 0, -1) == [b"next"]
+    assert not store_raw.exists(holder.privates[1])
+
+
+@pytest.mark.parametrize(
+    ("done", "rest"),
+    [
+        ([0, 1, 2], [3, 4]),
+        ([1, 2], [0, 3, 4]),  # the first is retried, say
+        ([0, 2, 3], [1, 4]),
+        ([2, 1, 0], [3, 4]),  # by value, whatever the order
+        ([0, 1, 2, 3, 4], []),
+    ],
+)
+def test_what_is_done_leaves_and_nothing_else(
+    store: Store, store_raw: Raw, done: list[int], rest: list[int]
+):
+    holder, batch = a_holder(), payloads(5)
+    store.push({"default": batch})
+    held = claim(store, holder, limit=5).jobs
+
+    claimed = claim(store, holder, *(held[number] for number in done))
+
+    assert (claimed.lost, raws_of(claimed)) == (0, [batch[number] for number in rest])
+
+
+def test_what_is_not_held_any_more_takes_no_other_job_along(store: Store, store_raw: Raw):
+    holder, batch = a_holder(), payloads(4)
+    store.push({"default": batch})
+    held = claim(store, holder, limit=4).jobs
+    store_raw.lrem(holder.privates[0], 1, batch[1])  # recovered by somebody
+
+    claimed = claim(store, holder, *held[:3])
+
+    assert (claimed.lost, raws_of(claimed)) == (1, [batch[3]])
+    assert claim(store, holder, *held[:3]).lost == 3
 
 
 def test_a_claim_returns_what_is_held_and_moves_nothing(store: Store, store_raw: Raw):
@@ -250,7 +309,7 @@ def test_a_blocking_claim_takes_the_job_that_runs_next(store: Store, store_raw: 
     holder = a_holder()
     store.push({"default": [b"1", b"2"]})
 
-    raw = store_raw.execute_command(*store.blocking_claim(holder, 0, 1.0))
+    raw = store_raw.execute_command(*store.blocking_claim(holder, 0, 1.0)[0])
 
     assert raw == b"1"
     assert claim(store, holder).jobs == (Held(0, b"1"),)

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jobd.config import RedisSettings
-from jobd.connection import Backoff, Connection, Pool
+from jobd.connection import Backoff, Connection
 from jobd.errors import RedisFull, RedisRejected, RedisUnavailable
+from jobd.pool import Pool
 from jobd.store import Store
 from tests.conformance.parts import KEYS, Lossy
 from tests.support import servers
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.redis
 FORKS = """
 import os, sys
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.pool import Pool
 
 pool = Pool(RedisSettings(url=sys.argv[1]))
 pool.call("LPUSH", "ids", b"parent:%d" % pool.call("CLIENT", "ID"))
@@ -79,11 +80,11 @@ def test_fifty_threads_share_size_connections(settings: RedisSettings, store_raw
 def test_a_pool_whose_connections_are_all_busy_says_so(settings: RedisSettings):
     pool = Pool(RedisSettings(url=settings.url, size=1, network_timeout=0.05))
 
-    with (
-        pool._borrowed(),
-        pytest.raises(RedisUnavailable, match=r"all 1 connections .* were busy .* redis.size"),
-    ):
+    def ask_again(_: Connection) -> None:
         pool.call("PING")
+
+    with pytest.raises(RedisUnavailable, match=r"all 1 connections .* were busy .* redis.size"):
+        pool._lend(ask_again)
 
     pool.close()
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.errors import RedisFull
 from jobd.jobs.iterating import Reached
 from jobd.metrics import Counts
+from jobd.pool import Pool
 from jobd.pulse import Counted, Pulse
 from jobd.store import Held, Promotion, Store
 from tests.conformance.parts import (

@@ -11,8 +11,8 @@ import pytest
 
 from jobd.api import Access, Filter, Queue, Tally
 from jobd.config import RedisSettings
-from jobd.connection import Pool
 from jobd.ctl.progress import Progress
+from jobd.pool import Pool
 from tests.ctl.conftest import COMMAND, environment
 from tests.support import wire
 from tests.support.clock import FakeClock

@@ -1,5 +1,6 @@
 """Processes are killed or stopped at bad moments: nothing is lost, and nobody else pays."""
 
+import json
 import os
 import signal
 
@@ -60,6 +61,13 @@ def kill(pid: int) -> None:
 
 def replaced(jobd: JobdProcess, slot: int, pid: int) -> bool:
     return any(c.slot == slot and c.pid != pid for c in jobd.children("worker"))
+
+
+def are_published(raw: Raw, jobd: JobdProcess) -> bool:
+    """Whether all workers stand in what the instance says of itself."""
+    (identity,) = raw.smembers("processes")
+    told = json.loads(raw.hget(b"jobd:instance:" + identity, "workers"))
+    return {each["pid"] for each in told} == {each.pid for each in jobd.children("worker")}
 
 
 def has_run_again(jobd: JobdProcess, pid: int) -> bool:
@@ -142,8 +150,10 @@ def test_workers_of_a_killed_master_finish_their_job_and_another_instance_runs_t
 
 
 def test_killed_instance_can_be_started_again_at_once(raw: Raw, start_jobd: StartJobd):
-    pushed = push_many(raw, "Work", 300)
     jobd = start_jobd(jobs=CHARGED, config={"concurrency": 2, "pidfile": "jobd.pid"})
+    # Who has not been told of before is believed to live until its heartbeat runs out.
+    eventually(lambda: are_published(raw, jobd), message=jobd.log)
+    pushed = push_many(raw, "Work", 300)
     wait_for_more_runs(jobd, 0)
     for child in jobd.children():
         os.kill(child.pid, signal.SIGKILL)

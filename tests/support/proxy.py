@@ -57,7 +57,9 @@ class Proxy:
         port: where it listens, the same after `refuse` and `heal`.
         seen: how often each command came from clients; dropped ones count too.
         connections: how many clients have connected.
-        latency_s: how long each chunk is held back, in each direction.
+        latency_s: how long each message is held back, in each direction.
+        slice_bytes: messages are written in pieces of this size; None for whole ones.
+        bytes_per_s: how much passes in each direction of a connection; None for all of it.
     """
 
     def __init__(self, upstream_port: int, *, scripts: Mapping[str, str] | None = None) -> None:
@@ -65,6 +67,8 @@ class Proxy:
         self.seen: Counter[str] = Counter()
         self.connections = 0
         self.latency_s = 0.0
+        self.slice_bytes: int | None = None
+        self.bytes_per_s: float | None = None
         self._upstream_port = upstream_port
         self._scripts = dict(scripts or {})
         self._dropped_requests: Counter[str] = Counter()  # guarded by _lock
@@ -142,12 +146,18 @@ class Proxy:
         """Let what was held back go."""
         self._loop.call_soon_threadsafe(self._flows.set)
 
+    def lead_to(self, upstream_port: int) -> None:
+        """Cut all connections; new ones lead to another server, as after a failover."""
+        self._upstream_port = upstream_port
+        self.cut()
+
     def heal(self) -> None:
         """Be a plain proxy again. Connections that lost bytes in a black hole are cut."""
         with self._lock:
             self._dropped_requests.clear()
             self._dropped_replies.clear()
         self.latency_s, self._bytes_left, self._swallows = 0.0, None, False
+        self.slice_bytes = self.bytes_per_s = None
         self._call(self._cut_all(reset=False, only_lost=True))
         self.resume()
         self._call(self._listen())
@@ -245,8 +255,16 @@ class Proxy:
         await self._flows.wait()
         link.is_lost = link.is_lost or self._swallows
         if not link.is_lost:
-            writer.write(message)
+            await self._write(writer, message)
+
+    async def _write(self, writer: asyncio.StreamWriter, message: bytes) -> None:
+        size = self.slice_bytes or len(message) or 1
+        for start in range(0, len(message), size):
+            piece = message[start : start + size]
+            writer.write(piece)
             await writer.drain()
+            # Back to the loop between two pieces: the kernel shall send each on its own.
+            await asyncio.sleep(len(piece) / self.bytes_per_s if self.bytes_per_s else 0)
 
     def _up_to_the_cut(self, reply: bytes) -> bytes:
         if self._bytes_left is None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from jobd import Job, job
 
-RECORD = "ran.jsonl"
+# The directory of the instance, though a job may go to another.
+RECORD = Path("ran.jsonl").absolute()
 _POLL_S = 0.005
 
 

@@ -181,6 +181,7 @@ class Server:
             "--logfile": str(self.directory / "server.log"),
             "--save": "",
             "--enable-debug-command": "yes",
+            "--enable-protected-configs": "yes",
             "--daemonize": "no",
         }
         return [self._binary, *(word for pair in own.items() for word in pair), *self._settings]

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from jobd.api import Access
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.pool import Pool
 from jobd.web import Settings, create_app
 from tests.support import leash
 from tests.support.servers import Raw

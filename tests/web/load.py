@@ -18,7 +18,7 @@ import httpx
 
 from jobd.api import Access
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.pool import Pool
 from jobd.web import Settings, create_app
 from tests.support import leash, servers
 from tests.web.stock import Stock, a_failed_job, a_job

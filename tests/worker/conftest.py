@@ -22,7 +22,6 @@ from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
 from jobd.worker.iterations import KeptProgress
-from jobd.worker.measured import Measured
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
@@ -79,8 +78,9 @@ class Bench:
         self.dead_max_jobs = 10_000
         self.wire: Wire = wire
         self.writer = self.board.writer(SLOT)
-        self.attention = Attention(self.master, self.writer, timeout_s=25)
+        self.attention = Attention(self.master, self.writer, timeout_s=25, clock=clock)
         self.title = Title(SLOT)
+        self.display = Display(self.writer, self.title, self.tallies.writer(SLOT))
         self.writer.open(1, INCARNATION)
         settings = RedisSettings(url=url)
         self.connection = Connection(settings)
@@ -100,6 +100,7 @@ class Bench:
                 wakers=wakers,
                 rng=random.Random(1),
                 clock=self.clock,
+                will_wait=self.attention.will_wait,
             )
         return ReliableFetch(
             store,
@@ -108,7 +109,11 @@ class Bench:
             connect=lambda: Connection(settings, timeout_s=6),
             wakers=wakers,
             clock=self.clock,
-            told=Told(acknowledged=self.writer.acknowledged, job_is_long=self.title.show_job),
+            told=Told(
+                acknowledged=self.writer.acknowledged,
+                will_wait=self.attention.will_wait,
+                job_is_long=self.title.show_job,
+            ),
         )
 
     def knows(self, *kinds: type[Job]) -> "Bench":
@@ -134,18 +139,12 @@ class Bench:
         self.attention.progress = KeptProgress(
             self._progress, Keys(), attention=self.attention, clock=self.clock, patience_s=25
         )
-        measured = Measured(
-            self.middleware.fold(perform),
-            self.tallies.writer(SLOT),
-            attention=self.attention,
-            clock=self.clock,
-        )
         return Processor(
             self.fetcher,
-            app=Application(self.registry, measured, self.hooks),
+            app=Application(self.registry, self.middleware.fold(perform), self.hooks),
             rules=rules,
             attention=self.attention,
-            display=Display(self.writer, self.title),
+            display=self.display,
             clock=ServerClock(self.clock, self.board),
             rng=random.Random(1),
         )

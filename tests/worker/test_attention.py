@@ -65,7 +65,7 @@ def arrive(*numbers: int) -> None:
 
 def ended(attention: Attention, run: Callable[[], object]) -> str:
     """How a job ends that does this."""
-    return type(execute(lambda: attention.interruptible(run))).__name__
+    return type(execute(attention.interruptible, lambda _: run(), None)).__name__
 
 
 def deadline_s() -> float:
@@ -141,11 +141,18 @@ def test_a_term_after_quit_sets_the_deadline() -> None:
 
 def test_at_its_own_deadline_the_job_is_interrupted_and_little_time_is_left() -> None:
     def act(heed: Attention) -> object:
-        outcome = ended(heed, lambda: arrive(signal.SIGALRM))
+        outcome = ended(heed, lambda: arrive(signal.SIGTERM, signal.SIGALRM))
         default = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
         return outcome, heed.is_out_of_time, heed.is_stopping, default, 0 < deadline_s() <= 3
 
     assert in_child(act) == ["Interrupted", True, True, True, True]
+
+
+def test_a_timer_that_a_job_has_left_behind_ends_no_other_job() -> None:
+    def act(heed: Attention) -> object:
+        return ended(heed, lambda: arrive(signal.SIGALRM)), heed.is_stopping
+
+    assert in_child(act) == ["Done", False]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
@@ -246,7 +253,7 @@ def limited(heed: Attention, seconds: float, run: Callable[[], object]) -> Calla
 
 def failure(heed: Attention, job: Callable[[], object]) -> str:
     """The text of the error that a job ends with."""
-    outcome = execute(heed.interruptible, job)
+    outcome = execute(heed.interruptible, lambda _: job(), None)
     heed.reclaim()
     return str(outcome.error) if isinstance(outcome, Failed) else type(outcome).__name__
 

@@ -8,14 +8,18 @@ from typing import Any, NoReturn
 import pytest
 
 from jobd.errors import JobCancelled, JobInterrupted, Stop
-from jobd.worker.execution import DONE, Done, Failed, Interrupted, execute
+from jobd.worker.execution import DONE, Done, Failed, Interrupted, Outcome, execute
+
+
+def outcome(run: Callable[[], object]) -> Outcome:
+    return execute(lambda call, _: call(_), lambda _: run(), None)
 
 
 def outcome_of(error: BaseException) -> Done | Failed | Interrupted:
     def run() -> NoReturn:
         raise error
 
-    return execute(run)
+    return outcome(run)
 
 
 class RaisingCause(Exception):
@@ -62,8 +66,8 @@ def recurse() -> None:
 
 
 def test_a_job_that_returns_is_done_whatever_it_returns() -> None:
-    assert execute(lambda: None) == DONE
-    assert execute(lambda: ValueError("returned, not raised")) == DONE
+    assert outcome(lambda: None) == DONE
+    assert outcome(lambda: ValueError("returned, not raised")) == DONE
 
 
 @pytest.mark.parametrize(
@@ -84,27 +88,27 @@ def test_a_job_that_returns_is_done_whatever_it_returns() -> None:
 )
 def test_whatever_a_job_raises_is_its_failure_only(make: Callable[[], BaseException]) -> None:
     error = make()
-    outcome = outcome_of(error)
-    assert isinstance(outcome, Failed)
-    assert outcome.error is error
+    ended = outcome_of(error)
+    assert isinstance(ended, Failed)
+    assert ended.error is error
 
 
 def test_sys_exit_is_a_failure() -> None:
-    outcome = execute(lambda: sys.exit(0))
-    assert isinstance(outcome, Failed)
-    assert type(outcome.error) is SystemExit
+    ended = outcome(lambda: sys.exit(0))
+    assert isinstance(ended, Failed)
+    assert type(ended.error) is SystemExit
 
 
 def test_an_endless_recursion_is_a_failure() -> None:
-    outcome = execute(recurse)
-    assert isinstance(outcome, Failed)
-    assert type(outcome.error) is RecursionError
+    ended = outcome(recurse)
+    assert isinstance(ended, Failed)
+    assert type(ended.error) is RecursionError
 
 
 def test_memory_that_cannot_be_had_is_a_failure() -> None:
-    outcome = execute(lambda: bytearray(sys.maxsize))
-    assert isinstance(outcome, Failed)
-    assert type(outcome.error) is MemoryError
+    ended = outcome(lambda: bytearray(sys.maxsize))
+    assert isinstance(ended, Failed)
+    assert type(ended.error) is MemoryError
 
 
 @pytest.mark.parametrize("kind", [JobInterrupted, JobCancelled, Stop])
@@ -174,9 +178,9 @@ def raise_it_in_a_group() -> None:
     ids=lambda run: run.__name__,
 )
 def test_a_stop_anywhere_behind_an_error_is_an_interruption(run: Any) -> None:
-    outcome = execute(run)
-    assert isinstance(outcome, Interrupted)
-    assert type(outcome.reason) is JobInterrupted
+    ended = outcome(run)
+    assert isinstance(ended, Interrupted)
+    assert type(ended.reason) is JobInterrupted
 
 
 def test_a_chain_that_bites_its_own_tail_ends() -> None:
@@ -190,4 +194,4 @@ def test_a_job_that_swallows_a_stop_and_returns_is_done() -> None:
         with contextlib.suppress(BaseException):
             interrupt()
 
-    assert execute(run) == DONE
+    assert outcome(run) == DONE

@@ -44,7 +44,7 @@ def run(bench: Bench) -> None:
         processor=bench.make_processor(),
         fetcher=bench.fetcher,
         attention=bench.attention,
-        slot=bench.writer,
+        display=bench.display,
         chores=(Pulse(bench.hooks, bench.clock), watch(bench)),
         hooks=bench.hooks,
         backoff=Backoff(random.Random(1)),
@@ -133,13 +133,13 @@ def test_what_cannot_be_given_back_at_the_end_is_left_to_the_poller(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def act(argument: Any) -> None:
-        bench.raw.set("jobd:privates", "not a set")
+        bench.raw.acl_setuser("default", enabled=True, commands=["-evalsha"])
         bench.attention.is_stopping = True
 
     LoopJob.act = act
     bench.push("LoopJob")
-    bench.raw.delete("jobd:privates")
     run(bench)
+    bench.raw.acl_setuser("default", enabled=True, categories=["+@all"])
     assert bench.held() == 1
     assert "could not give back" in capfd.readouterr().out
 

@@ -1,0 +1,513 @@
+"""D: Redis stops, stalls, lies or is replaced. The server waits, loses nothing and goes on."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis.exceptions import RedisError
+
+from tests.faults.conftest import StartRigged
+from tests.faults.stage import PATIENCE_S, Stage
+from tests.server.load import push_what_is_accepted
+from tests.support import servers, wire
+from tests.support.eventually import eventually
+from tests.support.jobd_process import JobdProcess
+from tests.support.proxy import Proxy
+from tests.support.servers import Raw, Server
+
+pytestmark = [pytest.mark.redis, pytest.mark.process]
+
+
+def children(jobd: JobdProcess) -> set[int]:
+    return {child.pid for child in jobd.children()}
+
+
+# Servers that go away
+
+KEEPING = {
+    "valkey, always": ("valkey", "always"),
+    "valkey, everysec": ("valkey", "everysec"),
+    "redis, always": ("redis", "always"),
+    "redis, everysec": ("redis", "everysec"),
+}
+
+
+@pytest.fixture
+def durable(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """A stage of one's own, on a server that keeps an append-only file as the parameter says."""
+    kind, fsync = KEEPING[request.param]
+    with servers.running(kind, aof=True, settings=("--appendfsync", fsync)) as server:
+        stage = Stage(tmp_path_factory.mktemp("durable"), server)
+        try:
+            yield stage
+            stage.audit()
+        finally:
+            stage.close()
+
+
+def crash(server: Server) -> None:
+    server.kill9()
+    server.start()
+
+
+@pytest.mark.parametrize("durable", KEEPING, indirect=True)
+@pytest.mark.parametrize("interrupt", [Server.restart, crash])
+def test_D1_D2_restart_or_kill_of_redis_under_load_loses_and_doubles_nothing(
+    durable: Stage, interrupt: Callable[[Server], None]
+):
+    """A kill -9 of the server, not of the machine: what it acknowledged was written by then."""
+    before = children(durable.jobd)
+    held = durable.hold()
+    for _ in range(2):
+        for jid in push_what_is_accepted(durable.raw, "Echo", 100):
+            durable.expect(jid)
+        eventually(durable.runs, message=durable.last_lines)
+        interrupt(durable.server)
+    durable.release()
+
+    durable.wait_for("done")
+
+    assert held in {run["jid"] for run in durable.runs()}
+    assert children(durable.jobd) == before
+    assert durable.jobd.stop() == 0
+    assert not durable.raw.exists("retry", "dead")
+
+
+@pytest.mark.parametrize("vanish", [Proxy.refuse, Proxy.blackhole, Proxy.pause, Proxy.reset])
+def test_D3_job_that_ends_while_redis_cannot_be_reached_is_settled_when_it_can(
+    stage: Stage, vanish: Callable[[Proxy], None]
+):
+    before = children(stage.jobd)
+    lines = len(stage.jobd.log())
+    held = stage.hold()
+    vanish(stage.proxy)
+    later = stage.push_many("Echo", 5)
+    stage.release()
+    stage.wait_for("done", held)
+    if vanish is not Proxy.reset:
+        stage.jobd.wait_for_log("cannot use Redis", timeout=30)
+
+    stage.proxy.heal()
+
+    stage.wait_for("done", *later)
+    assert children(stage.jobd) == before
+    # Told once when it is lost and once when it is back, not by everybody again and again.
+    assert stage.jobd.log()[lines:].count("cannot use Redis") <= 1
+
+
+@pytest.mark.long
+def test_D4_instance_cut_off_for_longer_than_its_lease_loses_its_job_to_another(
+    stage: Stage, start_rigged: StartRigged
+):
+    held = stage.hold(runs=2)
+    stage.proxy.blackhole()
+    other = start_rigged(stage.server.url())
+    stage.others.append(other)
+
+    eventually(lambda: other.ran("start"), timeout=30, message=other.log)
+    stage.release()
+    eventually(lambda: len(stage.runs("done", held)) == 2, message=stage.last_lines)
+    stage.proxy.heal()
+
+    stage.jobd.wait_for_log("Redis answers again", timeout=30)
+    eventually(lambda: not wire.privates(stage.raw), message=stage.last_lines)
+    assert other.stop() == 0
+
+
+def test_D5_server_stops_and_works_though_redis_was_away_at_boot(start_rigged: StartRigged):
+    redis = servers.Server()
+    with contextlib.closing(redis):
+        first = start_rigged(redis.url())
+        second = start_rigged(redis.url())
+        first.wait_for_log("cannot use Redis", timeout=30)
+        assert first.stop() == 0
+        redis.start()
+        with contextlib.closing(servers.connect(redis.url())) as raw:
+            wire.push(raw, "Echo")
+            eventually(second.ran, timeout=PATIENCE_S, message=second.log)
+        assert second.stop() == 0
+
+
+# Messages that get lost
+
+LOSSES = ["claim", "BLMOVE", "due", "promote", "beat", "SMEMBERS", "EXISTS", "retry"]
+
+
+def busy(stage: Stage) -> list[str]:
+    """Load that uses every command of a quiet life; its jids."""
+    jids = stage.push_many("Echo", 4)
+    payloads = [wire.a_payload("Echo") for _ in range(4)]
+    stage.raw.zadd("schedule", {wire.encode(payload): 1 for payload in payloads})
+    return jids + [stage.expect(payload["jid"]) for payload in payloads]
+
+
+@pytest.mark.parametrize("how", [Proxy.drop_reply_once, Proxy.drop_request_once])
+@pytest.mark.parametrize("command", LOSSES)
+def test_D6_D7_message_that_is_lost_once_loses_and_doubles_nothing(
+    stage: Stage, command: str, how: Callable[[Proxy, str], None]
+):
+    seen = stage.proxy.seen[command]
+    how(stage.proxy, command)
+
+    failing = stage.push("Fail")
+    jids = busy(stage)
+
+    stage.wait_for("done", *jids)
+    eventually(lambda: stage.places().get(failing) == ["retry"], PATIENCE_S, stage.last_lines)
+    eventually(lambda: stage.proxy.seen[command] > seen, message=stage.last_lines)
+    assert "ownership lost" not in stage.last_lines()
+
+
+@pytest.mark.parametrize("how", [Proxy.drop_reply_once, Proxy.drop_request_once])
+def test_D6_D7_burial_that_is_lost_once_is_one(stage: Stage, how: Callable[[Proxy, str], None]):
+    how(stage.proxy, "bury")
+
+    jid = stage.push("Fail", retry=0)
+
+    eventually(lambda: stage.places().get(jid) == ["dead"], PATIENCE_S, stage.last_lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [Proxy.drop_reply_once, Proxy.drop_request_once])
+def test_D6_D7_return_that_is_lost_once_is_one(
+    stage: Stage, number: signal.Signals, how: Callable[[Proxy, str], None]
+):
+    """By the worker that gives back (QUIT), by the poller that recovers (KILL)."""
+    jid = stage.hold(runs=2)
+    how(stage.proxy, "give_back")
+
+    stage.kill(stage.runs("start", jid)[0]["pid"], number)
+    eventually(lambda: len(stage.runs("start", jid)) == 2, message=stage.last_lines)
+
+    stage.release()
+    stage.wait_for("done", jid)
+
+
+# Bad lines
+
+LINES = {
+    "latency": {"latency_s": 0.1},
+    "one byte at a time": {"slice_bytes": 1},
+    "10 KB/s": {"bytes_per_s": 10_000.0},
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_D8_bad_line_makes_all_slower_and_breaks_nothing(stage: Stage, line: str):
+    before = children(stage.jobd)
+    for name, value in LINES[line].items():
+        setattr(stage.proxy, name, value)
+
+    jids = busy(stage)
+    failing = stage.push("Fail")
+
+    stage.wait_for("done", *jids)
+    eventually(lambda: stage.places().get(failing) == ["retry"], PATIENCE_S, stage.last_lines)
+    assert children(stage.jobd) == before
+
+
+def test_D21_peer_that_vanishes_without_a_word_is_noticed(stage: Stage):
+    """Idle workers wait on it: no timeout of TCP is short enough."""
+    stage.proxy.blackhole()
+    stage.jobd.wait_for_log("cannot use Redis", timeout=30)
+
+    stage.proxy.heal()
+
+    stage.push_many("Echo", 3)
+    stage.wait_for("done")
+
+
+# Servers that stall or refuse
+
+
+def sleep(stage: Stage) -> Callable[[], object]:
+    with contextlib.suppress(RedisError):
+        servers.connect(stage.server.unix_url(), socket_timeout=0.1).execute_command(
+            "DEBUG", "SLEEP", "3"
+        )
+    return lambda: None
+
+
+def be_busy(stage: Stage) -> Callable[[], object]:
+    stage.raw.config_set("busy-reply-threshold", 50)
+    with contextlib.suppress(RedisError):
+        servers.connect(stage.server.unix_url(), socket_timeout=0.2).eval("while true do end", 0)
+    return stage.raw.script_kill
+
+
+def pause_writes(stage: Stage) -> Callable[[], object]:
+    stage.raw.client_pause(60_000, all=False)
+    return stage.raw.client_unpause
+
+
+def pause_all(stage: Stage) -> Callable[[], object]:
+    stage.raw.client_pause(3_000)
+    return lambda: None
+
+
+@pytest.mark.parametrize("stall", [sleep, be_busy, pause_writes, pause_all])
+def test_D9_server_that_stalls_is_waited_for(
+    stage: Stage, stall: Callable[[Stage], Callable[[], object]]
+):
+    before = children(stage.jobd)
+    held = stage.hold()
+    resume = stall(stage)
+    stage.release()
+    stage.wait_for("done", held)
+    stage.jobd.wait_for_log("cannot use Redis", timeout=30)
+
+    resume()
+    eventually(lambda: bool(stage.raw.ping()))
+
+    stage.push_many("Echo", 3)
+    stage.wait_for("done")
+    assert children(stage.jobd) == before
+
+
+def test_D10_connections_killed_in_a_loop_cost_no_job(stage: Stage):
+    before = children(stage.jobd)
+    jids = stage.push_many("Sleep", 60, 5)
+    for _ in range(15):
+        stage.raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        eventually(lambda: stage.raw.info("clients")["connected_clients"] > 2)
+
+    stage.wait_for("done", *jids)
+
+    assert children(stage.jobd) == before
+
+
+def test_D10_connections_that_the_server_drops_when_idle_cost_no_job(stage: Stage):
+    stage.raw.config_set("timeout", 1)
+    try:
+        for _ in range(3):
+            # The keeper's and a waiter's connections are idle meanwhile.
+            jid = stage.push("Nap", 1.2)
+            stage.wait_for("done", jid)
+    finally:
+        stage.raw.config_set("timeout", 0)
+
+
+def test_D10_server_without_room_for_connections_is_waited_for(stage: Stage):
+    stage.raw.config_set("maxclients", 1)
+    try:
+        stage.raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        jids = stage.push_many("Echo", 5)
+        stage.jobd.wait_for_log("raise its maxclients", timeout=30)
+    finally:
+        stage.raw.config_set("maxclients", 1_000)
+
+    stage.wait_for("done", *jids)
+
+
+def test_D11_scripts_flushed_again_and_again_cost_no_job(stage: Stage):
+    jids = stage.push_many("Sleep", 100, 3)
+    failing = stage.push("Fail")
+    jids += busy(stage)
+
+    def flush_until_done() -> bool:
+        stage.raw.script_flush()
+        return {run["jid"] for run in stage.runs()} >= set(jids)
+
+    eventually(flush_until_done, PATIENCE_S, stage.last_lines)
+    eventually(lambda: stage.places().get(failing) == ["retry"], PATIENCE_S, stage.last_lines)
+
+
+@pytest.mark.parametrize("stage", ["valkey", "redis"], indirect=True)
+def test_D12_full_server_is_drained_to_the_last_job(stage: Stage):
+    held = stage.hold()
+    jids = stage.push_many("Sleep", 50, 1)
+    failing, dying = stage.push("Fail"), stage.push("Fail", retry=0)
+    given_back = stage.hold(runs=2)
+    stage.raw.config_set("maxmemory", 1)
+    try:
+        stage.kill(stage.runs("start", given_back)[0]["pid"])
+        eventually(lambda: len(stage.runs("start", given_back)) == 2, PATIENCE_S, stage.last_lines)
+        stage.release()
+        stage.wait_for("done", held, given_back, *jids)
+        eventually(lambda: not wire.privates(stage.raw), PATIENCE_S, stage.last_lines)
+        assert stage.places() == {failing: ["retry"], dying: ["dead"]}
+        with pytest.raises(RedisError, match=r"maxmemory|OOM"):
+            wire.push(stage.raw, "Echo")
+    finally:
+        stage.raw.config_set("maxmemory", 0)
+
+
+def test_D16_server_that_cannot_save_refuses_and_is_waited_for(stage: Stage):
+    folder = stage.raw.config_get("dir")["dir"]
+    gone = stage.server.directory / "gone"
+    gone.mkdir()
+    stage.raw.config_set("dir", str(gone))
+    gone.rmdir()
+    stage.raw.config_set("save", "3600 1")
+    jids = stage.push_many("Sleep", 30, 20)
+    try:
+        stage.raw.bgsave()
+        eventually(lambda: stage.raw.info("persistence")["rdb_last_bgsave_status"] == "err")
+        with pytest.raises(RedisError, match="MISCONF"):
+            wire.push(stage.raw, "Echo")
+        stage.jobd.wait_for_log("MISCONF|not able to persist", timeout=30)
+        assert len(stage.jobd.log().splitlines()) < 5_000
+    finally:
+        stage.raw.config_set("dir", folder)
+        stage.raw.config_set("save", "")
+
+    stage.wait_for("done", *jids)
+
+
+def test_D17_password_that_changes_is_told_without_it_and_waited_for(stage: Stage):
+    stage.raw.config_set("requirepass", "secret")
+    stage.raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    try:
+        line = stage.jobd.wait_for_log(".*set user and password in the URL.*", timeout=30)[0]
+        assert "redis.url or REDIS_URL" in line
+        assert "secret" not in stage.jobd.log()
+    finally:
+        stage.raw.config_set("requirepass", "")
+
+    stage.push_many("Echo", 3)
+    stage.wait_for("done")
+
+
+def test_D17_rights_that_are_taken_away_are_told_and_waited_for(stage: Stage):
+    stage.raw.acl_setuser("default", commands=["-lmove", "-blmove"])
+    try:
+        jids = stage.push_many("Echo", 3)
+        stage.jobd.wait_for_log("no permissions|NOPERM|can't run this command", timeout=30)
+    finally:
+        stage.raw.acl_setuser("default", commands=["+@all"])
+
+    stage.wait_for("done", *jids)
+
+
+def test_D18_flushall_while_busy_costs_what_it_deleted_and_no_more(stage: Stage):
+    before = children(stage.jobd)
+    held = stage.hold()
+    stage.push_many("Echo", 20)
+    stage.raw.flushall()
+    stage.release()
+    stage.wait_for("done", held)
+    stage.jobd.wait_for_log("ownership lost", timeout=30)
+    for jid in stage.jids:
+        if jid not in {run["jid"] for run in stage.runs()}:
+            stage.may_vanish(jid)
+
+    later = stage.push_many("Echo", 3)
+
+    stage.wait_for("done", *later)
+    (identity,) = eventually(lambda: stage.raw.smembers("processes"), message=stage.last_lines)
+    assert stage.raw.exists(identity, b"jobd:instance:" + identity) == 2
+    assert children(stage.jobd) == before
+
+
+@pytest.mark.parametrize("key", ["queue:other", "paused", "retry", "schedule", "processes"])
+def test_D19_key_of_another_type_is_told_and_keeps_no_other_queue_from_being_served(
+    stage: Stage, key: str
+):
+    kept = stage.raw.dump(key)
+    stage.raw.set(key, "mine")
+    failing = stage.push("Fail")
+    try:
+        jids = [] if key == "paused" else stage.push_many("Echo", 3)
+        stage.wait_for("done", *jids) if jids else None
+        stage.jobd.wait_for_log("WRONGTYPE|wrong kind of value", timeout=30)
+    finally:
+        stage.raw.delete(key)
+        if kept:
+            stage.raw.restore(key, 0, kept)
+
+    eventually(lambda: stage.places().get(failing) == ["retry"], PATIENCE_S, stage.last_lines)
+    later = stage.push_many("Echo", 3)
+    stage.wait_for("done", *later)
+
+
+# Servers that are replaced
+
+
+@pytest.fixture
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Server]]:
+    """A stage on a primary, and its replica, in step."""
+    at_once = ("--repl-diskless-sync-delay", "0")
+    with (
+        servers.running(aof=True, settings=at_once) as primary,
+        servers.running(aof=True) as replica,
+    ):
+        stage = Stage(tmp_path_factory.mktemp("pair"), primary)
+        with contextlib.closing(servers.connect(replica.unix_url())) as second:
+            second.replicaof("127.0.0.1", primary.port)
+            eventually(lambda: second.info("replication")["master_link_status"] == "up", 30)
+        try:
+            yield stage, replica
+            stage.audit()
+        finally:
+            stage.close()
+
+
+def move(stage: Stage, replica: Server) -> None:
+    """Clients, and the test's own, go to the replica from now on."""
+    stage.raw.close()
+    stage.server, stage.raw = replica, servers.connect(replica.unix_url())
+    stage.proxy.lead_to(replica.port)
+
+
+def hand_over(stage: Stage, raw: Raw, replica: Server) -> None:
+    stage.raw.execute_command("FAILOVER")
+    # The old primary refuses writes by now: what the workers meet until they are led elsewhere.
+    eventually(lambda: raw.info("replication")["role"] == "master", 30)
+
+
+def be_killed(stage: Stage, raw: Raw, replica: Server) -> None:
+    # In step first: with nothing between the two, no acknowledged write may be missed.
+    stage.raw.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    eventually(
+        lambda: (
+            stage.raw.info("replication")["master_repl_offset"]
+            == raw.info("replication")["master_repl_offset"]
+        ),
+        30,
+    )
+    stage.server.kill9()
+    raw.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("fail", [hand_over, be_killed])
+def test_D14_replica_takes_over_under_load_and_no_job_is_lost_or_doubled(
+    pair: tuple[Stage, Server], fail: Callable[[Stage, Raw, Server], None]
+):
+    stage, replica = pair
+    before = children(stage.jobd)
+    held = stage.hold()
+    jids = stage.push_many("Sleep", 100, 5)
+    eventually(lambda: len(stage.runs()) > 10, message=stage.last_lines)
+
+    with contextlib.closing(servers.connect(replica.unix_url())) as raw:
+        fail(stage, raw, replica)
+    move(stage, replica)
+    stage.release()
+
+    stage.wait_for("done", held, *jids)
+    assert children(stage.jobd) == before
+
+
+def test_D15_replica_that_lags_repeats_what_it_missed_and_loses_only_what_it_never_had(
+    pair: tuple[Stage, Server],
+):
+    stage, replica = pair
+    known = stage.push_many("Sleep", 40, 20, runs=2)
+    eventually(lambda: len(stage.runs()) > 5, message=stage.last_lines)
+    with contextlib.closing(servers.connect(replica.unix_url())) as raw:
+        raw.replicaof("NO", "ONE")  # from here on it hears of no push, claim or acknowledgement
+    missed = stage.push_many("Sleep", 5, 20)
+    eventually(lambda: len(stage.runs()) > 15, message=stage.last_lines)
+    stage.server.kill9()
+    move(stage, replica)
+
+    stage.wait_for("done", *known)
+
+    for jid in missed:
+        if not stage.runs("done", jid):
+            stage.may_vanish(jid)
+    again = stage.push_many("Echo", 3)
+    stage.wait_for("done", *again)
