@@ -19,7 +19,6 @@ from jobd.errors import (
     MalformedPayload,
     RedisError,
     RedisUnavailable,
-    Stop,
     UnknownJob,
     WorkerKilled,
 )
