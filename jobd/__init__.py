@@ -12,6 +12,7 @@ from jobd._version import __version__
 
 if typing.TYPE_CHECKING:
     from jobd.app import Configuration, configure_client, configure_server
+    from jobd.context import carry
     from jobd.errors import (
         ConfigError,
         InvalidArguments,
@@ -67,6 +68,7 @@ __all__ = [
     "after_perform",
     "around_perform",
     "before_perform",
+    "carry",
     "configure_client",
     "configure_server",
     "job",
@@ -78,6 +80,7 @@ __all__ = [
 # The same as the imports above, which only type checkers and editors read.
 _NAMES: typing.Final = {
     "jobd.app": ("Configuration", "configure_client", "configure_server"),
+    "jobd.context": ("carry",),
     "jobd.errors": (
         "ConfigError",
         "InvalidArguments",

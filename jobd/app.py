@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from jobd.client import Client, Writer
@@ -100,6 +101,7 @@ class App:
         client_class: what pushes; one that waits for a transaction, where a framework has them.
         stand_in: a test's, once jobd.testing is used.
         server_setup: what configure_server was given where it did not run.
+        carried: context variables that travel with jobs, by name; see ``jobd.context``.
     """
 
     def __init__(self, *, is_server: bool = False, open_store: OpenStore = open_store) -> None:
@@ -116,6 +118,7 @@ class App:
         self.client_class: type[Client] = Client
         self.stand_in: StandIn | None = None
         self.server_setup: list[Callable[[Configuration], object]] = []
+        self.carried: dict[str, ContextVar[Any]] = {}
         self._client: tuple[tuple[Wire, Strict, type[Client]], Client] | None = None
         self._store: tuple[tuple[RedisSettings | None, OpenStore], Writer] | None = None
         self._outbox: tuple[Writer, int, Writer] | None = None

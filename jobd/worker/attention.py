@@ -272,3 +272,6 @@ class Attention:
         self._inbox.reclaim_wakeup()
         wait_readable(self.wakers, seconds)
         self.look()
+        # A worker that only waits, quiet or without Redis, would never see to anything else: its
+        # beat, the poller's, cancelled jobs.
+        self._looked_at = float("-inf")
