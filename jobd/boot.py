@@ -61,6 +61,8 @@ from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 _BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
+_POLLER_TRIES_S: Final = 0.6
+"""The longest: the workers look whether it has found Redis back, so a job runs within a second."""
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
@@ -395,7 +397,7 @@ class Server:
             services=services,
             scoreboard=self._scoreboard,
             clock=self._clock,
-            backoff=Backoff(rng),
+            backoff=Backoff(rng, _POLLER_TRIES_S),
         )
         poller.open()
         with contextlib.suppress(RedisUnavailable):  # the poller waits for it, and looks then

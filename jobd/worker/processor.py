@@ -381,7 +381,7 @@ class Processor:
                 # An outage is told by the poller; a refusal is nobody else's to tell.
                 level = "debug" if isinstance(error, RedisUnavailable) else "error"
                 log.event("settling is tried again", level=level, reason=str(error))
-                self._attention.wait(self._backoff.next_s())
+                self._attention.wait_for_redis(self._backoff.next_s())
             else:
                 self._backoff.reset()
                 return
