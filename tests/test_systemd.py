@@ -78,6 +78,7 @@ def test_A6_a_real_systemd_starts_confines_drains_watches_and_restarts_jobd(
         it_counts_as_started_when_it_is_ready(systemd)
         jobs_are_confined(systemd, app, raw)
         its_lines_have_their_priorities_in_the_journal(systemd)
+        a_reload_that_fails_changes_nothing_and_says_why(systemd, app)
         a_drain_may_last_longer_than_systemd_meant_to_wait(systemd, app, raw)
         a_master_that_hangs_is_replaced_and_leaves_its_stack(systemd)
         a_killed_master_takes_all_with_it_and_is_replaced(systemd)
@@ -113,6 +114,15 @@ def its_lines_have_their_priorities_in_the_journal(systemd: Systemd) -> None:
     assert done["PRIORITY"] == "6"
     assert done["SYSLOG_IDENTIFIER"] == "jobd"
     assert done["MESSAGE"].startswith("level=info pid=")
+
+
+def a_reload_that_fails_changes_nothing_and_says_why(systemd: Systemd, app: Path) -> None:
+    good, master = (app / "jobd.yml").read_text(), systemd.show(UNIT)["MainPID"]
+    (app / "jobd.yml").write_text("concurency: 1\n")
+    assert systemd.systemctl("reload", UNIT).returncode == 0
+    systemd.expect(UNIT, StatusText="ready 1/1, 0 jobs running; reload refused: ")
+    assert systemd.show(UNIT)["MainPID"] == master
+    (app / "jobd.yml").write_text(good)
 
 
 def a_drain_may_last_longer_than_systemd_meant_to_wait(
