@@ -128,7 +128,7 @@ def a_reload_that_fails_changes_nothing_and_says_why(systemd: Systemd, app: Path
 def a_drain_may_last_longer_than_systemd_meant_to_wait(
     systemd: Systemd, app: Path, raw: Raw
 ) -> None:
-    systemd.drop_in(UNIT, "[Service]\nTimeoutStopSec=1\nWatchdogSec=2\nTimeoutAbortSec=5\n")
+    systemd.drop_in(UNIT, "[Service]\nTimeoutStopSec=1\nWatchdogSec=4\nTimeoutAbortSec=60\n")
     systemd.systemctl("restart", UNIT)
     wire.push(raw, "Hold", "long")
     systemd.expect(UNIT, StatusText="ready 1/1, 1 job running")
@@ -142,8 +142,7 @@ def a_drain_may_last_longer_than_systemd_meant_to_wait(
 def a_master_that_hangs_is_replaced_and_leaves_its_stack(systemd: Systemd) -> None:
     systemd.systemctl("start", UNIT)
     systemd.kill(UNIT, "STOP")
-    systemd.expect(UNIT, SubState="stop-watchdog")
-    systemd.kill(UNIT, "CONT")
+    # systemd sends CONT after its ABRT, so that is heard at once.
     systemd.expect(UNIT, NRestarts="1", StatusText="ready 1/1")
     said = "\n".join(str(each["MESSAGE"]) for each in systemd.journal(UNIT))
     assert "Fatal Python error: Aborted" in said
