@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobd import cancelling
+from jobd import cancelling, results
 from jobd.api.access import Access
 from jobd.api.audit import Audit
 from jobd.api.moves import Moves
@@ -58,6 +58,7 @@ RUN: dict[str, Callable[[Store], object]] = {
     "iteration_save": lambda store: progress(store).save({"jid": "j"}, Reached(1, 5, 0.5, 5)),
     "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
     "push_once": lambda store: ReliablePush(store, 9).push({"default": [b"{}"]}),
+    "keep_result": lambda store: results.keep(store, {"jid": "a", "result_ttl": 1}, {}),
     "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
     "renew": lambda store: store.renew(IDENTITY),
     "reschedule": lambda store: moves(store).reschedule("retry", [b"job"], 5),
