@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
     from jobd.config import RedisSettings
     from jobd.reliable_push import ReliablePush
+    from jobd.results import Result
 
 F = TypeVar("F", bound=Callable[[], object])
 OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
@@ -232,6 +233,15 @@ class App:
         if not isinstance(self.store, Store):
             raise ConfigError([f"the app writes to {self.store!r}: jobs are cancelled in Redis"])
         return cancel(self.store, jid) is not None
+
+    def result(self, jid: str) -> "Result":
+        """What became of a job; see ``Job.result``."""
+        from jobd.results import Result  # noqa: PLC0415 - imports redis, which is slow
+        from jobd.store import Store  # noqa: PLC0415 - likewise
+
+        if not isinstance(self.store, Store):
+            raise ConfigError([f"the app writes to {self.store!r}: results are kept in Redis"])
+        return Result(self.store, jid)
 
     def _open(self) -> Writer:
         writer = None if self.stand_in is None else self.stand_in.writer()

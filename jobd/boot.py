@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 
 from setproctitle import setproctitle
 
-from jobd import application, greeting, log
+from jobd import application, greeting, log, results
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.cancelling import Cancelled
@@ -284,7 +284,12 @@ class Server:
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
+                app=Application(
+                    registry,
+                    app.server_middleware.fold(perform),
+                    app.hooks,
+                    functools.partial(results.keep, store),
+                ),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
