@@ -12,6 +12,7 @@ from jobd._version import __version__
 
 if typing.TYPE_CHECKING:
     from jobd.app import Configuration, configure_client, configure_server
+    from jobd.context import carry
     from jobd.errors import (
         ConfigError,
         InvalidArguments,
@@ -19,8 +20,10 @@ if typing.TYPE_CHECKING:
         JobCancelled,
         JobdError,
         JobInterrupted,
+        JobPutOff,
         JobTimeout,
         MalformedPayload,
+        PushBufferFull,
         RedisError,
         RedisFull,
         RedisRejected,
@@ -36,6 +39,7 @@ if typing.TYPE_CHECKING:
         before_perform,
         on_failure,
     )
+    from jobd.jobs.iterable import IterableJob
     from jobd.payload import Payload
 
 __all__ = [
@@ -43,13 +47,16 @@ __all__ = [
     "Configuration",
     "InvalidArguments",
     "InvalidJob",
+    "IterableJob",
     "Job",
     "JobCancelled",
     "JobInterrupted",
+    "JobPutOff",
     "JobTimeout",
     "JobdError",
     "MalformedPayload",
     "Payload",
+    "PushBufferFull",
     "RedisError",
     "RedisFull",
     "RedisRejected",
@@ -61,6 +68,7 @@ __all__ = [
     "after_perform",
     "around_perform",
     "before_perform",
+    "carry",
     "configure_client",
     "configure_server",
     "job",
@@ -72,6 +80,7 @@ __all__ = [
 # The same as the imports above, which only type checkers and editors read.
 _NAMES: typing.Final = {
     "jobd.app": ("Configuration", "configure_client", "configure_server"),
+    "jobd.context": ("carry",),
     "jobd.errors": (
         "ConfigError",
         "InvalidArguments",
@@ -79,8 +88,10 @@ _NAMES: typing.Final = {
         "JobCancelled",
         "JobdError",
         "JobInterrupted",
+        "JobPutOff",
         "JobTimeout",
         "MalformedPayload",
+        "PushBufferFull",
         "RedisError",
         "RedisFull",
         "RedisRejected",
@@ -96,6 +107,7 @@ _NAMES: typing.Final = {
         "before_perform",
         "on_failure",
     ),
+    "jobd.jobs.iterable": ("IterableJob",),
     "jobd.payload": ("Payload",),
 }
 

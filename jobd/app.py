@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from jobd.client import Client, Writer
@@ -22,12 +23,18 @@ from jobd.payload import Payload, Strict, When, Wire, check_options
 if TYPE_CHECKING:
     # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
     from jobd.config import RedisSettings
+    from jobd.reliable_push import ReliablePush
 
 F = TypeVar("F", bound=Callable[[], object])
 OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
 
 _CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "url": (lambda value: isinstance(value, str), "a URL, redis://HOST:PORT/0"),
+    "sentinels": (
+        lambda value: type(value) in {list, tuple} and all(type(node) is str for node in value),
+        'a list such as ["10.0.0.1:26379"]',
+    ),
+    "master": (lambda value: isinstance(value, str), "what the sentinels call the primary"),
     "size": (lambda value: type(value) is int and value >= 1, "a number of connections"),
     "network_timeout": (
         lambda value: type(value) in {int, float} and 0 < value < float("inf"),
@@ -94,12 +101,14 @@ class App:
         client_class: what pushes; one that waits for a transaction, where a framework has them.
         stand_in: a test's, once jobd.testing is used.
         server_setup: what configure_server was given where it did not run.
+        carried: context variables that travel with jobs, by name; see ``jobd.context``.
     """
 
     def __init__(self, *, is_server: bool = False, open_store: OpenStore = open_store) -> None:
         self.is_server = is_server
         self.redis: RedisSettings | None = None
         self._wire: Wire | None = None
+        self._reliable_push: int | None = None
         self.strict: Strict = "raise"
         self.client_middleware: ClientChain = Chain()
         self.server_middleware: ServerChain = Chain()
@@ -109,8 +118,10 @@ class App:
         self.client_class: type[Client] = Client
         self.stand_in: StandIn | None = None
         self.server_setup: list[Callable[[Configuration], object]] = []
+        self.carried: dict[str, ContextVar[Any]] = {}
         self._client: tuple[tuple[Wire, Strict, type[Client]], Client] | None = None
         self._store: tuple[tuple[RedisSettings | None, OpenStore], Writer] | None = None
+        self._outbox: tuple[Writer, int, Writer] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -138,6 +149,23 @@ class App:
     @wire.setter
     def wire(self, given: Wire) -> None:
         self._wire = given
+
+    @property
+    def reliable_push(self) -> int:
+        """How many jobs are kept while Redis is away: as set, else as the settings file says.
+
+        Raises:
+            ConfigError: nothing was set, and the file has problems.
+        """
+        if self._reliable_push is None:
+            from jobd.config import client_reliable_push  # noqa: PLC0415 - slow to import
+
+            self._reliable_push = client_reliable_push()
+        return self._reliable_push
+
+    @reliable_push.setter
+    def reliable_push(self, given: int) -> None:
+        self._reliable_push = given
 
     @property
     def client(self) -> Client:
@@ -169,6 +197,25 @@ class App:
         return opened[1]
 
     @property
+    def outbox(self) -> Writer:
+        """What pushes go to: the store, or what keeps them while that is away."""
+        store, most = self.store, self.reliable_push
+        if not most:
+            return store
+        made = self._outbox
+        if made is None or made[:2] != (store, most):
+            with self._lock:
+                made = self._outbox
+                if made is None or made[:2] != (store, most):
+                    made = self._outbox = (store, most, _reliable(store, most))
+        return made[2]
+
+    def close(self) -> None:
+        """Send what is kept, in a process that ends without the interpreter's own end."""
+        if self._outbox is not None:
+            cast("ReliablePush", self._outbox[2]).close()
+
+    @property
     def job_middleware(self) -> ServerChain:
         """The chain around a job that this process runs: in a test, the one of the server."""
         stand_in = self.stand_in
@@ -188,7 +235,7 @@ class App:
 
     def _open(self) -> Writer:
         writer = None if self.stand_in is None else self.stand_in.writer()
-        return self.store if writer is None else writer
+        return self.outbox if writer is None else writer
 
 
 class Configuration:
@@ -203,9 +250,9 @@ class Configuration:
     def redis(self) -> "RedisSettings | None":
         """What was set: read as settings; write those, a URL, or a dict.
 
-        The dict may hold ``url``, ``size`` (the most connections that a client opens) and
-        ``network_timeout`` (seconds). Without ``url`` the server stays the one that it is; with
-        it, what is left out has its default.
+        The dict may hold ``url`` (or ``sentinels`` and ``master``), ``size`` (the most connections
+        that a client opens) and ``network_timeout`` (seconds). Without ``url`` the server stays the
+        one that it is; with it, what is left out has its default.
 
         Raises:
             ConfigError: an unknown key, or a value that cannot be.
@@ -273,6 +320,23 @@ class Configuration:
         self._app.wire = given
 
     @property
+    def reliable_push(self) -> int:
+        """How many jobs are kept in memory while Redis is away, and pushed when it is back.
+
+        0, the default, keeps none: such a push raises. They are lost with the process.
+
+        Raises:
+            ConfigError: not a number of jobs.
+        """
+        return self._app.reliable_push
+
+    @reliable_push.setter
+    def reliable_push(self, given: int) -> None:
+        if type(given) is not int or given < 0:
+            raise ConfigError([f"reliable_push: a number of jobs, 0 for none, not {given!r}"])
+        self._app.reliable_push = given
+
+    @property
     def strict(self) -> Strict:
         """``raise``, ``warn`` or ``off``: what happens to arguments that JSON would change."""
         return self._app.strict
@@ -317,6 +381,15 @@ def current_app() -> App:
 _default: Final = App()
 
 
+def _reliable(store: Writer, most: int) -> Writer:
+    from jobd.reliable_push import ReliablePush  # noqa: PLC0415 - imports redis, which is slow
+    from jobd.store import Store  # noqa: PLC0415 - likewise
+
+    if not isinstance(store, Store):
+        raise ConfigError([f"reliable_push: the app writes to {store!r}, which is no Redis"])
+    return ReliablePush(store, most)
+
+
 def _redis_settings(given: object, app: App) -> "RedisSettings":
     from jobd.config import RedisSettings  # noqa: PLC0415 - slow to import
 
@@ -332,9 +405,27 @@ def _redis_settings(given: object, app: App) -> "RedisSettings":
     problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
     if problems:
         raise ConfigError(problems)
+    if "sentinels" in chosen or "master" in chosen:
+        chosen = _with_sentinels(chosen)
     if "url" in chosen:
         return RedisSettings(**chosen)
     return dataclasses.replace(app.redis_settings, **chosen)
+
+
+def _with_sentinels(chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with a URL that names them."""
+    from jobd.config import sentinel_url, url_fault  # noqa: PLC0415 - slow to import
+
+    rest = dict(chosen)
+    nodes, master = rest.pop("sentinels", ()), rest.pop("master", "")
+    if "url" in rest or not nodes or not master:
+        raise ConfigError(
+            ["redis: sentinels and master belong together, and stand for url: name both, or url"]
+        )
+    url = sentinel_url(nodes, master)
+    if fault := url_fault(url):
+        raise ConfigError([f"redis.sentinels: {fault}"])
+    return {**rest, "url": url}
 
 
 def _problem(key: str, value: object) -> str | None:

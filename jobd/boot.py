@@ -52,6 +52,7 @@ from jobd.supervisor.plan import Generation, Plan, Wear
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
@@ -225,10 +226,16 @@ class Server:
         log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
         self._hint.show()
 
+    def _stop_listening(self) -> None:
+        """In a child that is not the poller: or a job could outlive jobd and hold its address."""
+        if self._listener is not None:
+            self._listener.close()
+
     # In the mold
 
     def preload(self, child: Child) -> int:
         """Import the application for all that are forked from here; returns 0 if it worked."""
+        self._stop_listening()
         if status := _import(self._config, child):
             return status
         self._is_loaded = True
@@ -239,8 +246,7 @@ class Server:
     def run_worker(self, child: Child) -> int:
         """What a worker does after the fork; returns its exit status."""
         config, app = self._config, current_app()
-        if self._listener is not None:
-            self._listener.close()
+        self._stop_listening()
         slot = self._scoreboard.writer(child.slot)
         attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
         attention.open()
@@ -260,6 +266,7 @@ class Server:
         attention.booted()
         child.ready()
         worker.run()
+        app.close()
         return EX_OK
 
     def _is_stopping(self) -> bool:
@@ -269,6 +276,7 @@ class Server:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
+        attention.progress = self._progress(attention)
         display = Display(
             slot,
             Title(child.slot),
@@ -296,6 +304,15 @@ class Server:
             ),
             hooks=app.hooks,
             backoff=Backoff(rng),
+        )
+
+    def _progress(self, attention: Attention) -> KeptProgress:
+        return KeptProgress(
+            Connection(self._config.redis, name="jobd-progress"),
+            Keys(),
+            attention=attention,
+            clock=self._clock,
+            patience_s=self._config.timeout,
         )
 
     def _fetcher(
@@ -419,6 +436,7 @@ def _load(config: Config, app: App) -> None:
     """
     app.is_server = True
     app.wire = config.wire
+    app.reliable_push = config.reliable_push
     app.redis = config.redis  # what it pushes while it is imported belongs there too
     application.load(config.require, Path.cwd())
     wanted = app.redis

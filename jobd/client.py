@@ -1,6 +1,7 @@
 """Pushing jobs: item in, middleware, bytes out to the store.
 
-A push is never sent twice. Which Redis, and which settings, is the app's business.
+A push is never sent twice, but for ``reliable_push``, whose pushes the server knows by a number.
+Which Redis, and which settings, is the app's business.
 
 Source: Sidekiq's lib/sidekiq/client.rb. Unlike there, ``at`` means the same in every push: below
 1,000,000,000 it is seconds from now, and what is due already goes straight to its queue.
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from jobd.clock import Clock, SystemClock
-from jobd.errors import InvalidArguments, InvalidJob, RedisUnavailable
+from jobd.errors import InvalidArguments, InvalidJob, PushBufferFull, RedisUnavailable
 from jobd.middleware import Chain, ClientChain
 from jobd.payload import (
     Payload,
@@ -270,10 +271,15 @@ class Client:
             else:
                 raw = encode({**payload, "enqueued_at": enqueued_at})
                 batches.setdefault(payload["queue"], []).append(raw)
-        if batches:
-            self._open_store().push(batches)
-        if scheduled:
-            self._open_store().schedule(scheduled)
+        try:
+            if batches:
+                self._open_store().push(batches)
+            if scheduled:
+                self._open_store().schedule(scheduled)
+        except PushBufferFull as error:
+            error.jids = tuple(job.payload["jid"] for job in jobs)
+            error.add_note(f"not taken: {' '.join(error.jids)}")
+            raise
 
 
 def _passed(payload: Payload) -> Payload | None:

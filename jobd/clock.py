@@ -16,6 +16,10 @@ class Clock(Protocol):
         """Milliseconds since the epoch."""
         ...
 
+    def now_s(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; comparable between processes of one boot."""
         ...
@@ -33,6 +37,8 @@ class SystemClock:
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
+
+    now_s = staticmethod(time.time)
 
     # CLOCK_MONOTONIC: the same in every process of this machine since its boot.
     monotonic = staticmethod(time.monotonic)

@@ -19,12 +19,14 @@ JobdError
 ├── EmptyQueueError        in jobd.testing: perform_one found no job
 └── RedisError             the server did not do what was asked
     ├── RedisUnavailable   it could not be reached, or the reply was lost
-    │   └── RedisDenied    it answers, but does not let us in
+    │   ├── RedisDenied    it answers, but does not let us in
+    │   └── PushBufferFull nor is there room to keep the push until it can (reliable_push)
     ├── RedisFull          it is at maxmemory and refuses writes that need room
     └── RedisRejected      any other error reply: wrong type, no permission, ...
 
 Stop                       BaseException: ends a running job, not a failure of it
 ├── JobInterrupted         the worker is stopping; the job is given back unchanged
+├── JobPutOff              an iterable job lets others run, and goes on later
 └── JobCancelled           an operator cancelled it
 """
 
@@ -84,6 +86,16 @@ class RedisUnavailable(RedisError):
     def __init__(self, message: str, *, jid: str | None = None) -> None:
         self.jid = jid
         super().__init__(message)
+
+
+class PushBufferFull(RedisUnavailable):
+    """Redis is away, and as many pushes as ``reliable_push`` allows wait for it already.
+
+    Attributes:
+        jids: of the jobs that were not taken, and will not be pushed.
+    """
+
+    jids: tuple[str, ...] = ()
 
 
 class RedisDenied(RedisUnavailable):
@@ -147,6 +159,10 @@ class Stop(BaseException):
 
 class JobInterrupted(Stop):
     """The worker stops and its time is up; the job goes back to its queue unchanged."""
+
+
+class JobPutOff(Stop):
+    """An iterable job lets others run; it goes to the back of its queue, and no retry is spent."""
 
 
 class JobCancelled(Stop):

@@ -114,7 +114,11 @@ class Keys:
         return f"{self.prefix}deploylock-{label}"
 
     def iteration(self, jid: str) -> str:
-        """Hash with how far an iterable job has come (ex, c, rt, cancelled); 30 days."""
+        """Hash with how far an iterable job has come; 30 days from its last save, 1 h when done.
+
+        ``ex`` runs, ``c`` cursor in JSON, ``rt`` seconds, ``cancelled`` epoch seconds; jobd's own
+        are ``n`` items, ``forgiven`` deaths of workers, and ``done``, which holds ``created_at``.
+        """
         return f"{self.prefix}it-{jid}"
 
     @property
@@ -133,6 +137,10 @@ class Keys:
     def audit(self) -> str:
         """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
         return f"{self.prefix}jobd:audit"
+
+    def pushed(self, client: str) -> str:
+        """List of the numbers of a client's last pushes (``reliable_push``), 100 of them; a day."""
+        return f"{self.prefix}jobd:pushed:{client}"
 
     @property
     def privates(self) -> str:

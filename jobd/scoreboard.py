@@ -271,7 +271,6 @@ class SlotWriter:
     def _end_job(self) -> None:
         self._doubles[_STARTED] = 0.0
         self._words[_STATE] = _IS_IDLE
-        self._doubles[_BEAT] = self._clock.monotonic()
         self._end()
 
     def acknowledged(self) -> None:
@@ -444,6 +443,7 @@ class ServerClock:
 
     def __init__(self, clock: Clock, scoreboard: Scoreboard) -> None:
         self._scoreboard = scoreboard
+        self.now_s = clock.now_s
         self.now_ms = clock.now_ms
         self.monotonic = clock.monotonic
 

@@ -167,7 +167,7 @@ class Store:
         self,
         holder: Holder,
         *,
-        done: Sequence[tuple[int, bytes]],
+        done: Sequence[Sequence[bytes]],
         order: Sequence[int],
         limit: int = 1,
         shares: Sequence[int] = (),
@@ -176,15 +176,15 @@ class Store:
 
         Args:
             holder: whose private lists to use.
-            done: finished jobs as ``Held``, acknowledged by value.
+            done: finished jobs of each queue of the holder, acknowledged by value; or nothing.
             order: indexes of the holder's queues in the order in which to look.
             limit: how many jobs to take at the most; more are returned if more are held already.
             shares: of each queue of the holder, how many jobs to ask of it first; without them,
                 and for what they leave over, the first in the order that has jobs gives all.
         """
-        groups = _by_queue(done)
         finished: list[Argument] = []
-        for queue, raws in groups.items():
+        groups = [(queue, raws) for queue, raws in enumerate(done) if raws]
+        for queue, raws in groups:
             finished += (queue, len(raws), *raws)
         wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
         lost, flat, paused, refused = self._run(
@@ -249,7 +249,16 @@ class Store:
             again: as it goes on.
             at_s: epoch seconds.
         """
-        keys = (private or self._nowhere, self.keys.retry)
+        return self._wait_in(self.keys.retry, private, raw, again, at_s)
+
+    def put_off(self, private: str | None, raw: bytes, at_s: float) -> bool:
+        """The job has not failed and goes on at that time; it waits in ``schedule``."""
+        return self._wait_in(self.keys.schedule, private, raw, raw, at_s)
+
+    def _wait_in(
+        self, zset: str, private: str | None, raw: bytes, again: bytes, at_s: float
+    ) -> bool:
+        keys = (private or self._nowhere, zset)
         return bool(self._run(_RETRY, 2, *keys, raw, _score(at_s), again, _flag(private)))
 
     def bury(
@@ -289,6 +298,10 @@ class Store:
         self._run(_GIVE_BACK, 3, *keys, queue, _flag(None), raw, raw)
 
     # Of pollers who promote
+
+    def has_any(self, *zsets: str) -> bool:
+        """Whether one of these sets has a member."""
+        return bool(self._redis.call("EXISTS", *zsets))
 
     def due(self, zset: str, *, limit: int, offset: int = 0) -> Due:
         """What is due in a sorted set by the server's clock, the first ``offset`` passed over."""
@@ -440,16 +453,6 @@ class Store:
 
     def _run(self, script: Script, *arguments: Argument) -> Reply:
         return script.run(self._redis, *arguments)
-
-
-def _by_queue(jobs: Iterable[tuple[int, bytes]]) -> dict[int, list[bytes]]:
-    groups: dict[int, list[bytes]] = {}
-    for queue, raw in jobs:
-        if queue in groups:
-            groups[queue].append(raw)
-        else:
-            groups[queue] = [raw]
-    return groups
 
 
 def _score(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.support import servers
+from tests.support import coverage_of, servers
 from tests.support.clock import FakeClock
 from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.proxy import Proxy
@@ -37,6 +37,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before its fixtures start anything."""
+    coverage_of.processes(is_wanted=item.get_closest_marker("measured") is not None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

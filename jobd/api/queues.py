@@ -18,6 +18,8 @@ from jobd.errors import CannotAct, InvalidJob
 from jobd.payload import check_options, encode
 
 _STRIKE_PAGE: Final = 500
+# As many LSETs cost about as much as the one LREM behind them, however deep they are.
+_AT_ONCE: Final = 128
 _MOST_PASSES: Final = 5
 
 
@@ -104,8 +106,9 @@ class Queue:
     def delete(self, wanted: Filter, *, progress: Progress | None = None) -> int:
         """Delete every job that matches, by pages; how many there were.
 
-        O(n) in the queue's size for each 500 jobs: minutes for a million. A step keeps the server
-        for as long as it takes to walk to them from the nearer end, tens of ms of a million.
+        O(n) in the queue's size for each 128 jobs: minutes for a million. A step keeps the server
+        for as long as it takes to walk to them from the nearer end: 16 ms of its time past 100,000
+        jobs, half of them for LREM, the only command that takes anything out of a list's midst.
         """
         tally = Tally(total=self.size)
         for _ in range(_MOST_PASSES):
@@ -165,7 +168,7 @@ class Queue:
         missed = 0
         for stretch in through_queue(self._access.redis, self._key, _STRIKE_PAGE):
             raws = [raw for raw in stretch.raws if wanted.matches(self._record(raw))]
-            found = self._strike(stretch, raws) if raws else 0
+            found = self._strike(stretch, raws)
             missed += max(len(raws) - found, 0)
             seen = min(tally.seen + len(stretch.raws), tally.total)
             tally = replace(
@@ -179,4 +182,6 @@ class Queue:
         # What was pulled nearer since, or pushed back, is looked for beside it.
         near = max(stretch.near - _STRIKE_PAGE, 0)
         far = stretch.near + len(stretch.raws) + PAGE
-        return Moves(self._access).strike(self.name, near, far, raws)
+        moves = Moves(self._access)
+        parts = [raws[at : at + _AT_ONCE] for at in range(0, len(raws), _AT_ONCE)]
+        return sum(moves.strike(self.name, near, far, part) for part in parts)

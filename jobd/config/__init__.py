@@ -34,6 +34,7 @@ from jobd.config.model import (
     WorkerSettings,
     mask_url,
 )
+from jobd.config.sentinels import Sentinels, sentinel_url, sentinels_of
 from jobd.config.settings import SETTINGS, Setting
 from jobd.config.sheet import TOP_KEYS, FileSheets, Sheet
 from jobd.errors import ConfigError
@@ -48,16 +49,21 @@ __all__ = [
     "LogSettings",
     "QueueWeight",
     "RedisSettings",
+    "Sentinels",
     "Setting",
     "WebSettings",
     "WorkerSettings",
     "client_dead_limits",
     "client_redis",
+    "client_reliable_push",
     "client_wire",
     "host_name",
     "load",
     "mask_url",
+    "sentinel_url",
+    "sentinels_of",
     "url_fault",
+    "wants_color",
     "web_password",
     "web_redact",
 ]
@@ -151,6 +157,11 @@ def web_password(environ: Mapping[str, str] | None = None) -> str:
     return _environ(environ).get("JOBD_WEB_PASSWORD", "")
 
 
+def wants_color(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether nobody has set NO_COLOR, see no-color.org."""
+    return not _environ(environ).get("NO_COLOR")
+
+
 def web_redact(
     environ: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> tuple[str, ...]:
@@ -181,6 +192,19 @@ def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None
     found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
     _raise_all(found.problems)
     return found.pick(declared.WIRE)
+
+
+def client_reliable_push(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> int:
+    """How many pushes a client that was not told keeps while Redis is away.
+
+    Raises:
+        ConfigError: the file has problems.
+    """
+    found = _Sources(Flags(), _environ(environ), directory or Path.cwd())
+    _raise_all(found.problems)
+    return found.pick(declared.RELIABLE_PUSH)
 
 
 def _strangers(directory: Path) -> list[str]:
@@ -230,10 +254,30 @@ class _Sources:
             self._file.section,
             self._file.top,
         )
+        for sheet in (self._file.section, self._file.top):
+            self._name_sentinels(sheet)
         self._values = ChainMap(*(sheet.values for sheet in self._sheets))
         # A file that cannot be read might have said anything: nothing is missing from it.
         self._is_read = self.source is None or entries is not None
         self._shown = shown or "etc/jobd.yml"
+
+    def _name_sentinels(self, sheet: Sheet) -> None:
+        """What names sentinels names a URL, which other sources beat like any other one."""
+        url, nodes, master = (
+            sheet.values.get(setting.key)
+            for setting in (declared.REDIS_URL, declared.REDIS_SENTINELS, declared.REDIS_MASTER)
+        )
+        if not nodes and not master:
+            return
+        if url or not nodes or not master:
+            self.problems.append(
+                "redis: sentinels and master belong together, and stand for url: name both, or url"
+            )
+            return
+        named = sentinel_url(cast("tuple[str, ...]", nodes), str(master))
+        if fault := url_fault(named):
+            self.problems.append(f"redis.sentinels: {fault}")
+        sheet.values[declared.REDIS_URL.key] = named
 
     def pick(self, setting: Setting[T]) -> T:
         """The value of the source that comes first, else the default."""
@@ -275,6 +319,7 @@ class _Sources:
             threads=self.pick(declared.THREADS),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
+            reliable_push=self.pick(declared.RELIABLE_PUSH),
             web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
             worker=self._worker(),
             source=self.source,

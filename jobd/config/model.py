@@ -120,6 +120,7 @@ class Config:
         concurrency: worker processes of the default capsule, which is ``capsules[0]``.
         timeout: seconds that running jobs get when the server stops; infinity: all they need.
         boot_timeout: seconds that a worker may take until it is ready.
+        reliable_push: jobs that a client keeps while Redis is away.
         pidfile: an absolute path, as are ``log.file`` and ``health`` if it is a path.
         source: the file that was read, absolute; None if there was none.
         notes: sentences for the boot log about what was read and has no effect.
@@ -145,6 +146,7 @@ class Config:
     threads: int = 1
     batch: Literal["auto"] | int = "auto"
     preload: bool = True
+    reliable_push: int = 0
     web: WebSettings = field(default_factory=WebSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     source: Path | None = None

@@ -109,7 +109,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     unit="auto or jobs",
     check=batch,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
-    "are so short that the last one begins within 5 ms; 1 turns that off.",
+    "are so short that the last one begins within 10 ms; 1 turns that off.",
 )
 WIRE: Final[Setting[Wire]] = Setting(
     "wire",
@@ -136,11 +136,26 @@ REQUIRE: Final[Setting[tuple[str, ...]]] = Setting(
 REDIS_URL: Final = Setting(
     "redis.url",
     default=EMBEDDED,
-    unit="redis://, rediss:// or unix:// URL, or embedded",
+    unit="redis://, rediss://, unix:// or redis+sentinel:// URL, or embedded",
     check=redis_url,
     help="The Redis server; REDIS_URL beats it. Embedded is a private store of the working "
     "directory, the default in development and test; elsewhere a server must be named. "
     "`redis: URL` and `redis: embedded` are short for it.",
+)
+REDIS_SENTINELS: Final[Setting[tuple[str, ...]]] = Setting(
+    "redis.sentinels",
+    default=(),
+    unit="list of HOST:PORT",
+    check=texts,
+    help="Instead of redis.url: the sentinels that know where the primary is. With passwords, "
+    "write it as a URL.",
+)
+REDIS_MASTER: Final[Setting[str | None]] = Setting(
+    "redis.master",
+    default=None,
+    unit="text",
+    check=text,
+    help="What the sentinels call the primary.",
 )
 REDIS_SIZE: Final = Setting(
     "redis.size",
@@ -155,6 +170,14 @@ REDIS_NETWORK_TIMEOUT: Final = Setting(
     unit="seconds",
     check=seconds,
     help="To connect, and to wait for a reply.",
+)
+RELIABLE_PUSH: Final = Setting(
+    "reliable_push",
+    default=0,
+    unit="jobs",
+    check=whole(0),
+    help="How many jobs a client keeps in memory while Redis is away, to push them when it is "
+    "back; 0: none, so that such a push raises.",
 )
 LOG_FORMAT: Final[Setting[LogFormat]] = Setting(
     "log.format",
@@ -286,8 +309,11 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     PRELOAD,
     REQUIRE,
     REDIS_URL,
+    REDIS_SENTINELS,
+    REDIS_MASTER,
     REDIS_SIZE,
     REDIS_NETWORK_TIMEOUT,
+    RELIABLE_PUSH,
     LOG_FORMAT,
     LOG_FILE,
     LOG_LEVEL,

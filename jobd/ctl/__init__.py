@@ -17,6 +17,7 @@ import click
 from jobd import generator
 from jobd._version import __version__
 from jobd.ctl.acting import cancel, delete, kill, reschedule, retry
+from jobd.ctl.checking import check
 from jobd.ctl.operator import (
     EX_CANTCREAT,
     EX_CONFIG,
@@ -33,6 +34,7 @@ from jobd.ctl.pushing import push
 from jobd.ctl.reading import jobs, queues, show, status
 from jobd.ctl.reload import reload
 from jobd.ctl.tools import new, redis
+from jobd.ctl.top import top
 from jobd.ctl.web import web
 from jobd.errors import ConfigError, InvalidJob, RedisError, RedisUnavailable
 
@@ -52,7 +54,7 @@ def jobctl() -> None:
 
 
 _COMMANDS = (
-    *(status, queues, jobs, show),
+    *(status, check, top, queues, jobs, show),
     *(push, retry, delete, kill, cancel, reschedule),
     *(pause, unpause, clear),
     *(quiet, resume, stop, dump, reload),

@@ -5,17 +5,38 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+import click
+
+from jobd.config import wants_color
 from jobd.ctl.words import cut, width_of
 
 _GAP: Final = "  "
 _LONGEST: Final = 200
 _NARROWEST: Final = 6
 _ROOM_TO_READ: Final = 18
+_COLORS: Final = {
+    "ok": "green",
+    "paused": "yellow",
+    "quiet": "yellow",
+    "warning": "yellow",
+    "WRONG": "red",
+}
+"""Words that stand out, where a cell holds nothing else."""
 
 
 def terminal_width() -> int | None:
     """Cells in a line of the terminal; None where there is none, and nothing needs to fit."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def painted(word: str) -> str:
+    """A word that stands out in its colour, where colours are seen and wanted."""
+    color = _COLORS.get(word)
+    return click.style(word, fg=color) if color and _is_colored() else word
+
+
+def _is_colored() -> bool:
+    return sys.stdout.isatty() and wants_color()
 
 
 def table(
@@ -73,12 +94,14 @@ def _stacked(texts: Sequence[Sequence[str]], widths: Sequence[int], width: int) 
 
 
 def _lines(texts: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
-    return "\n".join(_line(row, widths) for row in texts)
+    head, *rows = (_line(row, widths) for row in texts)
+    return "\n".join([click.style(head, bold=True) if _is_colored() else head, *rows])
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = (cut(text, width) for text, width in zip(row, widths, strict=True))
     padded = (
-        cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths, strict=True)
+        painted(cell) + " " * (width - width_of(cell))
+        for cell, width in zip(cells, widths, strict=True)
     )
     return _GAP.join(padded).rstrip()

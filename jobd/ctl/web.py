@@ -1,12 +1,18 @@
 """``jobctl web``: the dashboard on a port of its own."""
 
 import ipaddress
+import os
 import socket
 
 import click
 
 from jobd.config import web_password
 from jobd.ctl.operator import EX_CONFIG, EX_FAILED, EX_UNAVAILABLE, Operator, end, everywhere
+
+_PLAIN_HTTP = (
+    "warning: this is plain HTTP, in which others on the way can read the password and all that is "
+    "shown: let a proxy with TLS stand before it, and listen on 127.0.0.1"
+)
 
 
 @click.command()
@@ -45,6 +51,8 @@ def web(
     )
     app = dashboard(settings, operator.access, operator.settings.web.redact)
     listener = _listen(host, port)
+    if not _is_loopback(host):
+        click.echo(f"jobctl: {_PLAIN_HTTP}", err=True)
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"jobctl: the dashboard is at http://{shown}:{listener.getsockname()[1]}", err=True)
     # What a proxy says of the visitor is not believed: the dashboard looks at who connects.
@@ -66,5 +74,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = error.strerror or str(error)
-        end(EX_FAILED, f"cannot listen on {host}, port {port}: {reason}; --port names another one")
+        # Not strerror: Python adds the address to that once more.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        end(
+            EX_FAILED,
+            f"cannot listen on {host}, port {port}: {reason}; --host and --port name another place",
+        )

@@ -47,7 +47,10 @@ class Promoter:
         """
         longest_s = max(1.0, instances / 10)
         wait_s = longest_s * self._rng.uniform(0.75, 1.0)
-        for zset in (self._store.keys.retry, self._store.keys.schedule):
+        zsets = (self._store.keys.retry, self._store.keys.schedule)
+        if not self._store.has_any(*zsets):
+            return wait_s  # one command a second, where looking into both would take six
+        for zset in zsets:
             wait_s = min(wait_s, self._promote_all(zset, instances))
         return wait_s
 

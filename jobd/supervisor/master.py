@@ -207,7 +207,7 @@ class Master:
         else:  # whoever still runs a job needs a poller that beats
             startable = [self._slots[POLLER]] if self._slots.workers() else []
         self._births.start_due(startable, now, is_quiet=self._orders.is_quiet)
-        if self._births.has_failed:
+        if self._births.has_failed and not self._stopping.has_begun:
             log.event("not a single process can be started", level="fatal")
             self._stopping.give_up(os.EX_TEMPFAIL)
 

@@ -134,9 +134,14 @@ def _is_staff(request: Any, act: str) -> str | None:
 
 def _answer(app: ASGIApp, scope: dict[str, Any], body: bytes) -> _Answer:
     answer = _Answer()
+    requests = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+        if not requests:
+            # Nothing comes but the end of the visitor's patience, of which nobody tells us: who
+            # sends a file waits for that meanwhile.
+            await asyncio.Event().wait()
+        return requests.pop()
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -11,11 +11,12 @@ import math
 import os
 import signal
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 
 from jobd import log, signals
 from jobd.clock import Clock, SystemClock
-from jobd.errors import JobCancelled, JobInterrupted, JobTimeout
+from jobd.errors import JobCancelled, JobInterrupted, JobTimeout, Stop
+from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
 
@@ -71,8 +72,9 @@ class Attention:
         is_stopping: take no more jobs, and leave.
         is_quiet: take no more jobs for now.
         is_out_of_time: a settlement that does not succeed is not tried again.
-        was_interrupted: a signal ended the last job; else its ``JobInterrupted`` was its own.
+        was_interrupted: the last job was ended from outside; else its ``Stop`` was its own.
         cancelled_jids: jobs that are not to be begun.
+        progress: of iterable jobs.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Attention:
         self.is_out_of_time = False
         self.was_interrupted = False
         self.cancelled_jids: set[str] = set()
+        self.progress: Progress | None = None
 
     def open(self) -> None:
         """Install the handlers."""
@@ -205,6 +208,16 @@ class Attention:
         finally:
             self._is_running = False
 
+    def end_job(self, reason: Stop) -> NoReturn:
+        """End the running job from within, as a signal would.
+
+        Raises:
+            Stop: the reason.
+        """
+        self._is_running = False
+        self.was_interrupted = True
+        raise reason
+
     def reclaim(self) -> None:
         """After a job: lift its limit, and take the signals back if it has left handlers."""
         # Not in interruptible(), whose last line a signal may still break off.
@@ -243,3 +256,6 @@ class Attention:
         self._inbox.reclaim_wakeup()
         wait_readable(self.wakers, seconds)
         self.look()
+        # A worker that only waits, quiet or without Redis, would never see to anything else: its
+        # beat, the poller's, cancelled jobs.
+        self._looked_at = float("-inf")

@@ -75,6 +75,10 @@ class Fetcher(Protocol):
         """It failed and runs again at that time (epoch seconds)."""
         ...
 
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """It has not failed, and goes on at that time (epoch seconds)."""
+        ...
+
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
         """It died."""
         ...
@@ -135,8 +139,10 @@ class Draw:
         """
         if self._is_fixed or jobs <= 1:
             return ()
-        queues = self._rng.choices(self._indexes, cum_weights=self._bounds, k=jobs)
-        return [queues.count(index) for index in self._indexes]
+        shares = [0] * len(self._indexes)
+        for index in self._rng.choices(self._indexes, cum_weights=self._bounds, k=jobs):
+            shares[index] += 1
+        return shares
 
 
 class BasicFetch:
@@ -223,6 +229,11 @@ class BasicFetch:
     def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
         """ZADD; safe to repeat, since the member is the same."""
         self._store.retry(None, unit.raw, again, at_s)
+        return True
+
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """ZADD; safe to repeat."""
+        self._store.put_off(None, unit.raw, at_s)
         return True
 
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:

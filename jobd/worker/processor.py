@@ -15,6 +15,7 @@ from jobd import faults, log
 from jobd.connection import Backoff
 from jobd.errors import (
     JobCancelled,
+    JobPutOff,
     MalformedPayload,
     RedisError,
     RedisUnavailable,
@@ -135,20 +136,23 @@ class Processor:
         attention, take = self._attention, self._fetcher.take
         while unit is not None:
             if attention.is_stopping or attention.is_quiet:
+                log.clear_job()
                 # The signal came while the claim was on its way, or during the last job.
                 self._settle(partial(self._fetcher.give_back, unit))
                 break
             self._see_through(unit)
             unit = take()
+        log.clear_job()
         return True
 
     def _see_through(self, unit: UnitOfWork) -> None:
-        began_s = self._clock.now_ms() / 1000
+        began_s = self._clock.now_s()
         # Before it is parsed: should that kill the worker, the job is charged with it.
         self._slot.hold(unit.raw, began_s)
         try:
             payload = decode(unit.raw)
         except MalformedPayload as error:
+            log.clear_job()
             self._slot.start(unit.queue, "", NO_JID, began_s)
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
@@ -167,7 +171,7 @@ class Processor:
             if jid in self._attention.cancelled_jids:
                 self._drop(unit)
                 self._slot.give_up()
-            elif "recovered" in payload and has_killed_enough(payload):
+            elif "recovered" in payload and self._has_killed_enough(payload):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
@@ -179,7 +183,13 @@ class Processor:
             title.job = None
             if title.is_shown and not unit.is_alone:
                 title.show("idle")
-            log.clear_job()
+
+    def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
+        progress = self._attention.progress
+        if not has_killed_enough(payload) or progress is None:
+            return has_killed_enough(payload)
+        # An iterable job that comes further each time does not loop.
+        return recoveries(payload) - progress.forgiven(payload) >= MOST_RECOVERIES
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")
@@ -241,6 +251,11 @@ class Processor:
             case Interrupted(JobCancelled()):
                 self._drop(unit, elapsed_s)
                 self._slot.finish(_in_ring(unit, jid), failed=False)
+            case Interrupted(JobPutOff()):
+                log.job_line("put off", elapsed_s)
+                at_s = self._clock.server_s(self._clock.now_ms())
+                self._settle(partial(self._fetcher.put_off, unit, at_s))
+                self._slot.give_up()
             case _:
                 log.job_line("interrupted", elapsed_s)
                 self._settle(partial(self._fetcher.give_back, unit))
@@ -255,7 +270,7 @@ class Processor:
         elapsed_s: float | None = None,
     ) -> None:
         _tell_failure(error, elapsed_s)
-        if not isinstance(error, UnknownJob):
+        if not issubclass(type(error), UnknownJob):  # isinstance() asks it, and it may raise
             self._tally.count_failure(measured_as)
         is_discarded = self._fail(unit, error)
         self._slot.finish(_in_ring(unit, jid) if is_discarded else None, failed=True)

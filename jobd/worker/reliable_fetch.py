@@ -90,7 +90,8 @@ class ReliableFetch:
         self._keepers_connection = connect()  # at its first command, if it ever has one
         self._keepers_store = Store(self._keepers_connection, store.keys)
         self._lock = threading.Lock()  # held while the server is asked about what is held
-        self._done: list[tuple[int, bytes]] = []  # grows without _lock, shrinks with it
+        # By queue, in the order in which they ended; grows without _lock, shrinks with it.
+        self._done: list[list[bytes]] = [[] for _ in holder.queues]
         # Held and not begun; the worker takes without _lock.
         self._spare: deque[UnitOfWork] = deque()
         self._leaving: list[UnitOfWork] = []  # on their way back, oldest first; guarded by _lock
@@ -109,7 +110,7 @@ class ReliableFetch:
         if (unit := self.take()) is not None:
             return unit
         paused: frozenset[int] = frozenset()
-        if self._must_claim or self._done or self._now() > self._claim_by:
+        if self._must_claim or any(self._done) or self._now() > self._claim_by:
             paused = self._claim(self._draw.pace.limit)
             if (unit := self.take()) is not None:
                 return unit
@@ -172,7 +173,8 @@ class ReliableFetch:
                 log.event("a queue refused", level="error", reason=claimed.refused)
             self._refusal = claimed.refused
             self._may_know = False
-            self._done.clear()
+            for raws in self._done:
+                raws.clear()
             self._told.acknowledged()
             self._spare.clear()  # what was known is in what is held
             self._must_claim = bool(claimed.jobs)
@@ -204,7 +206,7 @@ class ReliableFetch:
     # Not letting jobs wait behind a long one; in the keeper's thread
 
     def _waiting_s(self) -> float | None:
-        is_waiting = self._spare or self._done or self._leaving
+        is_waiting = self._spare or self._leaving or any(self._done)
         return self._now() - self._began_at if is_waiting else None
 
     def _rescue(self) -> bool:
@@ -238,15 +240,17 @@ class ReliableFetch:
         self._leaving.clear()
 
     def _acknowledge_early(self, store: Store) -> None:
-        done = self._done[:]  # the running job may end meanwhile, and be added
-        if not done:
+        # The running job may end meanwhile, and be added.
+        done = [raws[:] for raws in self._done]
+        if not any(done):
             return
         try:
             store.claim(self._holder, done=done, order=(), limit=0)
         except RedisError:
             self._may_know = True
             raise
-        del self._done[: len(done)]
+        for known, raws in zip(self._done, done, strict=True):
+            del known[: len(raws)]
 
     # Waiting
 
@@ -289,12 +293,17 @@ class ReliableFetch:
 
     def acknowledge(self, unit: UnitOfWork) -> None:
         """Rides on the next claim."""
-        self._done.append((unit.position, unit.raw))
+        self._done[unit.position].append(unit.raw)
 
     def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
         """One script: out of the private list, into ``retry``."""
         private = self._holder.privates[unit.position]
         return self._certain(lambda: self._store.retry(private, unit.raw, again, at_s))
+
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """One script: out of the private list, into ``schedule``."""
+        private = self._holder.privates[unit.position]
+        return self._certain(lambda: self._store.put_off(private, unit.raw, at_s))
 
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
         """One script: out of the private list, into ``dead``."""
@@ -329,7 +338,7 @@ class ReliableFetch:
 
     def flush(self) -> None:
         """Acknowledge what is done, then give back everything that is still held."""
-        if self._done or self._must_claim or self._spare or self._is_doubtful:
+        if any(self._done) or self._must_claim or self._spare or self._is_doubtful:
             self._claim(limit=0)
         with self._lock:
             self._let_go()

@@ -178,9 +178,11 @@ class Worker:
             self._fetcher.flush()
             self._slot.beat()
             self._attention.wait(_REST_S)
-        elif not self._processor.step():
+        else:
+            is_idle = not self._processor.step()
             self._slot.beat()
-            log.reopen_if_moved()
+            if is_idle:
+                log.reopen_if_moved()
         if self._trouble is not None:
             self._trouble = None
             self._backoff.reset()

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from jobd.clock import Clock, SystemClock
 from jobd.config import Capsule, QueueWeight, RedisSettings
@@ -14,6 +15,7 @@ from jobd.connection import Connection
 from jobd.keys import Keys
 from jobd.store import Claimed, Held, Holder, Store
 from jobd.worker.fetch import BasicFetch, Draw
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw
@@ -55,6 +57,13 @@ def a_holder(*queues: str, processor: str = "1.0.1", identity: str = IDENTITY) -
     return Holder.of(KEYS, identity, processor, queues or ("default",))
 
 
+def progress(store: Store) -> KeptProgress:
+    """Where a worker with the store's connection would keep the progress of iterable jobs."""
+    redis: Any = store.redis
+    attention: Any = None  # it is not asked to save
+    return KeptProgress(redis, KEYS, attention=attention, clock=SystemClock(), patience_s=TIMEOUT_S)
+
+
 def a_capsule(*queues: str | tuple[str, int]) -> Capsule:
     weighted = [(queue, 0) if isinstance(queue, str) else queue for queue in queues]
     return Capsule(
@@ -66,7 +75,16 @@ def a_capsule(*queues: str | tuple[str, int]) -> Capsule:
 
 def claim(store: Store, holder: Holder, *done: Held, limit: int = 1) -> Claimed:
     """Claim in strict order."""
-    return store.claim(holder, done=done, order=range(len(holder.queues)), limit=limit)
+    order = range(len(holder.queues))
+    return store.claim(holder, done=by_queue(holder, done), order=order, limit=limit)
+
+
+def by_queue(holder: Holder, jobs: Iterable[Held]) -> list[list[bytes]]:
+    """What is done, as a claim takes it."""
+    groups: list[list[bytes]] = [[] for _ in holder.queues]
+    for queue, raw in jobs:
+        groups[queue].append(raw)
+    return groups
 
 
 def raws_of(claimed: Claimed) -> list[bytes]:

@@ -9,7 +9,7 @@ import pytest
 
 from jobd import faults
 from jobd.errors import RedisUnavailable
-from jobd.store import Held, Store
+from jobd.store import Store
 from jobd.worker.fetch import Draw, Fetcher, Grave, UnitOfWork
 from tests.conformance.parts import (
     Lossy,
@@ -201,9 +201,17 @@ def test_drawn_shares_are_the_weights(jobs: int):
     assert drawn == pytest.approx([0.6, 0.3, 0.1], rel=0.05)
 
 
+def test_the_first_of_a_drawn_order_is_drawn_by_weight():
+    draw = Draw(a_capsule(("a", 6), ("b", 3), ("c", 1)), random.Random(7))
+    first = Counter(next(iter(draw.order())) for _ in range(50_000))
+
+    drawn = [first[index] / first.total() for index in range(3)]
+    assert drawn == pytest.approx([0.6, 0.3, 0.1], rel=0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("store_url", ["redis-unix"], indirect=True)
-@pytest.mark.parametrize("batch", [1, 2, 10, 128])
+@pytest.mark.parametrize("batch", [2, 10, 128])
 def test_over_50_000_jobs_queues_are_served_by_weight(store_url: str, store_raw: Raw, batch: int):
     # The rarest queue has 5,000 +- 67 of them: 5 % is nearly four standard deviations.
     for name in "abc":
@@ -302,7 +310,7 @@ def settle(fetcher: Fetcher, unit: UnitOfWork, how: str) -> None:
 def test_with_one_connection_in_twenty_cut_every_job_of_every_batch_runs_once(
     lossy: Lossy, batch: int, capfd: pytest.CaptureFixture[str]
 ):
-    count, rng = 20_000, random.Random(7)
+    count, rng = 6_000, random.Random(7)
     lossy.raw.lpush("queue:a", *payloads(count)[::2])
     lossy.raw.lpush("queue:b", *payloads(count)[1::2])
     ran: Counter[bytes] = Counter()
@@ -327,7 +335,7 @@ def test_with_one_connection_in_twenty_cut_every_job_of_every_batch_runs_once(
 
         assert +ran == Counter(payloads(count))
         assert scissors.cuts > count * 0.05
-        assert lossy.proxy.connections > 100
+        assert lossy.proxy.connections > 30
         assert (size(lossy, "retry"), size(lossy, "dead")) == (settled["retry"], settled["bury"])
         assert not lossy.raw.exists("queue:a", "queue:b", *bench.holder.privates)
         assert "ownership lost" not in capfd.readouterr().out
@@ -344,8 +352,8 @@ def test_what_a_claim_without_a_reply_had_taken_comes_back_whole(lossy: Lossy):
             fetcher.retrieve()
 
         assert take_all(fetcher, must_get(fetcher)) == payloads(12)[:6]
-        held = [Held(0, raw) for raw in payloads(12)[:6]]
-        assert bench.store.claim(bench.holder, done=held, order=(), limit=0).lost == 0
+        held = payloads(12)[:6]
+        assert bench.store.claim(bench.holder, done=[held], order=(), limit=0).lost == 0
 
 
 def test_what_is_done_before_a_long_job_at_the_end_of_a_batch_is_acknowledged(

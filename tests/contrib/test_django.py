@@ -30,6 +30,9 @@ from tests.support.servers import Raw
 Apply: TypeAlias = Callable[[Mapping[str, Any]], App]
 
 
+pytestmark = pytest.mark.measured
+
+
 @contextlib.contextmanager
 def rolled_back() -> Iterator[None]:
     with transaction.atomic():

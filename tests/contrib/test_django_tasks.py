@@ -40,6 +40,8 @@ from tests.support.eventually import eventually
 from tests.support.recording_store import RecordingStore
 from tests.support.servers import Raw
 
+pytestmark = pytest.mark.measured
+
 NAIVE = dt.datetime(2036, 1, 1, 9)  # noqa: DTZ001 - what is refused
 BACKEND = "jobd.contrib.django.backend.JobdBackend"
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from tests.support import servers, wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import COMMAND, REPOSITORY, SAMPLE_JOBS, JobdProcess, StartJobd
 
-pytestmark = [pytest.mark.redis, pytest.mark.process]
+pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.measured]
 
 # Opened by the leader of a session that has none, it becomes the controlling terminal.
 ON_A_TERMINAL = """

@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.servers import Raw
 
-pytestmark = [pytest.mark.redis, pytest.mark.process]
+pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.measured]
 
 
 def title(pid: int) -> str:

@@ -17,6 +17,10 @@ class FakeClock:
         """Milliseconds since the epoch."""
         return self._now_ms
 
+    def now_s(self) -> float:
+        """Seconds since the epoch."""
+        return self._now_ms / 1000
+
     def monotonic(self) -> float:
         """Seconds; 1,000 at the beginning."""
         return self._monotonic_s

@@ -289,6 +289,8 @@ def _environment(
     search = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {
         "PYTHONPATH": os.pathsep.join(search),
+        # A test may write its module again within the second that a cache can tell apart.
+        "PYTHONDONTWRITEBYTECODE": "1",
         "JOBD_ENV": "test",
         "NOTIFY_SOCKET": str(notify_path),
     }

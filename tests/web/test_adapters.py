@@ -66,6 +66,9 @@ def test_it_stands_beside_a_flask_app_in_one_line(shop: Any, stock: Stock, raw: 
     page = in_thread(lambda: client.get("/jobs/queues"))
     assert page.status_code == 200
     assert 'href="/jobs/queues/default"' in page.text
+    style = in_thread(lambda: client.get("/jobs/static/jobd.css"))
+    assert style.headers["content-length"] == str(len(style.data))
+    assert b"@media" in style.data
     form = {"_token": form_token(page.text), "queue": "default", "act": "clear"}
     answer = in_thread(lambda: client.post("/jobs/queues", data=form, headers=OURS))
     assert (answer.status_code, answer.location) == (303, "/jobs/queues?done=clear&n=1")
@@ -128,6 +131,7 @@ for name, client in [("nobody", Client()), ("guest", Client()), ("staff", csrf)]
         client.force_login(guest if name == "guest" else staff)
     told[name] = client.get("/jobs/queues").status_code
 page = csrf.get("/jobs/queues")
+told["style"] = b"@media" in csrf.get("/jobs/static/jobd.css").content
 told["link"] = 'href="/jobs/queues/default"' in page.content.decode()
 token = page.content.decode().split('name="_token" value="')[1].split('"')[0]
 kind = "application/x-www-form-urlencoded"  # as browsers send it
@@ -174,6 +178,7 @@ def test_it_is_a_view_of_django_for_the_staff(
         "guest": 403,
         "staff": 200,
         "link": True,
+        "style": True,
         "post": [303, "/jobs/queues?done=clear&n=1"],
         "cross": 403,
         "asgi": 200,

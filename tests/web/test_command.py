@@ -17,8 +17,10 @@ pytestmark = pytest.mark.process
 
 
 @contextmanager
-def jobctl_web(redis_url: str, *args: str, **env: str) -> Iterator[str]:
-    """Its address, while it runs."""
+def jobctl_web(
+    redis_url: str, *args: str, said: list[str] | None = None, **env: str
+) -> Iterator[str]:
+    """Its address, while it runs; its first lines are added to ``said``."""
     process = subprocess.Popen(
         [sys.executable, "-c", "from jobd.ctl import main; main()", "web", "--port", "0", *args],
         env={**os.environ, "REDIS_URL": redis_url, "JOBD_ENV": "test", **env},
@@ -27,9 +29,13 @@ def jobctl_web(redis_url: str, *args: str, **env: str) -> Iterator[str]:
     )
     try:
         assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line + process.stderr.read()
+        lines = [process.stderr.readline()]
+        while lines[-1] and "http://" not in lines[-1]:
+            lines.append(process.stderr.readline())
+        found = re.search(r"http://\S+", lines[-1])
+        assert found, lines
+        if said is not None:
+            said += lines
         yield found[0]
     finally:
         process.terminate()
@@ -67,6 +73,16 @@ def test_it_may_be_read_only_behind_a_password(redis_url: str) -> None:
         assert "read-only" in httpx.get(url, auth=("ada", "s3cret")).text
 
 
+@pytest.mark.parametrize(("host", "is_warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_it_warns_of_plain_http_where_others_may_listen(
+    redis_url: str, host: str, *, is_warned: bool
+) -> None:
+    said: list[str] = []
+    with jobctl_web(redis_url, "--host", host, said=said, JOBD_WEB_PASSWORD="s3cret"):
+        pass
+    assert ("plain HTTP" in "".join(said)) is is_warned
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
 def test_it_does_not_open_to_others_without_a_password(redis_url: str, host: str) -> None:
     done = subprocess.run(
@@ -93,4 +109,5 @@ def test_a_port_that_is_taken_is_said_to_be(redis_url: str) -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert "--port names another one" in done.stderr
+    assert f"port {port}: Address already in use; --host and --port name another" in done.stderr
+    assert done.stderr.count(port) == 1

@@ -541,6 +541,19 @@ def test_rubys_jobs_and_processes_are_shown(
         assert process["acts"] == ["quiet", "stop", "dump"]
 
 
+def test_how_far_a_running_iterable_job_has_come_is_told(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    identity = stock.ruby()
+    for jid in ("iterates", "does not"):
+        work = {"queue": "ruby", "payload": json.dumps(a_job("Walk", jid=jid)), "run_at": 1}
+        raw.hset(f"{identity}:work", jid, json.dumps(work))
+    raw.hset("it-iterates", mapping={"ex": 2, "c": '{"user": 4711}', "rt": 3.5})
+    told = {row["worker"]: row["got_to"] for row in visitor.json("/running")["rows"]}
+    assert told == {"iterates": '{"user": 4711}', "does not": "", "tid1": ""}
+    assert "got to {&#34;user&#34;: 4711}" in visitor.get("/running").text
+
+
 def test_a_job_is_slow_if_it_was_so_when_its_process_told_of_it(
     visitor: Visitor, stock: Stock, raw: Raw
 ) -> None:

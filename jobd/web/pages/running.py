@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobd.api import Work, WorkSet
+from jobd.api import Work, WorkSet, iteration_states
+from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import View, Visit
 from jobd.web.usual import Usual, usual_times
 
 _PAGE = 100
+_LONGEST_CURSOR = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class RunningRow:
         worker: of the process: a slot, or a thread.
         elapsed_s: since it was started.
         usual: how long jobs of its class took lately; None if none ran.
+        got_to: the cursor of an iterable job, as JSON; empty if it is none, or has none yet.
         is_slow: at the last heartbeat it had run longer than 95 of 100 of them.
     """
 
@@ -28,6 +31,7 @@ class RunningRow:
     worker: str
     elapsed_s: float | None
     usual: Usual | None
+    got_to: str
     is_slow: bool
 
 
@@ -49,12 +53,19 @@ def running(visit: Visit) -> View:
     page = visit.number("page", 1, most=pages)
     shown = every[(page - 1) * _PAGE : page * _PAGE]
     usual = usual_times(visit, {work.record.display_class for work in shown})
+    got_to = _cursors(visit, [work.record.jid for work in shown])
     beats = {process.identity: process.beat_at for process in visit.processes}
     return View(
         "running",
         Running(
             rows=[
-                _row(visit, work, usual.get(work.record.display_class), beats.get(work.process))
+                _row(
+                    visit,
+                    work,
+                    usual=usual.get(work.record.display_class),
+                    got_to=got_to.get(work.record.jid, ""),
+                    beat_at=beats.get(work.process),
+                )
                 for work in shown
             ],
             total=len(every),
@@ -65,7 +76,18 @@ def running(visit: Visit) -> View:
     )
 
 
-def _row(visit: Visit, work: Work, usual: Usual | None, beat_at: datetime | None) -> RunningRow:
+def _cursors(visit: Visit, jids: Sequence[str]) -> dict[str, str]:
+    states = iteration_states(jids, access=visit.access)
+    return {
+        jid: preview(state.cursor, _LONGEST_CURSOR)
+        for jid, state in states.items()
+        if state.cursor is not None
+    }
+
+
+def _row(
+    visit: Visit, work: Work, *, usual: Usual | None, got_to: str, beat_at: datetime | None
+) -> RunningRow:
     elapsed_s = None
     is_slow = False
     if work.run_at is not None:
@@ -80,5 +102,6 @@ def _row(visit: Visit, work: Work, usual: Usual | None, beat_at: datetime | None
         worker=work.tid,
         elapsed_s=elapsed_s,
         usual=usual,
+        got_to=got_to,
         is_slow=is_slow,
     )

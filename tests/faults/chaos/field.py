@@ -1,0 +1,329 @@
+"""Where a run takes place: a server, and some instances, each behind a proxy of its own."""
+
+import contextlib
+import io
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.faults.chaos.load import QUEUES
+from tests.faults.chaos.plan import Act
+from tests.faults.stage import SCRIPTS
+from tests.support import leash, servers, wire
+from tests.support.eventually import eventually
+from tests.support.jobd_process import JobdProcess
+from tests.support.proxy import Proxy
+from tests.support.servers import Raw, Server
+
+JOBS = Path(__file__).with_name("jobs.py")
+_FLOOD = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """What has been done, and to which processes: what may explain an interrupted job.
+
+    Attributes:
+        from_s: monotonic seconds; ``to_s`` when it was over.
+        pids: that it hit; empty if it hit the server, and so everybody.
+        kills: whether they died of it.
+    """
+
+    kind: str
+    from_s: float
+    to_s: float
+    pids: frozenset[int]
+    kills: bool
+
+
+class Field:
+    """Sets everything up; `strike` injects a fault.
+
+    Args:
+        instances: how many.
+        workers: of each.
+        fsync: ``appendfsync`` of the server.
+    """
+
+    def __init__(self, *, instances: int, workers: int, fsync: str) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="jobd-chaos-"))
+        self.record = self.directory / "record"
+        self.blows: list[Blow] = []
+        self.unexpected: list[str] = []
+        self.every_pid: set[int] = set()
+        self._workers = workers
+        self.server: Server = Server(aof=True, settings=("--appendfsync", fsync))
+        self.server.start()
+        self.proxies = [Proxy(self.server.port, scripts=SCRIPTS) for _ in range(instances)]
+        for proxy in self.proxies:
+            proxy.start()
+        self.jobds = [self._instance(number) for number in range(instances)]
+        for jobd in self.jobds:
+            jobd.start()
+        for jobd in self.jobds:
+            jobd.wait_ready(60)
+        self.masters = {jobd.pid: _size(jobd.pid) for jobd in self.jobds}
+
+    def _instance(self, number: int) -> JobdProcess:
+        config: dict[str, Any] = {
+            "concurrency": self._workers,
+            "timeout": 4,
+            "require": [str(JOBS)],
+            "queues": [[name, weight] for name, weight in zip(QUEUES, (6, 3, 1), strict=True)],
+            "redis": {"network_timeout": 2},
+            "log": {"format": "logfmt", "level": "warning"},
+        }
+        return JobdProcess(
+            self.directory / f"instance-{number + 1}",
+            redis_url=self.proxies[number].url(),
+            config=config,
+            env={"CHAOS_RECORD": str(self.record)},
+        )
+
+    def raw(self) -> Raw:
+        """A client of the server, around the proxies."""
+        return servers.connect(self.server.unix_url(), socket_timeout=10)
+
+    # Faults
+
+    def strike(self, act: Act) -> None:
+        """Inject a fault, and take it back when its time is up."""
+        self._look()
+        name = act.kind.replace(" ", "_")
+        strike: Callable[[Act], Sequence[int]] = getattr(self, f"_{name}")
+        began = time.monotonic()
+        pids = frozenset(strike(act))
+        kills = act.kind.startswith(("kill w", "kill i", "quit", "term", "kill m"))
+        self.blows.append(Blow(act.kind, began, time.monotonic(), pids, kills))
+
+    def _look(self) -> None:
+        for number, jobd in enumerate(self.jobds):
+            if jobd.returncode is not None:
+                self.unexpected.append(f"instance {number + 1} left with {jobd.returncode}")
+                jobd.start().wait_ready(60)
+            self.every_pid |= {jobd.pid, *(child.pid for child in jobd.children())}
+
+    def _lasting(self, act: Act) -> None:
+        # The plan's own pace: nothing else is struck meanwhile.
+        time.sleep(act.lasts_s)
+
+    def _worker(self, act: Act) -> int | None:
+        ready = [c for c in self.jobds[act.instance].children("worker") if "boot" not in c.title]
+        workers = sorted(child.pid for child in ready)
+        return workers[int(act.draw * len(workers))] if workers else None
+
+    def _family(self, act: Act) -> list[int]:
+        jobd = self.jobds[act.instance]
+        return [jobd.pid, *(child.pid for child in jobd.children())]
+
+    def _signal(self, pids: Sequence[int], number: signal.Signals) -> Sequence[int]:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pids
+
+    def _kill_worker(self, act: Act) -> Sequence[int]:
+        worker = self._worker(act)
+        return self._signal([worker], signal.SIGKILL) if worker else []
+
+    def _kill_poller(self, act: Act) -> Sequence[int]:
+        pollers = [child.pid for child in self.jobds[act.instance].children("poller")]
+        return self._signal(pollers, signal.SIGKILL)
+
+    def _kill_master(self, act: Act) -> Sequence[int]:
+        family = self._family(act)
+        self.jobds[act.instance].kill9()
+        self.jobds[act.instance].start().wait_ready(60)
+        return family
+
+    def _kill_instance(self, act: Act) -> Sequence[int]:
+        family = self._signal(self._family(act), signal.SIGKILL)
+        self.jobds[act.instance].wait()
+        self.jobds[act.instance].start().wait_ready(60)
+        return family
+
+    def _stopped(self, act: Act, pids: Sequence[int]) -> Sequence[int]:
+        self._signal(pids, signal.SIGSTOP)
+        self._lasting(act)
+        return self._signal(pids, signal.SIGCONT)
+
+    def _stop_worker(self, act: Act) -> Sequence[int]:
+        worker = self._worker(act)
+        return self._stopped(act, [worker]) if worker else []
+
+    def _stop_poller(self, act: Act) -> Sequence[int]:
+        pollers = [child.pid for child in self.jobds[act.instance].children("poller")]
+        return self._stopped(act, pollers)
+
+    def _stop_master(self, act: Act) -> Sequence[int]:
+        return self._stopped(act, [self.jobds[act.instance].pid])
+
+    def _freeze_instance(self, act: Act) -> Sequence[int]:
+        return self._stopped(act, self._family(act))
+
+    def _term_worker(self, act: Act) -> Sequence[int]:
+        worker = self._worker(act)
+        return self._signal([worker], signal.SIGTERM) if worker else []
+
+    def _leave(self, act: Act, number: signal.Signals) -> Sequence[int]:
+        family, jobd = self._family(act), self.jobds[act.instance]
+        jobd.signal(number)
+        status = jobd.wait(30)
+        if status != 0:
+            self.unexpected.append(f"{act.kind}: exit status {status}")
+        jobd.start().wait_ready(60)
+        return family
+
+    def _term_instance(self, act: Act) -> Sequence[int]:
+        return self._leave(act, signal.SIGTERM)
+
+    def _quit_instance(self, act: Act) -> Sequence[int]:
+        return self._leave(act, signal.SIGQUIT)
+
+    def _quiet_instance(self, act: Act) -> Sequence[int]:
+        self.jobds[act.instance].signal(signal.SIGTSTP)
+        self._lasting(act)
+        self.jobds[act.instance].signal(signal.SIGCONT)
+        return []
+
+    def _flood_of_signals(self, act: Act) -> Sequence[int]:
+        for _ in range(_FLOOD):
+            self._signal([self.jobds[act.instance].pid], signal.SIGUSR1)
+            self._signal([self.jobds[act.instance].pid], signal.SIGWINCH)
+        return []
+
+    def _restart_Redis(self, act: Act) -> Sequence[int]:
+        self.server.stop()
+        self._lasting(act)
+        self.server.start()
+        return []
+
+    def _kill_Redis(self, act: Act) -> Sequence[int]:
+        self.server.kill9()
+        self._lasting(act)
+        self.server.start()
+        return []
+
+    def _stop_Redis(self, act: Act) -> Sequence[int]:
+        self._stopped(act, [self.server.pid])
+        return []
+
+    def _fill_Redis(self, act: Act) -> Sequence[int]:
+        with contextlib.closing(self.raw()) as raw:
+            raw.config_set("maxmemory", 1)
+            self._lasting(act)
+            raw.config_set("maxmemory", 0)
+        return []
+
+    def _flush_scripts(self, _: Act) -> Sequence[int]:
+        with contextlib.closing(self.raw()) as raw:
+            raw.script_flush()
+        return []
+
+    def _kill_connections(self, _: Act) -> Sequence[int]:
+        with contextlib.closing(self.raw()) as raw:
+            raw.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        return []
+
+    def _cut_line(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].cut()
+        return []
+
+    def _reset_line(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].reset()
+        return []
+
+    def _healed(self, act: Act) -> Sequence[int]:
+        self._lasting(act)
+        self.proxies[act.instance].heal()
+        return []
+
+    def _refuse_line(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].refuse()
+        return self._healed(act)
+
+    def _black_hole(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].blackhole()
+        return self._healed(act)
+
+    def _slow_line(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].latency_s = 0.05
+        return self._healed(act)
+
+    def _one_byte_at_a_time(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].slice_bytes = 1
+        return self._healed(act)
+
+    def _lose_reply(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].drop_reply_once(act.command)
+        return []
+
+    def _lose_request(self, act: Act) -> Sequence[int]:
+        self.proxies[act.instance].drop_request_once(act.command)
+        return []
+
+    # The end
+
+    def drain(self, timeout_s: float) -> dict[str, int]:
+        """Heal all, and wait until nothing waits or runs; returns what was left, by key."""
+        for proxy in self.proxies:
+            proxy.heal()
+        self._look()
+        with contextlib.closing(self.raw()) as raw:
+            with contextlib.suppress(AssertionError):
+                eventually(lambda: not self._waiting(raw), timeout_s)
+            return self._waiting(raw)
+
+    def _waiting(self, raw: Raw) -> dict[str, int]:
+        lists = [f"queue:{name}" for name in QUEUES] + [k.decode() for k in wire.privates(raw)]
+        counts = {name: int(raw.llen(name)) for name in lists}
+        counts |= {name: int(raw.zcard(name)) for name in ("retry", "schedule")}
+        # Names of empty lists are forgotten after two sweeps of a dead owner's.
+        living = raw.smembers("processes")
+        names = raw.smembers("jobd:privates")
+        orphans = [n for n in names if not any(b":" + each + b":" in n for each in living)]
+        counts["names of dead owners"] = len(orphans)
+        return {name: count for name, count in counts.items() if count}
+
+    def stop(self) -> list[str]:
+        """TERM to all; returns what is wrong with how they left."""
+        wrong: list[str] = []
+        for number, jobd in enumerate(self.jobds):
+            self.every_pid |= {child.pid for child in jobd.children()}
+            size, before = _size(jobd.pid), self.masters.get(jobd.pid)
+            if before is not None and size[0] > before[0] + 4:
+                wrong.append(f"instance {number + 1}: {before[0]} descriptors became {size[0]}")
+            if size[1] > 100:
+                wrong.append(f"instance {number + 1}: its master has {size[1]:.0f} MB")
+            if (status := jobd.stop(30)) != 0:
+                wrong.append(f"instance {number + 1}: exit status {status}")
+        alive = [pid for pid in self.every_pid if leash.is_alive(pid) and _is_ours(pid)]
+        return [*wrong, *(f"process {pid} is left" for pid in alive)]
+
+    def close(self) -> None:
+        """End everything; the record and the logs stay."""
+        for jobd in self.jobds:
+            with contextlib.suppress(AssertionError), contextlib.redirect_stdout(io.StringIO()):
+                jobd.close()  # it prints its log, which stays in its folder too
+        for proxy in self.proxies:
+            proxy.stop()
+        self.server.close()
+
+
+def _size(pid: int) -> tuple[int, float]:
+    """Open descriptors and megabytes."""
+    process = psutil.Process(pid)
+    return process.num_fds(), process.memory_info().rss / 1e6
+
+
+def _is_ours(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "jobd" in " ".join(psutil.Process(pid).cmdline())
+    return False

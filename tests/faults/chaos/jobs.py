@@ -1,0 +1,50 @@
+"""The jobs of a run: each writes down when it begins and ends, in a file and never in Redis.
+
+The file is named by ``CHAOS_RECORD``; a line is ``S|F|X jid pid nanoseconds`` of the monotonic
+clock, which all processes of the machine share. S starts, F finishes, X fails as it should.
+"""
+
+import ctypes
+import os
+import time
+
+from jobd import Job
+
+_RECORD = os.open(os.environ["CHAOS_RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+_FAILED = os.environ["CHAOS_RECORD"] + ".failed"
+
+
+def note(letter: str, jid: str) -> None:
+    """One line in one write(2): those of many processes stay whole."""
+    os.write(_RECORD, f"{letter} {jid} {os.getpid()} {time.monotonic_ns()}\n".encode())
+
+
+class Work(Job):
+    """Takes so many milliseconds, and fails, dies or goes well."""
+
+    retry = 10
+
+    def perform(self, ms: float, how: str = "well") -> None:
+        """Args: how: ``well``, ``fails once``, or how to take the worker along."""
+        note("S", str(self.jid))
+        if ms:
+            time.sleep(ms / 1000)
+        if how == "segfault":
+            ctypes.string_at(0)
+        if how == "fails once" and self._is_first():
+            note("X", str(self.jid))
+            raise ValueError(how)
+        note("F", str(self.jid))
+
+    def _is_first(self) -> bool:
+        os.makedirs(_FAILED, exist_ok=True)  # noqa: PTH103
+        try:
+            os.close(os.open(f"{_FAILED}/{self.jid}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
+    @classmethod
+    def retry_in(cls, *_: object) -> int:
+        """A second later."""
+        return 1

@@ -1,0 +1,282 @@
+"""Runs each system through each fault and prints a table.
+
+One job runs for some seconds; meanwhile the fault comes; what the service manager would start
+again is started again at once. What counts is when the job begins again, or that it never does.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import psutil
+
+from tests.bench.environments import Environments
+from tests.support import leash, servers
+from tests.support.eventually import eventually
+from tests.support.servers import Server
+
+APPS = Path(__file__).parent
+_JOB_S = 12.0  # longer than it takes a client to leave on a busy machine
+_OTHERS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A job system: how its workers are started and how a job is pushed.
+
+    Attributes:
+        section: of the benchmark's ``peers.txt``; None for what is installed already.
+        serve: the command; ``{bin}``, ``{url}`` and ``{apps}`` are filled in.
+        push: the command before the job's arguments.
+    """
+
+    name: str
+    section: str | None
+    serve: tuple[str, ...]
+    push: tuple[str, ...]
+
+
+SYSTEMS = (
+    System(
+        "jobd",
+        None,
+        (sys.executable, "-m", "jobd", "-e", "production", "-c", "2", "-r", "{apps}/jobd_app.py"),
+        (sys.executable, "{apps}/jobd_app.py"),
+    ),
+    System(
+        "RQ",
+        "rq",
+        ("{bin}/rq", "worker-pool", "-n", "2", "-u", "{url}", "-P", "{apps}", "default"),
+        ("{bin}/python", "{apps}/rq_app.py"),
+    ),
+    System(
+        "Celery, acks_late",
+        "celery",
+        ("{bin}/celery", "-A", "celery_app", "worker", "-c", "2", "--loglevel", "WARNING"),
+        ("{bin}/python", "{apps}/celery_app.py"),
+    ),
+    System(
+        "Dramatiq",
+        "dramatiq",
+        (
+            "{bin}/dramatiq",
+            "dramatiq_app",
+            "--processes",
+            "2",
+            "--threads",
+            "1",
+            "--path",
+            "{apps}",
+        ),
+        ("{bin}/python", "{apps}/dramatiq_app.py"),
+    ),
+    System(
+        "Sidekiq, basic fetch",
+        None,
+        ("sidekiq", "-r", "{apps}/sidekiq_app.rb", "-c", "2", "-e", "production"),
+        ("ruby", "{apps}/sidekiq_app.rb"),
+    ),
+)
+
+
+class Trial:
+    """One system on a server of its own."""
+
+    def __init__(self, system: System, programs: Path | None, server: Server) -> None:
+        self.server = server
+        self._system = system
+        self._directory = Path(tempfile.mkdtemp(prefix="jobd-peer-"))
+        self._record = self._directory / "record"
+        self._places = {"bin": str(programs), "url": server.url(), "apps": str(APPS)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start its workers, once more if they were killed."""
+        leash.adopt_orphans()
+        with (self._directory / "output.log").open("ab") as log:
+            self._process = leash.start(
+                self._filled(self._system.serve), cwd=self._directory, env=self._env(), output=log
+            )
+
+    def keep(self) -> None:
+        """What a service manager does: start again what has left."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+
+    def push(self, token: str, how: str = "well", seconds: float = _JOB_S) -> None:
+        """Push one job, by a program of the system's own."""
+        words = [*self._filled(self._system.push), token, str(seconds), how]
+        subprocess.run(words, cwd=self._directory, env=self._env(), check=True, timeout=60)
+
+    def times(self, letter: str, token: str) -> list[tuple[int, float]]:
+        """When a job began (S) or ended (F), and in which process."""
+        lines = self._record.read_text().splitlines() if self._record.exists() else []
+        found = [line.split() for line in lines]
+        return [(int(w[2]), int(w[3]) / 1e9) for w in found if w[:2] == [letter, token]]
+
+    def family(self) -> list[psutil.Process]:
+        """The processes of this system."""
+        assert self._process is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self._process.pid)
+            return [parent, *parent.children(recursive=True)]
+        return []
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the process that was started."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> None:
+        """Until the started process has left, or killed then."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            return
+        leash.kill(self.family())
+
+    def close(self) -> None:
+        """End all."""
+        leash.kill(self.family())
+        leash.kill(leash.orphans(self._directory))
+        if self._process is not None:
+            self._process.wait()
+
+    def _filled(self, words: tuple[str, ...]) -> list[str]:
+        return [word.format(**self._places) for word in words]
+
+    def _env(self) -> dict[str, str]:
+        path = os.pathsep.join([str(APPS), str(Path(__file__).parents[3])])
+        return {
+            **os.environ,
+            "FAULTS_REDIS_URL": self.server.url(),
+            "FAULTS_RECORD": str(self._record),
+            "REDIS_URL": self.server.url(),
+            "PYTHONPATH": path,
+            "C_FORCE_ROOT": "1",
+        }
+
+
+def kill_worker(trial: Trial) -> float:
+    """Kill -9 to the process that runs the job."""
+    pid, _ = trial.times("S", "a")[0]
+    psutil.Process(pid).kill()
+    return time.monotonic()
+
+
+def kill_all(trial: Trial) -> float:
+    """Kill -9 to every process of it."""
+    leash.kill(trial.family())
+    trial.start()
+    return time.monotonic()
+
+
+def restart_redis(trial: Trial) -> float:
+    """Redis leaves and comes back with its data."""
+    trial.server.restart()
+    return time.monotonic()
+
+
+def terminate(trial: Trial) -> float:
+    """TERM, and started again when it has left."""
+    trial.signal(signal.SIGTERM)
+    trial.wait(60)
+    trial.start()
+    return time.monotonic()
+
+
+FAULTS: dict[str, Callable[[Trial], float]] = {
+    "kill -9 of a worker in a job": kill_worker,
+    "kill -9 of the whole instance": kill_all,
+    "Redis restarts": restart_redis,
+    "SIGTERM during a job": terminate,
+}
+
+
+@contextlib.contextmanager
+def trying(system: System, programs: Path | None) -> Iterator[Trial]:
+    """A trial with running workers."""
+    with servers.running("redis", aof=True, settings=("--appendfsync", "always")) as server:
+        trial = Trial(system, programs, server)
+        trial.start()
+        try:
+            yield trial
+        finally:
+            trial.close()
+
+
+def outcome(trial: Trial, struck: float, patience_s: float) -> str:
+    """Wait until the job has begun again, or ended, and say which."""
+
+    def is_over() -> bool:
+        trial.keep()
+        return len(trial.times("S", "a")) > 1 or bool(trial.times("F", "a"))
+
+    with contextlib.suppress(AssertionError):
+        eventually(is_over, patience_s)
+    starts, ends = trial.times("S", "a"), trial.times("F", "a")
+    if len(starts) > 1:
+        return f"again after {starts[1][1] - struck:.1f} s"
+    return "ran to its end, once" if ends else f"not in {patience_s:.0f} s"
+
+
+def suffer(system: System, programs: Path | None, fault: str, patience_s: float) -> str:
+    """One cell of the table."""
+    with trying(system, programs) as trial:
+        trial.push("a")
+        eventually(lambda: trial.times("S", "a"), 60, f"{system.name} does not begin")
+        if trial.times("F", "a"):
+            return "the machine is too busy: the job has ended before the fault came"
+        return outcome(trial, FAULTS[fault](trial), patience_s)
+
+
+def crash(system: System, programs: Path | None, patience_s: float) -> str:
+    """A job that crashes its process, before ten good ones."""
+    good = [f"good-{number}" for number in range(_OTHERS)]
+    with trying(system, programs) as trial:
+        trial.push("bad", "segfault")
+        for token in good:
+            trial.push(token, seconds=0.01)
+
+        def is_over() -> bool:
+            trial.keep()
+            return (
+                all(trial.times("F", token) for token in good) and len(trial.times("S", "bad")) > 10
+            )
+
+        with contextlib.suppress(AssertionError):
+            eventually(is_over, patience_s)
+        ran = sum(bool(trial.times("F", token)) for token in good)
+        return (
+            f"started {len(trial.times('S', 'bad'))} times in {patience_s:.0f} s; {ran} of 10 ran"
+        )
+
+
+@click.command()
+@click.option("--environments", type=Path, default=Path(".bench"), show_default=True)
+@click.option("--patience", default=75.0, show_default=True, help="Seconds to wait for a job.")
+@click.option("--only", multiple=True, help="Names of systems.")
+def main(environments: Path, patience: float, only: tuple[str, ...]) -> None:
+    """Print what each system does under each fault."""
+    made = Environments(environments.absolute(), click.echo)
+    for system in SYSTEMS:
+        if only and system.name not in only:
+            continue
+        programs = made.programs(system.section) if system.section else None
+        for fault in FAULTS:
+            cell = suffer(system, programs, fault, patience)
+            click.echo(f"{system.name} | {fault} | {cell}")
+        cell = crash(system, programs, min(patience, 40))
+        click.echo(f"{system.name} | a job that crashes its process | {cell}")
+
+
+if __name__ == "__main__":
+    main()
