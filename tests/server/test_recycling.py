@@ -47,7 +47,7 @@ def test_with_an_unlimited_timeout_a_stop_waits_for_the_job(raw: Raw, start_jobd
     eventually(lambda: jobd.ran("start"), message=jobd.log)
     jobd.signal(15)
     jobd.wait_for_log("msg=stopping timeout=unlimited")
-    assert jobd.notify.wait_for("STOPPING=1").fields()["STATUS"].endswith("no limit")
+    assert jobd.notify.wait_for("STOPPING=1").fields["STATUS"].endswith("no limit")
     jobd.release("long")
     assert jobd.wait() == 0
     assert len(jobd.ran()) == 1
