@@ -48,7 +48,7 @@ from jobd.server_check import Inspection, check_server
 from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
-from jobd.supervisor.plan import Generation, Plan
+from jobd.supervisor.plan import Generation, Plan, Wear
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
@@ -210,6 +210,11 @@ class Server:
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
             hung_after_s=config.worker.hung_after,
+            wear=Wear(
+                max_jobs=config.worker.max_jobs,
+                max_memory_bytes=config.worker.max_memory,
+                max_age_s=config.worker.max_age,
+            ),
         )
 
     def _renewed(self, config: Config, number: int) -> Generation:
