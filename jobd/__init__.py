@@ -11,7 +11,7 @@ import typing
 from jobd._version import __version__
 
 if typing.TYPE_CHECKING:
-    from jobd.app import Configuration, configure_client, configure_server
+    from jobd.app import Configuration, Embedded, configure_client, configure_server, embed
     from jobd.context import carry
     from jobd.errors import (
         ConfigError,
@@ -47,6 +47,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "ConfigError",
     "Configuration",
+    "Embedded",
     "InvalidArguments",
     "InvalidJob",
     "IterableJob",
@@ -75,6 +76,7 @@ __all__ = [
     "carry",
     "configure_client",
     "configure_server",
+    "embed",
     "job",
     "on_failure",
     "push",
@@ -83,7 +85,7 @@ __all__ = [
 
 # The same as the imports above, which only type checkers and editors read.
 _NAMES: typing.Final = {
-    "jobd.app": ("Configuration", "configure_client", "configure_server"),
+    "jobd.app": ("Configuration", "Embedded", "configure_client", "configure_server", "embed"),
     "jobd.context": ("carry",),
     "jobd.errors": (
         "ConfigError",

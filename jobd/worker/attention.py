@@ -58,6 +58,18 @@ class Master(Protocol):
         ...
 
 
+class Inbox(Protocol):
+    """Where signals arrive; see ``signals.SignalInbox``."""
+
+    def open(self) -> None: ...  # noqa: D102
+    def fileno(self) -> int: ...  # noqa: D102
+    @property
+    def has_news(self) -> bool: ...  # noqa: D102
+    def reclaim(self) -> bool: ...  # noqa: D102
+    def reclaim_wakeup(self) -> None: ...  # noqa: D102
+    def take(self) -> set[int]: ...  # noqa: D102
+
+
 class Attention:
     """What has been asked of this worker so far.
 
@@ -67,6 +79,7 @@ class Attention:
         timeout_s: what running jobs get when the instance stops.
         is_instance_stopping: else only this worker is to leave, and its job may take its time.
         clock: for how long ago it looked.
+        inbox: where signals arrive; those of this process, if None.
 
     Attributes:
         is_stopping: take no more jobs, and leave.
@@ -85,6 +98,7 @@ class Attention:
         *,
         is_instance_stopping: Callable[[], bool] = lambda: True,
         clock: Clock | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self._master = master
         self._is_instance_stopping = is_instance_stopping
@@ -92,7 +106,7 @@ class Attention:
         self._timeout_s = timeout_s
         self._monotonic = (clock or SystemClock()).monotonic
         self._looked_at = float("-inf")
-        self._inbox = signals.SignalInbox(HEEDED, on_arrival=self._on_arrival)
+        self._inbox: Inbox = inbox or signals.SignalInbox(HEEDED, on_arrival=self._on_arrival)
         self._is_booting = True
         self._is_running = False
         self._must_interrupt = False
