@@ -31,6 +31,11 @@ OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
 
 _CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "url": (lambda value: isinstance(value, str), "a URL, redis://HOST:PORT/0"),
+    "sentinels": (
+        lambda value: type(value) in {list, tuple} and all(type(node) is str for node in value),
+        'a list such as ["10.0.0.1:26379"]',
+    ),
+    "master": (lambda value: isinstance(value, str), "what the sentinels call the primary"),
     "size": (lambda value: type(value) is int and value >= 1, "a number of connections"),
     "network_timeout": (
         lambda value: type(value) in {int, float} and 0 < value < float("inf"),
@@ -255,9 +260,9 @@ class Configuration:
     def redis(self) -> "RedisSettings | None":
         """What was set: read as settings; write those, a URL, or a dict.
 
-        The dict may hold ``url``, ``size`` (the most connections that a client opens) and
-        ``network_timeout`` (seconds). Without ``url`` the server stays the one that it is; with
-        it, what is left out has its default.
+        The dict may hold ``url`` (or ``sentinels`` and ``master``), ``size`` (the most connections
+        that a client opens) and ``network_timeout`` (seconds). Without ``url`` the server stays the
+        one that it is; with it, what is left out has its default.
 
         Raises:
             ConfigError: an unknown key, or a value that cannot be.
@@ -410,9 +415,27 @@ def _redis_settings(given: object, app: App) -> "RedisSettings":
     problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
     if problems:
         raise ConfigError(problems)
+    if "sentinels" in chosen or "master" in chosen:
+        chosen = _with_sentinels(chosen)
     if "url" in chosen:
         return RedisSettings(**chosen)
     return dataclasses.replace(app.redis_settings, **chosen)
+
+
+def _with_sentinels(chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with a URL that names them."""
+    from jobd.config import sentinel_url, url_fault  # noqa: PLC0415 - slow to import
+
+    rest = dict(chosen)
+    nodes, master = rest.pop("sentinels", ()), rest.pop("master", "")
+    if "url" in rest or not nodes or not master:
+        raise ConfigError(
+            ["redis: sentinels and master belong together, and stand for url: name both, or url"]
+        )
+    url = sentinel_url(nodes, master)
+    if fault := url_fault(url):
+        raise ConfigError([f"redis.sentinels: {fault}"])
+    return {**rest, "url": url}
 
 
 def _problem(key: str, value: object) -> str | None:

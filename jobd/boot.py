@@ -221,10 +221,16 @@ class Server:
         log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
         self._hint.show()
 
+    def _stop_listening(self) -> None:
+        """In a child that is not the poller: or a job could outlive jobd and hold its address."""
+        if self._listener is not None:
+            self._listener.close()
+
     # In the mold
 
     def preload(self, child: Child) -> int:
         """Import the application for all that are forked from here; returns 0 if it worked."""
+        self._stop_listening()
         if status := _import(self._config, child):
             return status
         self._is_loaded = True
@@ -235,8 +241,7 @@ class Server:
     def run_worker(self, child: Child) -> int:
         """What a worker does after the fork; returns its exit status."""
         config, app = self._config, current_app()
-        if self._listener is not None:
-            self._listener.close()
+        self._stop_listening()
         slot = self._scoreboard.writer(child.slot)
         attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
         attention.open()

@@ -62,7 +62,7 @@ def test_a_killed_worker_of_a_mold_is_replaced_at_once_and_the_poller_told_what_
     assert instance.wait() == 0
 
 
-def test_a_killed_mold_harms_no_worker_and_the_next_one_forks_the_next_worker(
+def test_A9_a_killed_mold_harms_no_worker_and_the_next_one_forks_the_next_worker(
     start: Start,
 ) -> None:
     instance = start(preload="import_app").until_ready()

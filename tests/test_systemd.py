@@ -63,7 +63,7 @@ def app(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(150)
-def test_a_real_systemd_starts_confines_drains_watches_and_restarts_jobd(
+def test_A6_a_real_systemd_starts_confines_drains_watches_and_restarts_jobd(
     app: Path, redis_url: str, raw: Raw, record_property: Callable[[str, object], None]
 ) -> None:
     try:

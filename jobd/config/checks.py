@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from jobd.config.located import Value
 from jobd.config.model import Capsule, QueueWeight, mask_url
+from jobd.config.sentinels import sentinels_of
 from jobd.errors import ConfigError
 
 T = TypeVar("T")
@@ -249,12 +250,17 @@ def _capsule(name: str, value: Value) -> Capsule:
 
 def _fault_of(url: str) -> str | None:
     try:
+        sentinels = sentinels_of(url)
+    except ValueError as error:
+        return str(error)
+    url = url if sentinels is None else sentinels.url
+    try:
         parts = urlsplit(url)
         has_port = parts.port is not None
     except ValueError:
         return f"its host or port cannot be read ({_ESCAPES})"
     if parts.scheme not in {"redis", "rediss", "unix"} or "://" not in url:
-        return "a Redis URL begins with redis://, rediss:// or unix://"
+        return "a Redis URL begins with redis://, rediss://, unix:// or redis+sentinel://"
     if parts.fragment:
         return f"what follows the # would be left out ({_ESCAPES})"
     if parts.scheme == "unix":

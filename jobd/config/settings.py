@@ -135,11 +135,26 @@ REQUIRE: Final[Setting[tuple[str, ...]]] = Setting(
 REDIS_URL: Final = Setting(
     "redis.url",
     default=EMBEDDED,
-    unit="redis://, rediss:// or unix:// URL, or embedded",
+    unit="redis://, rediss://, unix:// or redis+sentinel:// URL, or embedded",
     check=redis_url,
     help="The Redis server; REDIS_URL beats it. Embedded is a private store of the working "
     "directory, the default in development and test; elsewhere a server must be named. "
     "`redis: URL` and `redis: embedded` are short for it.",
+)
+REDIS_SENTINELS: Final[Setting[tuple[str, ...]]] = Setting(
+    "redis.sentinels",
+    default=(),
+    unit="list of HOST:PORT",
+    check=texts,
+    help="Instead of redis.url: the sentinels that know where the primary is. With passwords, "
+    "write it as a URL.",
+)
+REDIS_MASTER: Final[Setting[str | None]] = Setting(
+    "redis.master",
+    default=None,
+    unit="text",
+    check=text,
+    help="What the sentinels call the primary.",
 )
 REDIS_SIZE: Final = Setting(
     "redis.size",
@@ -285,6 +300,8 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     PRELOAD,
     REQUIRE,
     REDIS_URL,
+    REDIS_SENTINELS,
+    REDIS_MASTER,
     REDIS_SIZE,
     REDIS_NETWORK_TIMEOUT,
     RELIABLE_PUSH,

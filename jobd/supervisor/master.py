@@ -83,6 +83,7 @@ class Master:
             slots, self._hearing, deaths=self._deaths, store=self._store, stopping=stopping
         )
         self._failed_turns = 0
+        self._longest_turn_s = 0.0
         self._turned_at = self._resumed_at = clock.monotonic()
 
     def run(self) -> int:
@@ -217,6 +218,8 @@ class Master:
     def _wait(self, now: float) -> None:
         due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or NEVER]
         due += [at for at in self._deadlines() if at > now]
+        took = self._clock.monotonic() - self._turned_at
+        self._longest_turn_s = max(self._longest_turn_s, took)
         is_over = self._stopping.exit_code is not None
         self._hearing.wait(0.0 if is_over else min(due) - self._clock.monotonic())
 
@@ -233,6 +236,7 @@ class Master:
             yield self._births.next_at()
 
     def _leave(self) -> None:
+        log.event("the master leaves", level="debug", longest_turn=f"{self._longest_turn_s:.3f} s")
         self._store.stop()
         for lock in self._locks:
             lock.release()

@@ -30,6 +30,7 @@ class Slot:
         starts: children that this slot had.
         spawned_ms: epoch milliseconds.
         due: when the next child may be started, while there is none; monotonic seconds.
+        processed: jobs that all children here have run, up to the last one that has left.
         is_retired: there will be no next child.
         has_booted: a child of this slot was ready once.
         failure: why the last child did not boot.
@@ -48,6 +49,7 @@ class Slot:
     last_exit: str = ""
     spawned_ms: int = 0
     due: float = 0.0
+    processed: int = 0
     is_retired: bool = False
     has_booted: bool = False
     failure: str = ""
@@ -82,7 +84,9 @@ class Slot:
         # What is finished and not acknowledged lies in its list just as the running job does.
         held_job = left is not None and (left.is_busy or bool(left.finished))
         health_s = None if child.ready_at is None else now - child.ready_at
-        delay_s = self.brake.delay_s(health_s=health_s, held_job=held_job)
+        delay_s = self.brake.delay_s(
+            health_s=health_s, held_job=held_job, has_worked=self._has_worked(left)
+        )
         self.due = now + delay_s
         self.last_exit = signals.describe_exit(status)
         if not self.failure:
@@ -99,6 +103,13 @@ class Slot:
             again_in=f"{delay_s:.1f} s" if will_return else None,
             stack=self._last_stacks() if os.WIFSIGNALED(status) else "",
         )
+
+    def _has_worked(self, left: SlotState | None) -> bool:
+        """Whether the child that has left ran a job to its end; the counter is the slot's."""
+        if left is None or not self.is_worker:  # whose counters mean something else
+            return False
+        before, self.processed = self.processed, left.processed
+        return left.processed > before
 
     def stay_empty(self, reason: str | None, now: float) -> None:
         """The child could not be forked: the brake counts that as a death."""

@@ -139,8 +139,10 @@ class Draw:
         """
         if self._is_fixed or jobs <= 1:
             return ()
-        queues = self._rng.choices(self._indexes, cum_weights=self._bounds, k=jobs)
-        return [queues.count(index) for index in self._indexes]
+        shares = [0] * len(self._indexes)
+        for index in self._rng.choices(self._indexes, cum_weights=self._bounds, k=jobs):
+            shares[index] += 1
+        return shares
 
 
 class BasicFetch:

@@ -19,7 +19,6 @@ from jobd.errors import (
     MalformedPayload,
     RedisError,
     RedisUnavailable,
-    Stop,
     UnknownJob,
     WorkerKilled,
 )
@@ -29,7 +28,7 @@ from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, ServerClock, SlotWriter
 from jobd.tallies import TallyWriter, row_of
 from jobd.worker.attention import Attention
-from jobd.worker.execution import DONE, Done, Failed, Interrupted, Outcome, execute
+from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
 from jobd.worker.retry import (
     MOST_RECOVERIES,
@@ -231,16 +230,6 @@ class Processor:
         name: str = wrapped if isinstance(wrapped, str) else payload["class"]
         return row_of(name, unit.queue) if self._by_queue else name
 
-    def _has_been_interrupted(self, unit: UnitOfWork, reason: Stop, elapsed_s: float) -> None:
-        if isinstance(reason, JobPutOff):
-            log.job_line("put off", elapsed_s)
-            at_s = self._clock.server_s(self._clock.now_ms())
-            self._settle(partial(self._fetcher.put_off, unit, at_s))
-        else:
-            log.job_line("interrupted", elapsed_s)
-            self._settle(partial(self._fetcher.give_back, unit))
-        self._slot.give_up()
-
     def _call(self, payload: dict[str, Any]) -> None:
         kind = self._app.registry.find(payload["class"])
         if kind is None:
@@ -278,10 +267,15 @@ class Processor:
             case Interrupted(JobCancelled()):
                 self._drop(unit, elapsed_s)
                 self._slot.finish(_in_ring(unit, jid), failed=False)
-            case Interrupted(reason):
-                self._has_been_interrupted(unit, reason, elapsed_s)
-            case Done():
-                pass  # settled by now
+            case Interrupted(JobPutOff()):
+                log.job_line("put off", elapsed_s)
+                at_s = self._clock.server_s(self._clock.now_ms())
+                self._settle(partial(self._fetcher.put_off, unit, at_s))
+                self._slot.give_up()
+            case _:
+                log.job_line("interrupted", elapsed_s)
+                self._settle(partial(self._fetcher.give_back, unit))
+                self._slot.give_up()
 
     def _has_failed(
         self,
