@@ -12,13 +12,16 @@ from jobd._version import __version__
 
 if typing.TYPE_CHECKING:
     from jobd.app import Configuration, configure_client, configure_server
+    from jobd.context import carry
     from jobd.errors import (
         ConfigError,
         InvalidArguments,
         InvalidJob,
         JobCancelled,
         JobdError,
+        JobFailed,
         JobInterrupted,
+        JobPutOff,
         JobTimeout,
         MalformedPayload,
         PushBufferFull,
@@ -27,6 +30,7 @@ if typing.TYPE_CHECKING:
         RedisRejected,
         RedisUnavailable,
         Stop,
+        UnfitResult,
         UnknownJob,
     )
     from jobd.jobs import Job, job, push, push_bulk
@@ -37,6 +41,7 @@ if typing.TYPE_CHECKING:
         before_perform,
         on_failure,
     )
+    from jobd.jobs.iterable import IterableJob
     from jobd.payload import Payload
 
 __all__ = [
@@ -44,9 +49,12 @@ __all__ = [
     "Configuration",
     "InvalidArguments",
     "InvalidJob",
+    "IterableJob",
     "Job",
     "JobCancelled",
+    "JobFailed",
     "JobInterrupted",
+    "JobPutOff",
     "JobTimeout",
     "JobdError",
     "MalformedPayload",
@@ -57,12 +65,14 @@ __all__ = [
     "RedisRejected",
     "RedisUnavailable",
     "Stop",
+    "UnfitResult",
     "UnknownJob",
     "__version__",
     "after_enqueue",
     "after_perform",
     "around_perform",
     "before_perform",
+    "carry",
     "configure_client",
     "configure_server",
     "job",
@@ -74,13 +84,16 @@ __all__ = [
 # The same as the imports above, which only type checkers and editors read.
 _NAMES: typing.Final = {
     "jobd.app": ("Configuration", "configure_client", "configure_server"),
+    "jobd.context": ("carry",),
     "jobd.errors": (
         "ConfigError",
         "InvalidArguments",
         "InvalidJob",
         "JobCancelled",
         "JobdError",
+        "JobFailed",
         "JobInterrupted",
+        "JobPutOff",
         "JobTimeout",
         "MalformedPayload",
         "PushBufferFull",
@@ -89,6 +102,7 @@ _NAMES: typing.Final = {
         "RedisRejected",
         "RedisUnavailable",
         "Stop",
+        "UnfitResult",
         "UnknownJob",
     ),
     "jobd.jobs": ("Job", "job", "push", "push_bulk"),
@@ -99,6 +113,7 @@ _NAMES: typing.Final = {
         "before_perform",
         "on_failure",
     ),
+    "jobd.jobs.iterable": ("IterableJob",),
     "jobd.payload": ("Payload",),
 }
 

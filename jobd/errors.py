@@ -11,6 +11,8 @@ JobdError
 ├── JobTimeout             a job ran longer than its time_limit: an ordinary failure
 ├── WorkerKilled           a job took its worker down too often to be started again
 ├── JobKilled              an operator killed a job that waited; death handlers are given it
+├── JobFailed              a result was waited for, and the job is dead
+├── UnfitResult            a job returned what JSON cannot carry (also a TypeError)
 ├── CannotAct              what an operator asked cannot be done to this job or process
 ├── EmbeddedStoreError     in jobd.embedded: the private store could not be started
 ├── CannotLock             in jobd.supervisor.pidfile: another instance runs
@@ -26,6 +28,7 @@ JobdError
 
 Stop                       BaseException: ends a running job, not a failure of it
 ├── JobInterrupted         the worker is stopping; the job is given back unchanged
+├── JobPutOff              an iterable job lets others run, and goes on later
 └── JobCancelled           an operator cancelled it
 """
 
@@ -127,6 +130,14 @@ class JobKilled(JobdError):
     """An operator moved a waiting job to the dead set."""
 
 
+class JobFailed(JobdError):
+    """The job whose result was waited for failed, and will not be tried again."""
+
+
+class UnfitResult(JobdError, TypeError):
+    """The job whose result was waited for returned what JSON cannot carry; it is done."""
+
+
 class CannotAct(JobdError):
     """What an operator asked cannot be done to this job or process; the message says why."""
 
@@ -158,6 +169,10 @@ class Stop(BaseException):
 
 class JobInterrupted(Stop):
     """The worker stops and its time is up; the job goes back to its queue unchanged."""
+
+
+class JobPutOff(Stop):
+    """An iterable job lets others run; it goes to the back of its queue, and no retry is spent."""
 
 
 class JobCancelled(Stop):

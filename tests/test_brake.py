@@ -45,6 +45,21 @@ def test_a_minute_of_health_makes_it_forget(brake: Brake) -> None:
     assert brake.delay_s(health_s=None, held_job=False) < 2
 
 
+@pytest.mark.parametrize("sign", ["held_job", "has_worked"])
+def test_a_worker_that_had_a_job_makes_it_forget_however_young_it_died(
+    brake: Brake, sign: str
+) -> None:
+    for _ in range(5):
+        brake.delay_s(health_s=0.1, held_job=False)
+    brake.delay_s(health_s=0.1, **{"held_job": False, sign: True})
+    assert brake.delay_s(health_s=0.1, held_job=False) < 3
+
+
+def test_a_thousand_kills_of_busy_workers_slow_nothing_down(brake: Brake) -> None:
+    kills = range(1_000)
+    assert not any(brake.delay_s(health_s=0.01 * kill, held_job=True) for kill in kills)
+
+
 def test_a_budget_gives_its_burst_at_once_and_then_its_rate() -> None:
     budget = ForkBudget(3, 4, 100.0)
     assert [budget.take(100.0) for _ in range(6)] == [True] * 4 + [False] * 2

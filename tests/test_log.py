@@ -305,7 +305,7 @@ def test_auto_is_logfmt_where_there_is_no_terminal(written: Written) -> None:
 # A log that cannot be written
 
 
-def test_a_full_pipe_drops_lines_and_says_how_many_when_it_is_read_again() -> None:
+def test_E4_a_full_pipe_drops_lines_and_says_how_many_when_it_is_read_again() -> None:
     ours, theirs = os.pipe()
     fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(theirs, False)
@@ -332,7 +332,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert broken.sink.dropped == 1
 
 
-def test_a_full_disk_is_no_error() -> None:
+def test_E3_a_full_disk_is_no_error() -> None:
     fd = os.open("/dev/full", os.O_WRONLY)
     full = log.Log(fd)
     full.event("no room")

@@ -52,7 +52,7 @@ def test_a_server_that_will_do_is_named(lines: list[str], words: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["6.0.16", "5.0", "2.8.24", "6.1.9"])
-def test_an_old_server_is_refused_by_name_without_its_password(version: str) -> None:
+def test_D20_an_old_server_is_refused_by_name_without_its_password(version: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         checked(Told(f"redis_version:{version}"))
     text = str(refusal.value)
@@ -68,7 +68,7 @@ def test_a_server_without_info_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("policy", "is_warned"), [("noeviction", False), ("", False), ("allkeys-lru", True)]
 )
-def test_a_server_that_may_throw_jobs_away_is_warned_of(
+def test_D13_a_server_that_may_throw_jobs_away_is_warned_of(
     policy: str, is_warned: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     checked(Told("redis_version:7.0.0", f"maxmemory_policy:{policy}"))

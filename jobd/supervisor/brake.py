@@ -27,15 +27,17 @@ class Brake:
         self._rng = rng
         self._deaths = 0
 
-    def delay_s(self, *, health_s: float | None, held_job: bool) -> float:
+    def delay_s(self, *, health_s: float | None, held_job: bool, has_worked: bool = False) -> float:
         """Seconds to wait before the next child, now that one has died.
 
         Args:
             health_s: from its READY to its death; None if it never was ready.
             held_job: whether a job was running. It may be the job's fault, and is charged to it.
+            has_worked: whether it has run a job to its end. Who can do that can boot: what came
+                before is forgotten, or a slot whose workers are killed young would end at 30 s.
         """
         if health_s is not None:
-            if health_s >= HEALTHY_S:
+            if health_s >= HEALTHY_S or held_job or has_worked:
                 self._deaths = 0
             if health_s >= _TOO_EARLY_S or held_job:
                 return 0.0

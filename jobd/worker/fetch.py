@@ -75,12 +75,21 @@ class Fetcher(Protocol):
         """It failed and runs again at that time (epoch seconds)."""
         ...
 
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """It has not failed, and goes on at that time (epoch seconds)."""
+        ...
+
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
         """It died."""
         ...
 
     def give_back(self, unit: UnitOfWork) -> bool:
         """It goes back to its queue, unchanged, to run next; jobs not begun go back behind it."""
+        ...
+
+    @property
+    def has_done(self) -> bool:
+        """Whether jobs are done of which the server does not know."""
         ...
 
     def flush(self) -> None:
@@ -227,6 +236,11 @@ class BasicFetch:
         self._store.retry(None, unit.raw, again, at_s)
         return True
 
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """ZADD; safe to repeat."""
+        self._store.put_off(None, unit.raw, at_s)
+        return True
+
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
         """ZADD and trim; safe to repeat."""
         bury(self._store, None, unit, grave)
@@ -236,6 +250,11 @@ class BasicFetch:
         """Sent again after a lost reply it doubles the job, which beats losing it."""
         self._store.requeue(unit.queue, unit.raw)
         return True
+
+    @property
+    def has_done(self) -> bool:
+        """There is nothing to tell."""
+        return False
 
     def flush(self) -> None:
         """Give back the job of a wait that an error broke off."""

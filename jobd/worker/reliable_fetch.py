@@ -300,6 +300,11 @@ class ReliableFetch:
         private = self._holder.privates[unit.position]
         return self._certain(lambda: self._store.retry(private, unit.raw, again, at_s))
 
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """One script: out of the private list, into ``schedule``."""
+        private = self._holder.privates[unit.position]
+        return self._certain(lambda: self._store.put_off(private, unit.raw, at_s))
+
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
         """One script: out of the private list, into ``dead``."""
         private = self._holder.privates[unit.position]
@@ -330,6 +335,11 @@ class ReliableFetch:
     def _give_back(self, queue: int, raw: bytes) -> bool:
         private, name = self._holder.privates[queue], self._holder.queues[queue]
         return bool(self._store.give_back(private, name, [(raw, raw)]))
+
+    @property
+    def has_done(self) -> bool:
+        """Whether jobs are done of which the server does not know."""
+        return any(self._done)
 
     def flush(self) -> None:
         """Acknowledge what is done, then give back everything that is still held."""

@@ -58,7 +58,7 @@ def must_get(fetcher: Fetcher) -> UnitOfWork:
 
 @pytest.mark.parametrize("kind", [Connection, Pool])
 @pytest.mark.parametrize(("lose", "arrived"), [("drop_request_once", 0), ("drop_reply_once", 1)])
-def test_a_push_is_never_sent_again(lossy: Lossy, kind: type, lose: str, arrived: int):
+def test_D6_a_push_is_never_sent_again(lossy: Lossy, kind: type, lose: str, arrived: int):
     with contextlib.closing(kind(lossy.settings)) as client:
         store = Store(client, KEYS)
         store.push({"low": [b"before"]})

@@ -22,7 +22,7 @@ from tests.support.jobd_process import COMMAND, REPOSITORY, JobdProcess
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw, Server
 
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 """For what takes two seconds on an idle machine."""
 RIGGED = (*COMMAND[:-1], "tests.faults.rigged")
 MISCHIEF = Path(__file__).with_name("mischief.py")

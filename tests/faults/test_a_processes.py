@@ -10,10 +10,11 @@ import pytest
 
 from tests.faults.conftest import StartRigged
 from tests.faults.stage import PATIENCE_S, Stage
-from tests.server.load import jids, push_many
+from tests.server.load import is_empty, jids, push_many, wait_for_more_runs
 from tests.support import wire
 from tests.support.eventually import eventually
-from tests.support.jobd_process import JobdProcess
+from tests.support.jobd_process import JobdProcess, StartJobd
+from tests.support.servers import Raw
 
 pytestmark = [pytest.mark.redis, pytest.mark.process]
 
@@ -27,6 +28,38 @@ BEFORE_THE_START = {
     "after claim": 1,
 }
 AFTER_THE_END = {"performed": 2, "before finish": 2, "after finish": 1, "before claim": 1}
+
+
+# A short job that writes down how often it has been charged with the death of a worker.
+CHARGED = """
+import time
+import jobd
+from tests.support.sample_jobs import record
+
+class Work(jobd.Job):
+    def perform(self, queue, number):
+        time.sleep(0.005)
+        record("done", "Work", self.jid, [number])
+
+class Charges:
+    def __call__(self, job, payload, proceed):
+        record("claimed", "Work", job.jid, [payload.get("recovered", 0)])
+        proceed(job, payload)
+
+@jobd.configure_server
+def server(config):
+    config.server_middleware.add(Charges())
+"""
+
+
+# Whose next worker boots only when the test says so.
+SLOW_TO_LOAD = """
+import pathlib, time
+from tests.support.sample_jobs import Echo, Hold
+
+while pathlib.Path("wait").exists():
+    time.sleep(0.005)
+"""
 
 
 def held_payload(stage: Stage, jid: str) -> dict[str, object]:
@@ -46,6 +79,43 @@ def test_A1_job_of_a_worker_killed_in_its_middle_starts_again_at_once_and_is_cha
     assert held_payload(stage, jid)["recovered"] == 1
     stage.release()
     stage.wait_for("done", jid, *waiting)
+
+
+def replaced(jobd: JobdProcess, slot: int, pid: int) -> bool:
+    return any(c.slot == slot and c.pid != pid for c in jobd.children("worker"))
+
+
+def has_run_again(jobd: JobdProcess, pid: int) -> bool:
+    """Whether all jobs that a killed worker claimed are done, by whomever."""
+    claimed = {run["jid"] for run in jobd.ran("claimed") if run["pid"] == pid}
+    return claimed <= set(jids([jobd]))
+
+
+def test_A1_killing_workers_in_a_loop_loses_nothing_and_charges_no_bystander(
+    raw: Raw, start_jobd: StartJobd
+):
+    pushed: list[str] = []
+    jobd = start_jobd(jobs=CHARGED, config={"concurrency": 4})
+    kills = 8
+    for number in range(kills):
+        slot = number % 4 + 1
+        worker = jobd.worker(slot)
+        seen = len(jobd.ran())
+        pushed += push_many(raw, "Work", 200)
+        wait_for_more_runs(jobd, seen)
+        os.kill(worker.pid, signal.SIGKILL)
+        eventually(lambda s=slot, p=worker.pid: replaced(jobd, s, p), timeout=30, message=jobd.log)
+        # Before the next kill, or the same job might be hit three times and be dead.
+        eventually(lambda p=worker.pid: has_run_again(jobd, p), timeout=30, message=jobd.log)
+
+    eventually(lambda: set(jids([jobd])) >= set(pushed), timeout=PATIENCE_S, message=jobd.log)
+
+    assert jobd.stop() == 0
+    assert set(jids([jobd])) == set(pushed)
+    assert len(jids([jobd])) <= len(pushed) + kills
+    charges = {run["jid"]: run["args"][0] for run in jobd.ran("claimed")}
+    assert sum(charges.values()) <= kills
+    assert is_empty(raw)
 
 
 @pytest.mark.parametrize("point", BEFORE_THE_START)
@@ -223,7 +293,7 @@ def quiet(jobd: JobdProcess, number: signal.Signals, title: str) -> None:
     )
 
 
-def test_A11_instance_stopped_for_longer_than_its_lease_finds_its_job_taken_over(
+def test_A11_A14_instance_stopped_for_longer_than_its_lease_finds_its_job_taken_over(
     stage: Stage, start_rigged: StartRigged
 ):
     quiet(stage.jobd, signal.SIGTSTP, "[quiet]")

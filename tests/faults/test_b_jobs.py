@@ -108,7 +108,7 @@ def test_B1_whatever_a_job_raises_is_a_failure_of_that_job_only(stage: Stage, so
 
 
 @pytest.mark.parametrize("how", KILLS)
-def test_B3_job_that_kills_its_worker_three_times_is_dead_and_a_hundred_others_run(
+def test_B2_B3_job_that_kills_its_worker_three_times_is_dead_and_a_hundred_others_run(
     stage: Stage, how: str
 ):
     """B2 too: no exit status of a worker is taken for a success, or for a failed boot."""
@@ -225,9 +225,7 @@ def test_B6_endless_job_keeps_its_lease_and_is_given_back_uncharged_at_a_stop(
 
 
 @pytest.mark.parametrize("name", LEFTOVERS)
-def test_B7_to_B19_what_a_job_leaves_behind_does_not_keep_its_worker_from_the_next(
-    stage: Stage, name: str
-):
+def test_B7_B8_B9_B11_B13_B14_B18_B19_leftovers_of_a_job_cost_no_other_job(stage: Stage, name: str):
     before = {child.pid for child in stage.jobd.children("worker")}
     # Both workers get it, whoever is quicker: while one is in it, the other must take the second.
     for _ in range(2):

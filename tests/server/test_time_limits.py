@@ -79,7 +79,7 @@ def failures(raw: Raw) -> dict[str, dict[str, object]]:
     return {entry["class"]: entry for entry in wire.entries(raw, "retry")}
 
 
-def test_a_job_fails_at_its_time_limit_whatever_it_waits_for_and_its_worker_goes_on(
+def test_B6_a_job_fails_at_its_time_limit_whatever_it_waits_for_and_its_worker_goes_on(
     raw: Raw, start_jobd: StartJobd
 ):
     jobd = start_jobd(jobs=JOBS)
@@ -99,7 +99,7 @@ def test_a_job_fails_at_its_time_limit_whatever_it_waits_for_and_its_worker_goes
 
 
 @pytest.mark.parametrize("name", ["Swallow", "NeverReturn"])
-def test_a_job_that_does_not_heed_its_time_limit_is_killed_and_spends_a_retry(
+def test_B6_a_job_that_does_not_heed_its_time_limit_is_killed_and_spends_a_retry(
     raw: Raw, start_jobd: StartJobd, name: str
 ):
     neighbours = [wire.push(raw, "Echo", number) for number in range(3)]

@@ -46,8 +46,8 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "4 bad JSON lands in dead, and no counter moves": (
         (
-            "server/test_jobs_gone_wrong.py::"
-            "test_what_is_no_job_is_buried_as_it_is_and_the_next_job_runs"
+            "faults/test_c_payloads.py::"
+            "test_C1_what_is_no_job_is_buried_as_it_is_and_the_next_job_runs"
         ),
         "worker/test_processor.py::test_what_is_no_job_is_buried_as_it_is",
     ),

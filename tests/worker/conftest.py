@@ -1,6 +1,7 @@
 """A processor put together as in a worker, but in this process and with the time standing still."""
 
 import contextlib
+import functools
 import random
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import pytest
 import setproctitle
 
+from jobd import results
 from jobd.config import Capsule, QueueWeight, RedisSettings
 from jobd.connection import Connection
 from jobd.hooks import Hooks
@@ -21,6 +23,7 @@ from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
@@ -84,6 +87,7 @@ class Bench:
         settings = RedisSettings(url=url)
         self.connection = Connection(settings)
         self._blocking = Connection(settings, timeout_s=6)
+        self._progress = Connection(settings)
         self.fetcher = self._make_fetcher(kind, settings)
 
     def _make_fetcher(self, kind: Kind, settings: RedisSettings) -> Fetcher:
@@ -134,9 +138,17 @@ class Bench:
     def make_processor(self) -> Processor:
         """The processor, with what was added to the bench so far."""
         rules = Rules(25, self.dead_max_jobs, 15_552_000, self.wire)
+        self.attention.progress = KeptProgress(
+            self._progress, Keys(), attention=self.attention, clock=self.clock, patience_s=25
+        )
         return Processor(
             self.fetcher,
-            app=Application(self.registry, self.middleware.fold(perform), self.hooks),
+            app=Application(
+                self.registry,
+                self.middleware.fold(perform),
+                self.hooks,
+                functools.partial(results.keep, Store(self.connection, Keys())),
+            ),
             rules=rules,
             attention=self.attention,
             display=self.display,
@@ -173,7 +185,7 @@ class Bench:
     def close(self) -> None:
         """After the test."""
         self.fetcher.close()
-        for connection in (self.connection, self._blocking):
+        for connection in (self.connection, self._blocking, self._progress):
             connection.close()
         self.master.close()
         # Not close(), which would give signals to this process their default action.

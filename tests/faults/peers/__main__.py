@@ -233,6 +233,8 @@ def suffer(system: System, programs: Path | None, fault: str, patience_s: float)
     with trying(system, programs) as trial:
         trial.push("a")
         eventually(lambda: trial.times("S", "a"), 60, f"{system.name} does not begin")
+        if trial.times("F", "a"):
+            return "the machine is too busy: the job has ended before the fault came"
         return outcome(trial, FAULTS[fault](trial), patience_s)
 
 
