@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
         JobCancelled,
         JobdError,
         JobInterrupted,
+        JobPutOff,
         JobTimeout,
         MalformedPayload,
         PushBufferFull,
@@ -37,6 +38,7 @@ if typing.TYPE_CHECKING:
         before_perform,
         on_failure,
     )
+    from jobd.jobs.iterable import IterableJob
     from jobd.payload import Payload
 
 __all__ = [
@@ -44,9 +46,11 @@ __all__ = [
     "Configuration",
     "InvalidArguments",
     "InvalidJob",
+    "IterableJob",
     "Job",
     "JobCancelled",
     "JobInterrupted",
+    "JobPutOff",
     "JobTimeout",
     "JobdError",
     "MalformedPayload",
@@ -81,6 +85,7 @@ _NAMES: typing.Final = {
         "JobCancelled",
         "JobdError",
         "JobInterrupted",
+        "JobPutOff",
         "JobTimeout",
         "MalformedPayload",
         "PushBufferFull",
@@ -99,6 +104,7 @@ _NAMES: typing.Final = {
         "before_perform",
         "on_failure",
     ),
+    "jobd.jobs.iterable": ("IterableJob",),
     "jobd.payload": ("Payload",),
 }
 

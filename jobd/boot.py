@@ -7,6 +7,7 @@ imported by the mold, or after the fork by each worker; only then a worker says 
 """
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import os
@@ -25,7 +26,7 @@ from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.cancelling import Cancelled
 from jobd.clock import SystemClock
-from jobd.config import Capsule, Config, RedisSettings, host_name
+from jobd.config import Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
@@ -41,15 +42,17 @@ from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
 from jobd.poller.recovery import Recovery
-from jobd.scoreboard import Scoreboard, ServerClock, SlotWriter
+from jobd.rereading import Rereading
+from jobd.scoreboard import SLOTS, InstanceState, Scoreboard, ServerClock, SlotWriter
 from jobd.server_check import Inspection, check_server
 from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
-from jobd.supervisor.plan import Plan
+from jobd.supervisor.plan import Generation, Plan
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
@@ -61,8 +64,12 @@ _ORPHAN_MARGIN_S: Final = 6.0
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
-def run(config: Config) -> int:
+def run(config: Config, read: Callable[[], Config]) -> int:
     """Serve until told to stop.
+
+    Args:
+        config: to begin with.
+        read: reads it again.
 
     Returns:
         The exit status of the process.
@@ -71,16 +78,14 @@ def run(config: Config) -> int:
         ConfigError: the configuration cannot be run here.
     """
     store = EmbeddedStore(Path.cwd()) if config.redis.embedded else None
-    if store is not None:
-        redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
-        config = dataclasses.replace(config, redis=redis)
+    config = _at_store(config, store)
     log.configure(config.log)
     log.never_block()
     greeting.boot_lines(config, is_private=store is not None)
     try:
         if store is not None:
             store.start()
-        return Server(config).run(store)
+        return Server(config).run(store, lambda: _at_store(read(), store))
     except EmbeddedStoreError as error:
         log.event(str(error), level="fatal")
         return error.exit_status
@@ -90,6 +95,14 @@ def run(config: Config) -> int:
     finally:
         if store is not None:
             store.stop()
+
+
+def _at_store(config: Config, store: EmbeddedStore | None) -> Config:
+    """The configuration with the address of the private store, where it has one."""
+    if store is None or not config.redis.embedded:
+        return config
+    redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
+    return dataclasses.replace(config, redis=redis)
 
 
 def check(config: Config) -> int:
@@ -142,8 +155,9 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._clock = SystemClock()
-        self._scoreboard = Scoreboard(self._clock)
-        self._tallies = Tallies(config.worker_count)
+        # Rolls take a second slot for a worker, and old workers with long jobs a third.
+        self._scoreboard = Scoreboard(self._clock, min(SLOTS, 4 * config.worker_count + 60))
+        self._tallies = Tallies(self._scoreboard.slots, lambda: self._scoreboard.used)
         self._hint = greeting.Hint(config)
         self._is_loaded = False
         self._listener: socket.socket | None = None
@@ -155,7 +169,7 @@ class Server:
             started_s=self._clock.now_ms() / 1000,
         )
 
-    def run(self, store: EmbeddedStore | None) -> int:
+    def run(self, store: EmbeddedStore | None, read: Callable[[], Config]) -> int:
         """Run the master; returns its exit status.
 
         Raises:
@@ -169,13 +183,8 @@ class Server:
             identity=self._instance.identity,
             version=__version__,
             tag=config.tag,
-            workers=config.worker_count,
-            run_worker=self.run_worker,
-            run_poller=self.run_poller,
-            preload=self.preload if config.preload else None,
-            timeout_s=config.timeout,
-            boot_timeout_s=config.boot_timeout,
-            hung_after_s=config.worker.hung_after,
+            generation=self.generation(1),
+            renewal=Rereading(config, read, import_application=_import, renew=self._renewed),
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
@@ -187,6 +196,26 @@ class Server:
             if config.health is not None:
                 remove(config.health)
 
+    def generation(self, number: int) -> Generation:
+        """What the master is to run of this configuration."""
+        config = self._config
+        return Generation(
+            number=number,
+            groups={capsule.name: capsule.concurrency for capsule in config.capsules},
+            run_worker=self.run_worker,
+            run_poller=self.run_poller,
+            preload=self.preload if config.preload else None,
+            timeout_s=config.timeout,
+            boot_timeout_s=config.boot_timeout,
+            hung_after_s=config.worker.hung_after,
+        )
+
+    def _renewed(self, config: Config, number: int) -> Generation:
+        """A generation of the same instance with another configuration."""
+        server = copy.copy(self)
+        server._config, server._is_loaded = config, False  # noqa: SLF001 - it is one of us
+        return server.generation(number)
+
     def _on_ready(self) -> None:
         boot_s = self._clock.now_ms() / 1000 - self._instance.started_s
         log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
@@ -196,10 +225,8 @@ class Server:
 
     def preload(self, child: Child) -> int:
         """Import the application for all that are forked from here; returns 0 if it worked."""
-        try:
-            _load(self._config, current_app())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
-            return _refuse_to_boot(child, error)
+        if status := _import(self._config, child):
+            return status
         self._is_loaded = True
         return EX_OK
 
@@ -211,7 +238,7 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         slot = self._scoreboard.writer(child.slot)
-        attention = Attention(child, slot, config.timeout)
+        attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
         attention.open()
         slot.open(os.getpid(), child.incarnation)
         try:
@@ -232,10 +259,14 @@ class Server:
         app.close()
         return EX_OK
 
+    def _is_stopping(self) -> bool:
+        return self._scoreboard.instance_state is InstanceState.STOPPING
+
     def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
+        attention.progress = self._progress(attention)
         display = Display(
             slot,
             Title(child.slot),
@@ -265,6 +296,15 @@ class Server:
             backoff=Backoff(rng),
         )
 
+    def _progress(self, attention: Attention) -> KeptProgress:
+        return KeptProgress(
+            Connection(self._config.redis, name="jobd-progress"),
+            Keys(),
+            attention=attention,
+            clock=self._clock,
+            patience_s=self._config.timeout,
+        )
+
     def _fetcher(
         self,
         child: Child,
@@ -279,7 +319,7 @@ class Server:
             attention.will_wait()
             display.title.show("idle")
 
-        capsule = _capsule_of(config, child.slot)
+        capsule = next(each for each in config.capsules if each.name == child.group)
         if config.fetch == "basic":
             blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
             return BasicFetch(
@@ -338,14 +378,14 @@ class Server:
                 clock=self._clock,
                 keeps_running_jobs=config.fetch == "reliable",
             ),
-            Cancels(Cancelled(store), self._scoreboard, config.worker_count, self._clock),
+            Cancels(Cancelled(store), self._scoreboard, self._clock),
             inspect,
             self._serve_health(store, heartbeat),
         )
         orphan_s = config.timeout + _ORPHAN_MARGIN_S
         poller = Poller(
             store,
-            Place(child.identity, config.worker_count, slot, orphan_s),
+            Place(child.identity, slot, orphan_s),
             master=child,
             services=services,
             scoreboard=self._scoreboard,
@@ -404,6 +444,15 @@ def _load(config: Config, app: App) -> None:
     log.capture_logging()
 
 
+def _import(config: Config, child: Child) -> int:
+    """Import the application in a child that runs no job; 0, or what the child leaves with."""
+    try:
+        _load(config, current_app())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
+        return _refuse_to_boot(child, error)
+    return EX_OK
+
+
 def _refuse_to_boot(child: Child, error: BaseException) -> int:
     # What another try would meet again, and what may pass: a database that is away, for one.
     final = (
@@ -432,12 +481,3 @@ def _perform_of(name: str) -> Callable[..., object]:
 
 def _rules(config: Config) -> Rules:
     return Rules(config.max_retries, config.dead_max_jobs, config.dead_timeout_s, config.wire)
-
-
-def _capsule_of(config: Config, slot: int) -> Capsule:
-    """Slots 1 to N are dealt to the capsules in order, to each as many as its concurrency."""
-    for capsule in config.capsules:
-        if slot <= capsule.concurrency:
-            return capsule
-        slot -= capsule.concurrency
-    raise AssertionError(slot)

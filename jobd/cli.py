@@ -6,6 +6,7 @@ Exit status: 0 stopped as asked, 64 the command line is wrong, 78 the configurat
 application is; the others are ``boot``'s (73 another instance runs, 70 and 75 as in sysexits.h).
 """
 
+import functools
 import os
 import sys
 
@@ -96,7 +97,9 @@ def serve(flags: Flags, *, is_check: bool) -> int:
     log.know_journal(os.environ.get("JOURNAL_STREAM", ""))
     try:
         settled = load(flags)
-        return boot.check(settled) if is_check else boot.run(settled)
+        if is_check:
+            return boot.check(settled)
+        return boot.run(settled, functools.partial(load, flags))
     except ConfigError as error:
         # A problem begins with where it is; that of a flag with the flag.
         if all(problem.startswith("-") for problem in error.problems):

@@ -26,6 +26,7 @@ JobdError
 
 Stop                       BaseException: ends a running job, not a failure of it
 ├── JobInterrupted         the worker is stopping; the job is given back unchanged
+├── JobPutOff              an iterable job lets others run, and goes on later
 └── JobCancelled           an operator cancelled it
 """
 
@@ -158,6 +159,10 @@ class Stop(BaseException):
 
 class JobInterrupted(Stop):
     """The worker stops and its time is up; the job goes back to its queue unchanged."""
+
+
+class JobPutOff(Stop):
+    """An iterable job lets others run; it goes to the back of its queue, and no retry is spent."""
 
 
 class JobCancelled(Stop):

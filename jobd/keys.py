@@ -114,7 +114,11 @@ class Keys:
         return f"{self.prefix}deploylock-{label}"
 
     def iteration(self, jid: str) -> str:
-        """Hash with how far an iterable job has come (ex, c, rt, cancelled); 30 days."""
+        """Hash with how far an iterable job has come; 30 days from its last save, 1 h when done.
+
+        ``ex`` runs, ``c`` cursor in JSON, ``rt`` seconds, ``cancelled`` epoch seconds; jobd's own
+        are ``n`` items, ``forgiven`` deaths of workers, and ``done``, which holds ``created_at``.
+        """
         return f"{self.prefix}it-{jid}"
 
     @property

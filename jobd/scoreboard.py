@@ -68,6 +68,7 @@ _COUNTS = struct.Struct("<QQ")
 _LIMIT = struct.Struct("<ddd")
 _MASTER = struct.Struct("<IIIIdI64s")
 _INSTANCE_AT: Final = 3072  # in slot 0's page: the state of the whole instance
+_USED_AT: Final = _INSTANCE_AT + 4
 _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the server's clock
 _AWAY_AT: Final = 1032  # and since when Redis has not answered
 _NEWEST_CANCEL: Final = 1040 // 8  # and this: changes when another job was cancelled
@@ -313,10 +314,14 @@ class Scoreboard:
     Args:
         clock: for the beats.
         slots: workers that fit, besides the poller.
+
+    Attributes:
+        slots: as given.
     """
 
     def __init__(self, clock: Clock, slots: int = SLOTS) -> None:
         self._clock = clock
+        self.slots = slots
         self._map = memoryview(mmap.mmap(-1, (slots + 1) * _PAGE))
         self._first = self._page(0).cast("d")
 
@@ -359,6 +364,8 @@ class Scoreboard:
         last_exit: str = "",
     ) -> None:
         """Write the master's half. The master alone calls this."""
+        if slot > self.used:
+            _U32.pack_into(self._page(0), _USED_AT, slot)
         page = self._page(slot)
         sequence = (_U32.unpack_from(page, _HALF)[0] | 1) & 0xFFFFFFFF
         _U32.pack_into(page, _HALF, sequence)
@@ -382,6 +389,12 @@ class Scoreboard:
                 break
         _, state, pid, incarnation, spawned, restarts, text = _MASTER.unpack(copy)
         return Assignment(State(state), pid, incarnation, spawned, restarts, _text(text))
+
+    @property
+    def used(self) -> int:
+        """The highest slot that was ever assigned; a roll takes more than there are workers."""
+        used: int = _U32.unpack_from(self._page(0), _USED_AT)[0]
+        return used
 
     @property
     def instance_state(self) -> InstanceState:

@@ -249,7 +249,16 @@ class Store:
             again: as it goes on.
             at_s: epoch seconds.
         """
-        keys = (private or self._nowhere, self.keys.retry)
+        return self._wait_in(self.keys.retry, private, raw, again, at_s)
+
+    def put_off(self, private: str | None, raw: bytes, at_s: float) -> bool:
+        """The job has not failed and goes on at that time; it waits in ``schedule``."""
+        return self._wait_in(self.keys.schedule, private, raw, raw, at_s)
+
+    def _wait_in(
+        self, zset: str, private: str | None, raw: bytes, again: bytes, at_s: float
+    ) -> bool:
+        keys = (private or self._nowhere, zset)
         return bool(self._run(_RETRY, 2, *keys, raw, _score(at_s), again, _flag(private)))
 
     def bury(

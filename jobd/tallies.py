@@ -19,7 +19,7 @@ execution before its duration, and gets that with the next heartbeat.
 
 import mmap
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import add
 from typing import Final
 
@@ -106,10 +106,11 @@ class Tallies:
 
     Args:
         workers: how many slots there are besides the poller's.
+        used: the highest that was ever used; only so many are looked at.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
+    def __init__(self, workers: int, used: Callable[[], int] | None = None) -> None:
+        self._used = used or (lambda: workers)
         self._map = memoryview(mmap.mmap(-1, (workers + 1) * _SLOT))
 
     def writer(self, slot: int) -> TallyWriter:
@@ -119,7 +120,7 @@ class Tallies:
     def added(self) -> dict[str, Counts]:
         """What the workers counted and nobody has published; O(workers x classes)."""
         total: dict[str, list[int]] = {}
-        for slot in range(1, self._workers + 1):
+        for slot in range(1, self._used() + 1):
             for row, numbers in self._rows(slot):
                 name = row.partition(_BEFORE_QUEUE)[0]
                 total[name] = list(map(add, total[name], numbers)) if name in total else numbers
@@ -134,7 +135,7 @@ class Tallies:
     def by_queue(self) -> dict[tuple[str, str], Counts]:
         """What the workers counted since the start, by class and queue; O(workers x rows)."""
         total: dict[tuple[str, str], Counts] = {}
-        for slot in range(1, self._workers + 1):
+        for slot in range(1, self._used() + 1):
             for row, counts in self.read(slot).items():
                 name, _, queue = row.partition(_BEFORE_QUEUE)
                 total[name, queue] = total.get((name, queue), Counts()) + counts

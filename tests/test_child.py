@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from jobd.supervisor import child as pipe
-from jobd.supervisor.child import BootFailed, Child, Ended, Handle, Ready, Recovered, Remote
+from jobd.supervisor.child import Child, Handle
 from jobd.supervisor.deaths import Deaths
+from jobd.supervisor.messages import BootFailed, Ended, Ready, Recovered, Remote
 
 
 @pytest.fixture

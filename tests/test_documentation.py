@@ -170,9 +170,20 @@ def test_python_samples_run_and_print_what_they_say(
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("word", ["datetime", "was pushed"])
-def test_a_sample_prints_what_the_manual_shows_below_it(word: str, run_samples: Run) -> None:
-    page = ROOT / "docs" / "jobs.md"
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("jobs.md", "datetime"),
+        ("jobs.md", "was pushed"),
+        ("iteration.md", "remind"),
+        ("iteration.md", "tea of"),
+        ("iteration.md", "archived"),
+    ],
+)
+def test_a_sample_prints_what_the_manual_shows_below_it(
+    name: str, word: str, run_samples: Run
+) -> None:
+    page = DOCS / name
     shown = next(block for block in blocks(page, "") if word in block).splitlines()
     assert [line for line in run_samples(page, "client") if line in shown] == shown
 

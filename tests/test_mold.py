@@ -3,6 +3,7 @@
 The children are toys (tests/toy_master.py), so nothing here needs a Redis.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -108,7 +109,7 @@ def test_what_a_fork_would_break_is_named_and_each_worker_imports_by_itself(
 
 def test_an_application_that_no_mold_can_import_ends_the_instance_with_78(start: Start) -> None:
     instance = start(preload="fail_to_import")
-    assert instance.wait(5) == 78
+    assert instance.wait() == 78
     assert instance.count('msg="mold cannot boot"') == 1
     assert "no module named toys" in instance.log
 
@@ -118,7 +119,7 @@ def test_it_can_be_stopped_while_a_mold_imports(start: Start, number: int) -> No
     instance = start(preload="import_slowly")
     instance.sees("toy app is imported")
     instance.kill(number)
-    assert instance.wait(3) == 0
+    assert instance.wait() == 0
 
 
 def test_a_mold_that_imports_for_too_long_is_killed_and_braked(start: Start) -> None:
@@ -134,9 +135,10 @@ def test_a_stop_that_comes_while_a_mold_forks_is_never_lost(start: Start, tmp_pa
         eventually((tmp_path / "jobd.pid").exists)
         for _ in range(step % 4):
             for pid in instance.children().values():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # the one between mold and worker
+                    os.kill(pid, signal.SIGKILL)
         instance.kill(signal.SIGTERM)
-        assert instance.wait(3) == 0, instance.log
+        assert instance.wait() == 0, instance.log
 
 
 def test_workers_that_a_mold_forks_later_are_quiet_too_and_dump_their_stacks(start: Start) -> None:

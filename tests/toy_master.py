@@ -5,6 +5,7 @@ no Redis. What a behaviour does differently is in `BEHAVIOURS`.
 """
 
 import contextlib
+import dataclasses
 import errno
 import gc
 import json
@@ -19,6 +20,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from jobd import log, signals
 from jobd.clock import SystemClock
@@ -26,10 +28,12 @@ from jobd.errors import ConfigError
 from jobd.scoreboard import Scoreboard, State
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
-from jobd.supervisor.plan import Plan
+from jobd.supervisor.messages import Died
+from jobd.supervisor.plan import Generation, Plan, Renewed
 
 OPTIONS: dict[str, object] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
 CLOCK = SystemClock()
+RELOADED: Final = ("count", "generation", "state", "text")
 BOARD = Scoreboard(CLOCK, 16)
 
 
@@ -96,21 +100,27 @@ class ToyPoller(ToyWorker):
 
     def listen(self) -> None:
         self.writer.beat()
-        for died in self.child.receive():
-            if died["type"] == "seats":
-                continue
-            log.event(
-                "toy told",
-                slot=died["slot"],
-                incarnation=died["incarnation"],
-                status=died["status"],
-                reason=died["reason"],
-                is_charged=bool(died["running"]),
-                finished=len(died["finished"]),
-            )
-            if not OPTIONS.get("deaf"):
-                answer = {"slot": died["slot"], "incarnation": died["incarnation"]}
-                self.child.send({"type": "recovered", **answer})
+        for news in self.child.receive():
+            if news["type"] == "died":
+                self.answer(news)
+            elif news["type"] == "reloaded":
+                log.event("toy reloaded", **{name: news[name] for name in RELOADED})
+            elif news["type"] == "leave":
+                self.is_stopping = True
+
+    def answer(self, died: Died) -> None:
+        log.event(
+            "toy told",
+            slot=died["slot"],
+            incarnation=died["incarnation"],
+            status=died["status"],
+            reason=died["reason"],
+            is_charged=bool(died["running"]),
+            finished=len(died["finished"]),
+        )
+        if not OPTIONS.get("deaf"):
+            answer = {"slot": died["slot"], "incarnation": died["incarnation"]}
+            self.child.send({"type": "recovered", **answer})
 
     def start_job(self) -> None:
         pass
@@ -185,6 +195,13 @@ def spawn_and_hang(child: Child) -> int:
     return toy.run()
 
 
+def only_the_first(child: Child) -> int:
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open("first", os.O_CREAT | os.O_EXCL))
+        return plain(child)
+    os._exit(4)
+
+
 def exit_unasked(child: Child) -> int:
     child.ready()
     sys.exit(0)
@@ -204,6 +221,7 @@ BEHAVIOURS: dict[str, Callable[[Child], int]] = {
         hang_silently,
         spawn_and_hang,
         exit_unasked,
+        only_the_first,
     )
 }
 
@@ -311,6 +329,51 @@ def reopen_logs() -> None:
         raise RuntimeError("the toy disk is gone")
 
 
+def first_generation() -> Generation:
+    return Generation(
+        groups={"toys": int(str(OPTIONS.get("workers", 2)))},
+        run_worker=BEHAVIOURS[str(OPTIONS.get("behaviour", "plain"))],
+        run_poller=run_poller,
+        preload=PRELOADS[str(OPTIONS["preload"])] if OPTIONS.get("preload") else None,
+        timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
+        boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
+        hung_after_s=float(str(OPTIONS["hung_after_s"])) if "hung_after_s" in OPTIONS else None,
+    )
+
+
+def run_poller(child: Child) -> int:
+    return ToyPoller(child).run()
+
+
+class ToyRenewal:
+    """Reads the options that the file ``new.json`` gives, over those of the command line.
+
+    ``refuse`` is a reason to refuse them; with ``live`` no worker is replaced.
+    """
+
+    def prepare(self) -> None:
+        pass
+
+    def attempt(self, child: Child) -> int:
+        reason = self._read().get("refuse")
+        if reason is not None:
+            child.boot_failed("config", str(reason))
+            return 78
+        child.ready()
+        return 0
+
+    def outcome(self, number: int) -> Renewed:
+        new = self._read()
+        OPTIONS.update(new)
+        generation = dataclasses.replace(first_generation(), number=number)
+        return Renewed(generation, ", ".join(new), must_roll="live" not in new)
+
+    def _read(self) -> dict[str, object]:
+        path = Path("new.json")
+        read: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
+        return read
+
+
 def main() -> int:
     log.never_block()
     log.event("toy imports", modules=",".join(sorted(set(sys.modules) & {"redis", "yaml"})))
@@ -319,19 +382,14 @@ def main() -> int:
     if OPTIONS.get("strangers"):  # children that are not the master's own, as a pid 1 has them
         for code in (3, 78):
             os.posix_spawn("/bin/sh", ["sh", "-c", f"exit {code}"], {})
-    behaviour = BEHAVIOURS[str(OPTIONS.get("behaviour", "plain"))]
     plan = Plan(
         identity="host:1:toy",
         version="0.1.0",
         tag="toys",
-        workers=int(str(OPTIONS.get("workers", 2))),
-        run_worker=behaviour,
-        run_poller=lambda child: ToyPoller(child).run(),
-        preload=PRELOADS[str(OPTIONS["preload"])] if OPTIONS.get("preload") else None,
-        timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
-        boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
+        generation=first_generation(),
+        renewal=ToyRenewal(),
         poller_silent_s=float(str(OPTIONS.get("poller_silent_s", 30))),
-        hung_after_s=float(str(OPTIONS["hung_after_s"])) if "hung_after_s" in OPTIONS else None,
+        min_uptime_s=float(str(OPTIONS.get("min_uptime_s", 0.1))),
         pidfile=Path(str(OPTIONS["pidfile"])) if OPTIONS.get("pidfile") else None,
         store=ToyStore() if OPTIONS.get("store") else None,
         reopen_logs=reopen_logs,

@@ -4,14 +4,14 @@ Source: Sidekiq's lib/sidekiq/api.rb, IterableJobQuery, and wire format ``it-JID
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from jobd.api.access import Access
 from jobd.api.replies import document, moment, number, real
 
-_FIELDS = ("ex", "c", "rt", "cancelled")
+_FIELDS = ("ex", "c", "rt", "cancelled", "n", "done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,15 +20,24 @@ class IterationState:
 
     Attributes:
         executions: how often it was started, 1 on the first run.
-        runtime_s: seconds that its ended runs took.
+        runtime_s: seconds that its runs took, up to the last save; on Ruby, those that ended.
         cursor: where it goes on: any JSON value; None if it has not got anywhere yet.
         cancelled_at: when it was told to end; None if it was not.
+        items: how many it has gone through, up to the last save; 0 on Ruby, which does not count.
+        is_done: it has ended; jobd keeps that for an hour, Ruby does not.
     """
 
     executions: int
     runtime_s: float
     cursor: Any
     cancelled_at: datetime | None
+    items: int = 0
+    is_done: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON can carry of it; the time in ISO 8601."""
+        cancelled_at = self.cancelled_at and self.cancelled_at.isoformat()
+        return {**asdict(self), "cancelled_at": cancelled_at}
 
 
 def iteration_states(
@@ -45,11 +54,13 @@ def iteration_states(
 
 
 def _state(reply: Sequence[bytes | None]) -> IterationState:
-    executions, cursor, runtime_s, cancelled = reply
+    executions, cursor, runtime_s, cancelled, items, done = reply
     cancelled_s = number(cancelled)
     return IterationState(
         executions=number(executions),
         runtime_s=real(runtime_s),
         cursor=document(cursor),
         cancelled_at=moment(cancelled_s * 1000) if cancelled_s else None,
+        items=number(items),
+        is_done=done is not None,
     )

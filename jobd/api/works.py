@@ -4,11 +4,12 @@ Source: Sidekiq's lib/sidekiq/api.rb, WorkSet and Work.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from jobd.api.access import Access
+from jobd.api.iterations import IterationState, iteration_states
 from jobd.api.records import JobRecord
 from jobd.api.replies import document, flat, mapping, moment, number, string, text
 
@@ -25,6 +26,7 @@ class Work:
         queue: where it was taken from.
         run_at: when it was started; None if that was not told.
         record: the job; it cannot be deleted, since no queue holds it.
+        iteration: how far it has come, if it is an iterable job.
     """
 
     process: str
@@ -32,12 +34,14 @@ class Work:
     queue: str
     run_at: datetime | None
     record: JobRecord
+    iteration: IterationState | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What JSON can carry of it; the time in ISO 8601."""
         run_at = self.run_at and self.run_at.isoformat()
         head = {"process": self.process, "tid": self.tid, "run_at": run_at}
-        return {**head, **self.record.as_dict(), "queue": self.queue}
+        iteration = self.iteration and self.iteration.as_dict()
+        return {**head, **self.record.as_dict(), "queue": self.queue, "iteration": iteration}
 
 
 class WorkSet:
@@ -46,8 +50,8 @@ class WorkSet:
     Args:
         access: the current app's, if None.
 
-    Each method is O(n) in the number of running jobs, and two round trips; it tells what was so at
-    the last heartbeat of each instance, up to 10 s ago.
+    Each method is O(n) in the number of running jobs, and three round trips; it tells what was so
+    at the last heartbeat of each instance, up to 10 s ago.
     """
 
     def __init__(self, *, access: Access | None = None) -> None:
@@ -69,13 +73,15 @@ class WorkSet:
         identities = sorted(map(text, redis.call("SMEMBERS", keys.processes)))
         if not identities:
             return []
-        told = redis.pipeline([("HGETALL", keys.work(identity)) for identity in identities])
+        replies = redis.pipeline([("HGETALL", keys.work(identity)) for identity in identities])
         found = [
             self._work(identity, tid, raw)
-            for identity, reply in zip(identities, told, strict=True)
+            for identity, reply in zip(identities, replies, strict=True)
             for tid, raw in flat(reply).items()
         ]
-        return sorted(found, key=_started_s)
+        states = iteration_states((work.record.jid for work in found), access=self._access)
+        told = (replace(work, iteration=states.get(work.record.jid)) for work in found)
+        return sorted(told, key=_started_s)
 
     @property
     def size(self) -> int:

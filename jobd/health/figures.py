@@ -82,11 +82,15 @@ class Figures:
         self._scoreboard = scoreboard
         self._tallies = tallies
         self._seen = seen
-        self._slots = range(1, workers + 1)
+        self._workers = workers
         self._labels = {"version": __version__, **labels}
         self._clock = clock
         self._restarts: Counter[str] = Counter()
         self._known: dict[int, int] = {}
+
+    @property
+    def _slots(self) -> range:
+        return range(1, max(self._workers, self._scoreboard.used) + 1)
 
     @property
     def redis_away_s(self) -> float:

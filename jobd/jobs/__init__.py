@@ -33,6 +33,7 @@ from jobd.errors import InvalidJob
 from jobd.jobs import in_tests
 from jobd.jobs.callbacks import Callbacks
 from jobd.jobs.definition import HOOKS, check_definition
+from jobd.jobs.iterating import Progress
 from jobd.jobs.names import Names, are_twins, place
 from jobd.jobs.parameters import Parameters
 from jobd.payload import Payload, When, check_options, decode, encode
@@ -63,6 +64,11 @@ class Run(Protocol):
     @property
     def is_cancelled(self) -> bool:
         """Whether it was cancelled since it began."""
+        ...
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where an iterable job keeps how far it has come; None: nowhere."""
         ...
 
 

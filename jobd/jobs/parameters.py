@@ -26,9 +26,10 @@ class Parameters:
     __slots__ = ("_most", "_named", "_required", "_text", "_variadic")
 
     def __init__(self, label: str, function: Callable[..., Any]) -> None:
-        signature = _signature(label, function)
-        self._text = f"{label}{signature.replace(return_annotation=signature.empty)}"
-        parameters = list(signature.parameters.values())
+        _refuse_what_runs_nothing(label, function)
+        found = signature(label, function)
+        self._text = f"{label}{found.replace(return_annotation=found.empty)}"
+        parameters = list(found.parameters.values())
         for parameter in parameters:
             if parameter.kind is parameter.KEYWORD_ONLY:
                 raise InvalidJob(
@@ -113,7 +114,7 @@ class Parameters:
         return InvalidArguments(f"{self._text}: {what}")
 
 
-def _signature(label: str, function: Callable[..., Any]) -> inspect.Signature:
+def _refuse_what_runs_nothing(label: str, function: Callable[..., Any]) -> None:
     for is_wrong, what in (
         (inspect.iscoroutinefunction, "is async, which jobd does not run yet: write a plain def"),
         (inspect.isasyncgenfunction, "is an async generator, which jobd does not run"),
@@ -121,6 +122,14 @@ def _signature(label: str, function: Callable[..., Any]) -> inspect.Signature:
     ):
         if is_wrong(inspect.unwrap(function)):
             raise InvalidJob(f"{label} {what}")
+
+
+def signature(label: str, function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a callable, bound, so without ``self``.
+
+    Raises:
+        InvalidJob: it has none that a worker could call.
+    """
     try:
         if sys.version_info >= (3, 14):
             import annotationlib  # noqa: PLC0415 - new in Python 3.14

@@ -1,6 +1,6 @@
--- Move a failed job to the retry set.
+-- Move a job to the set where it waits for its next run: retry, or schedule if it has not failed.
 --
--- KEYS  1 private list, 2 retry
+-- KEYS  1 private list, 2 retry or schedule
 -- ARGV  1 job as held, 2 due time in seconds, 3 job as it goes on, 4 "1" if it must still be held
 -- Returns 1 if it was held, else 0
 

@@ -361,12 +361,12 @@ def decode(raw: bytes) -> Payload:
         MalformedPayload: everything that Ruby's parser would refuse, and what is no job.
     """
     try:
-        payload: object = _decode(raw)
+        payload: Any = _decode(raw)
     except (ValueError, RecursionError, MemoryError) as err:
         raise MalformedPayload(f"not JSON: {err}") from err
     if type(payload) is not dict:
         raise MalformedPayload(f"not a JSON object but a {type(payload).__name__}")
-    job: Payload = payload
+    job: Payload = payload  # pyright: ignore[reportUnknownVariableType] - JSON's keys are text
     name = job.get("class")
     if type(name) is not str or not name:
         raise MalformedPayload('no "class", which names the job')

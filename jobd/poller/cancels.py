@@ -22,16 +22,12 @@ class Cancels:
     Args:
         cancelled: over the store of the poller.
         scoreboard: what runs.
-        workers: how many the instance has.
         clock: for how long ago the last one was cancelled.
     """
 
-    def __init__(
-        self, cancelled: Cancelled, scoreboard: Scoreboard, workers: int, clock: Clock
-    ) -> None:
+    def __init__(self, cancelled: Cancelled, scoreboard: Scoreboard, clock: Clock) -> None:
         self._cancelled = cancelled
         self._scoreboard = scoreboard
-        self._slots = range(1, workers + 1)
         self._clock = clock
         self._look_until = 0.0
 
@@ -48,7 +44,7 @@ class Cancels:
             self._look_until = now + _LOOK_FOR_S
         if now >= self._look_until:
             return
-        for slot in self._slots:
+        for slot in range(1, self._scoreboard.used + 1):
             seen = self._scoreboard.read(slot)
             if seen.is_busy and seen.jid in self._cancelled.jids:
                 where = {"slot": slot, "incarnation": seen.incarnation}

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,6 +60,7 @@ class Heartbeat:
 
     Attributes:
         is_behind: the last beat sent what one before it could not, so there may be more to send.
+        reloaded: what became of the last reload or roll, as the master told it.
         round_trip_us: of the last beat; 0 before the first.
     """
 
@@ -86,6 +87,12 @@ class Heartbeat:
         self._slow_pings = 0
         self._unsent: Counted | None = None
         self.is_behind = False
+        self.reloaded: Mapping[str, Any] = {
+            "count": 0,
+            "generation": 1,
+            "state": "done",
+            "text": "",
+        }
         self.round_trip_us = 0
         self._workers = config.worker_count
         self._info = json.dumps(_info(instance, config), separators=(",", ":"))
@@ -102,7 +109,7 @@ class Heartbeat:
         sent under the same number, which the server counts once; what came since follows with the
         next beat.
         """
-        slots = range(1, self._workers + 1)
+        slots = range(1, self._scoreboard.used + 1)
         states = {slot: self._read(slot) for slot in slots}
         self.is_behind = self._unsent is not None
         if self._unsent is None:
@@ -191,7 +198,7 @@ class Heartbeat:
         return self._scoreboard.instance_state
 
     def _detail(self, states: dict[int, SlotState]) -> dict[str, str | bytes | int | float]:
-        workers = [self._worker(slot, state) for slot, state in states.items()]
+        workers = [worker for slot in states.items() if (worker := self._worker(*slot))]
         return {
             "state": self._state.name.lower(),
             "version": __version__,
@@ -199,14 +206,20 @@ class Heartbeat:
             "pid": self._instance.master_pid,
             "poller_pid": os.getpid(),
             "started_at": self._instance.started_s,
-            "generation": 1,
+            "generation": self.reloaded["generation"],
+            "reloads": self.reloaded["count"],
+            "reload": self.reloaded["state"],
+            "reload_text": self.reloaded["text"],
             "config": self._config,
             **self._proof,
             "workers": json.dumps(workers, separators=(",", ":")),
         }
 
-    def _worker(self, slot: int, state: SlotState) -> dict[str, Any]:
+    def _worker(self, slot: int, state: SlotState) -> dict[str, Any] | None:
+        """None of a slot that nobody sits in and nobody will."""
         seat = self._scoreboard.read_assignment(slot)
+        if seat.state is State.EMPTY:
+            return None
         is_there = seat.state not in {State.EMPTY, State.DEAD, State.WAITING}
         return {
             "slot": slot,

@@ -30,7 +30,7 @@ _COUNT_EVERY_S: Final = 10.0
 _CANCEL_EVERY_S: Final = 0.9
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
-_COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT"})
+_COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT", "HUP"})
 
 HEEDED: Final = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1})
 IGNORED: Final = frozenset(
@@ -81,13 +81,11 @@ class Place:
 
     Attributes:
         identity: of its instance.
-        workers: how many the instance has.
         slot: where the poller shows that it lives.
         orphan_s: how long the workers of a dead master may still need.
     """
 
     identity: str
-    workers: int
     slot: SlotWriter
     orphan_s: float
 
@@ -151,7 +149,7 @@ class Poller:
         self._are_clocks_apart = False
         self._is_told = False
         self._refusal = ""  # of a count; what the log knows already
-        self._must_stop = False
+        self._must_stop = self._is_replaced = False
         self._beaten = (0.0, 0.0)  # when the last heartbeat began and ended
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
@@ -235,7 +233,7 @@ class Poller:
         return waited_s < self._place.orphan_s and self._has_workers()
 
     def _has_workers(self) -> bool:
-        slots = range(1, self._place.workers + 1)
+        slots = range(1, self._scoreboard.used + 1)
         seats = (self._scoreboard.read_assignment(slot) for slot in slots)
         return any(seat.pid and start_ticks(seat.pid) for seat in seats)
 
@@ -244,6 +242,11 @@ class Poller:
             if message["type"] == "died":
                 self._deaths.append(message)
                 self._recovering.due = 0.0
+            elif message["type"] == "reloaded":
+                self._heartbeat.reloaded = message
+                self._beat.due = 0.0
+            elif message["type"] == "leave":
+                self._must_stop = self._is_replaced = True
             elif message["type"] == "seats":
                 # Soon, but where many come one after the other a beat is not all that is done.
                 rest_s = _REST_FACTOR * (self._beaten[1] - self._beaten[0])
@@ -348,6 +351,8 @@ class Poller:
 
     def _leave(self) -> None:
         self._slot.set_state(State.STOPPING)
+        if self._is_replaced:
+            return
         if self._has_workers():
             # Somebody else's TERM, or a worker that cannot be killed: what they hold is theirs.
             log.event("leaving, though workers live", level="warning")

@@ -24,7 +24,8 @@ from jobd.supervisor.hearing import Hearing
 from jobd.supervisor.mold import Mold
 from jobd.supervisor.pidfile import PidFile
 from jobd.supervisor.plan import Plan
-from jobd.supervisor.slots import MOLD, Slot, Slots
+from jobd.supervisor.slot import Slot
+from jobd.supervisor.slots import Slots
 
 _LEAST_BOOTING: Final = 2
 
@@ -66,23 +67,26 @@ class Births:
         self._boots = boots
         self._ties = ties
         self._clock = clock
-        self._budget = ForkBudget(plan.workers + 1, 2 * (plan.workers + 1), clock.monotonic())
+        most = plan.generation.workers + 1
+        self._budget = ForkBudget(most, 2 * most, clock.monotonic())
+        self._has_tried = self._has_begun = False
         self._most_booting = max(len(os.sched_getaffinity(0)), _LEAST_BOOTING)
 
     @property
     def has_failed(self) -> bool:
         """Not a single child could ever be started."""
-        return not any(slot.spawned_ms for slot in self._slots)
+        return self._has_tried and not self._has_begun
 
     def end_a_barren_mold(self, now: float) -> None:
         """Kill a mold that does not fork what it was asked for; the next one will."""
-        mold = self._slots.mold
-        if mold is None or mold.child is None or mold.child.is_killed:
-            return
-        late = [each for each in self._slots.workers() if not each.pid and now > each.born_deadline]
-        if late:
-            log.event("the mold forks no worker: killed", level="error", child=mold.child.pid)
-            mold.child.kill()
+        for handle in self._slots.workers():
+            if not handle.pid and now > handle.born_deadline:
+                mold = self._slots.mold(self._slots[handle.slot].generation)
+                if mold is not None and mold.child is not None and not mold.child.is_killed:
+                    log.event(
+                        "the mold forks no worker: killed", level="error", child=mold.child.pid
+                    )
+                    mold.child.kill()
 
     def next_at(self) -> float:
         """When the next fork may happen, in monotonic seconds."""
@@ -98,13 +102,13 @@ class Births:
         """
         booting = len(self._slots.workers()) - len(self._slots.ready_workers())
         for slot in slots:
-            is_worker = slot.number > POLLER
-            has_room = not is_worker or booting < self._most_booting
+            has_room = not slot.is_worker or booting < self._most_booting
             if slot.child is None and slot.due <= now and has_room and self._budget.take(now):
-                self._start(slot, now, is_quiet=is_quiet and is_worker)
-                booting += is_worker
+                self._start(slot, now, is_quiet=is_quiet and slot.is_worker)
+                booting += slot.is_worker
 
     def _start(self, slot: Slot, now: float, *, is_quiet: bool) -> None:
+        self._has_tried = True
         try:
             handle, child = slot.prepare(self._plan.identity, now)
         except OSError as error:  # EMFILE, ENFILE
@@ -113,19 +117,20 @@ class Births:
         self._boots.begin(handle, now)
         if is_quiet:
             handle.tell(signal.SIGTSTP)
-        mold = self._slots.mold
+        mold = self._slots.mold(slot.generation) if slot.is_worker else None
         try:
-            if mold is None or slot.number <= POLLER:
+            if mold is None:
                 self._fork(slot, handle, child)
             elif mold.child is not None and slot.stacks is not None:
                 slot.child = handle
-                mold.child.order(handle, [child.fileno(), slot.stacks.fileno()])
+                fds = [child.fileno(), slot.stacks.fileno()]
+                mold.child.order(handle, slot.group, fds)
                 self._ties.hearing.add(handle)
         except OSError as error:  # EAGAIN, ENOMEM; EPIPE of a mold that has just died
             handle.close()
             slot.stay_empty(error.strerror, now)
         else:
-            slot.restarts += slot.incarnation > 1
+            self._has_begun = True
             slot.spawned_ms = self._clock.now_ms()
             self._slots.assign(slot, State.BOOTING)
         child.close()
@@ -151,10 +156,10 @@ class Births:
             os.setsid()
             child.die_with_master()
             signals.set_mask(mask)
-            name = self._slots[child.slot].name
+            slot = self._slots[child.slot]
             booting = "" if child.slot == POLLER else " [booting]"
-            setproctitle.setproctitle(f"jobd: {name}{booting}")
-            code = child.work(self._work_of(child.slot))
+            setproctitle.setproctitle(f"jobd: {slot.name}{booting}")
+            code = child.work(self._work_of(slot))
         except BaseException as error:  # noqa: BLE001 - the frames above are the master's
             log.event("a child could not begin", level="fatal", error=error)
         finally:
@@ -162,9 +167,18 @@ class Births:
             pipe.flush_stdio()
             os._exit(code & 0xFF)
 
-    def _work_of(self, number: int) -> Callable[[Child], int]:
-        plan, stacks = self._plan, self._slots[number].stacks
-        if number != MOLD or plan.preload is None or stacks is None:
-            return plan.run_poller if number == POLLER else plan.run_worker
-        load, run_worker, fd = plan.preload, plan.run_worker, stacks.fileno()
-        return lambda child: Mold(child, stacks_fd=fd, load=load, run_worker=run_worker).run()
+    def _work_of(self, slot: Slot) -> Callable[[Child], int]:
+        generation, renewal = slot.generation, self._plan.renewal
+        match slot.kind:
+            case "mold" if generation.preload is not None and slot.stacks is not None:
+                load, run_worker = generation.preload, generation.run_worker
+                fd = slot.stacks.fileno()
+                return lambda child: Mold(
+                    child, stacks_fd=fd, load=load, run_worker=run_worker
+                ).run()
+            case "trial" if renewal is not None:
+                return renewal.attempt
+            case "poller":
+                return generation.run_poller
+            case _:
+                return generation.run_worker

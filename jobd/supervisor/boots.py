@@ -5,19 +5,10 @@ from collections.abc import Iterator
 
 from jobd import log
 from jobd.scoreboard import State
-from jobd.supervisor.child import (
-    POLLER,
-    BootFailed,
-    Born,
-    CannotPreload,
-    Ended,
-    Handle,
-    Message,
-    Ready,
-    Seats,
-)
+from jobd.supervisor.child import POLLER, Handle
 from jobd.supervisor.deaths import Deaths
 from jobd.supervisor.hearing import Hearing
+from jobd.supervisor.messages import BootFailed, Born, CannotPreload, Ended, Message, Ready, Seats
 from jobd.supervisor.slots import Slots
 from jobd.supervisor.stop import Stopping
 
@@ -29,22 +20,18 @@ class Boots:
         slots: whose children they are.
         deaths: which every new poller is told.
         stopping: begun here when nothing can ever boot.
-        timeout_s: after which a child that is not ready is killed.
     """
 
-    def __init__(
-        self, slots: Slots, *, deaths: Deaths, stopping: Stopping, timeout_s: float
-    ) -> None:
+    def __init__(self, slots: Slots, *, deaths: Deaths, stopping: Stopping) -> None:
         self._slots = slots
         self._deaths = deaths
         self._stopping = stopping
-        self._timeout_s = timeout_s
         self._was_worker_ready = False
         self._told_failure = ""
 
     def begin(self, handle: Handle, now: float) -> None:
         """It is about to be forked."""
-        handle.boot_deadline = now + self._timeout_s
+        handle.boot_deadline = now + self._slots[handle.slot].generation.boot_timeout_s
 
     def forgive(self, gap_s: float) -> None:
         """The machine stood still: that is not the children's time."""
@@ -76,6 +63,7 @@ class Boots:
     def _succeeded(self, handle: Handle, now: float) -> None:
         handle.became_ready(now)
         slot = self._slots[handle.slot]
+        slot.has_booted = True
         took = now - handle.spawned_at
         log.event(f"{slot.name} ready", level="debug", child=handle.pid, elapsed=took)
         if not self._stopping.has_begun:
@@ -91,9 +79,10 @@ class Boots:
         slot = self._slots[handle.slot]
         if self._stopping.has_begun:
             return
-        slot.log_boot_failure("as before" if failed.text == self._told_failure else failed.text)
+        slot.log_boot_failure(failed.text, is_known=failed.text == self._told_failure)
         self._told_failure = failed.text
-        if failed.kind == "config" and not self._was_worker_ready:
+        is_hopeless = failed.kind == "config" and not self._was_worker_ready
+        if is_hopeless and slot.kind != "trial":
             log.event("nothing has booted, and nothing would if tried again", level="fatal")
             self._stopping.fast(now, os.EX_CONFIG)
 
@@ -106,8 +95,9 @@ class Boots:
 
     def _tell_of_seats(self) -> None:
         """Have the poller publish them: only the death of a pid that others know can be proved."""
-        if self._slots.poller is not None and self._slots.is_poller_ready:
-            self._slots.poller.send(Seats(type="seats"))
+        poller = self._slots.ready_poller
+        if poller is not None:
+            poller.send(Seats(type="seats"))
 
     def _never_born(self, handle: Handle, now: float) -> None:
         """Nobody holds the other end of its pipe any more, and no pid was ever told."""
@@ -117,6 +107,8 @@ class Boots:
             slot.child = None  # the mold has left
         else:
             slot.stay_empty("the mold did not do it", now)
+        if slot.is_retired:
+            self._slots.remove(slot)
 
     def _cannot_preload(self, handle: Handle, reasons: str) -> None:
         self._slots[handle.slot].is_retired = True
@@ -139,8 +131,10 @@ class Boots:
                     self._end(handle)
 
     def _end(self, handle: Handle) -> None:
-        name, seconds = self._slots[handle.slot].name, f"{self._timeout_s:g} s"
-        log.event(f"{name} not ready in {seconds}: killed", level="error", child=handle.pid)
+        slot = self._slots[handle.slot]
+        seconds = f"{slot.generation.boot_timeout_s:g} s"
+        slot.failure = f"it was not ready in {seconds}"
+        log.event(f"{slot.name} not ready in {seconds}: killed", level="error", child=handle.pid)
         handle.kill()
 
     def _booting(self) -> list[Handle]:

@@ -1,24 +1,6 @@
-"""The pipe between the master and one child: both ends, and the bytes on it.
+"""The pipe between the master and one child: both ends.
 
-A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message is one packet, a JSON object::
-
-    child to master
-        {"type": "ready", "slot": 2, "incarnation": 7, "pid": 4711}
-        {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
-        {"type": "born", "pid": 4711}                        a worker that the mold has forked
-        {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
-        {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT"}     the poller alone
-        {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
-        {"type": "cancel", "slot": 2, "incarnation": 7, "jid": "b4a5.."}    the poller alone
-
-    master to poller
-        {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
-         "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"], "time_limit": 0.0}
-        {"type": "seats"}                                a worker has another pid or is ready
-
-    master to mold, with two descriptors: the worker's end of its pipe, and the file for its stacks
-        {"type": "fork", "slot": 2, "incarnation": 7}
+A pair of AF_UNIX SOCK_SEQPACKET sockets for each child; one message of `messages` is one packet.
 
 Master's end: `Handle`; child's end: `Child`. Only the master holds a master's end, since every
 child closes those that it inherits: so the end of the stream tells a child that the master is gone
@@ -39,11 +21,11 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
+from typing import Final, cast
 
 from jobd import log
 from jobd.errors import ConfigError
+from jobd.supervisor.messages import BootFailureKind, Ended, Message, News, Order, parse
 
 POLLER: Final = 0
 """The poller's slot; the workers' are 1 and up, a mold's is below 0."""
@@ -55,106 +37,6 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 # Loaded by the master, so that nothing has to be between fork and prctl.
 _LIBC: Final = ctypes.CDLL(None)
-_REMOTE: Final = {
-    "TSTP": signal.SIGTSTP,
-    "TERM": signal.SIGTERM,
-    "TTIN": signal.SIGTTIN,
-    "CONT": signal.SIGCONT,
-}
-
-BootFailureKind: TypeAlias = Literal["config", "transient"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The child has booted and begins its work; its signal handlers are in place."""
-
-    slot: int
-    incarnation: int
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class BootFailed:
-    """The child cannot boot: for good (``config``), or until something else changes."""
-
-    kind: BootFailureKind
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Born:
-    """The mold has forked the child, which the master has adopted or will in a moment."""
-
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class CannotPreload:
-    """A mold has imported the application, and found what no fork may share."""
-
-    reasons: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A command that came through Redis, as the signal that has the same effect."""
-
-    number: signal.Signals
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a dead worker held is back in its queues."""
-
-    slot: int
-    incarnation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """A worker runs a job that is cancelled."""
-
-    slot: int
-    incarnation: int
-    jid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Nothing more will come from this child, which need not be dead."""
-
-
-Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
-
-
-class Died(TypedDict):
-    """A worker that had been ready is gone.
-
-    Attributes:
-        status: as ``waitpid`` gave it.
-        reason: the same in words: ``exit 3``, ``SIGKILL``.
-        running: fingerprint of the job that was running and is charged, or an empty string.
-        jid: the same job's, for the log.
-        finished: fingerprints of jobs that are done and perhaps not acknowledged.
-        time_limit: seconds that the running job was killed for, or 0.
-    """
-
-    type: Literal["died"]
-    slot: int
-    incarnation: int
-    status: int
-    reason: str
-    running: str
-    jid: str
-    finished: list[str]
-    time_limit: float
-
-
-class Seats(TypedDict):
-    """The scoreboard says since now that a worker has another pid, or is ready."""
-
-    type: Literal["seats"]
 
 
 class _End:
@@ -211,6 +93,7 @@ class Child(_End):
 
     Attributes:
         slot: 0 is the poller's, workers have 1 and up.
+        group: of a worker; the generation says what that is.
         incarnation: counts the lives of this slot, from 1.
         identity: of the instance.
         master: pid of the master.
@@ -218,10 +101,18 @@ class Child(_End):
     """
 
     def __init__(
-        self, end: socket.socket, *, slot: int, incarnation: int, identity: str, master: int
+        self,
+        end: socket.socket,
+        *,
+        slot: int,
+        incarnation: int,
+        identity: str,
+        master: int,
+        group: str = "",
     ) -> None:
         super().__init__(end)
         self.slot = slot
+        self.group = group
         self.incarnation = incarnation
         self.identity = identity
         self.is_ready = False
@@ -257,7 +148,7 @@ class Child(_End):
         """Tell what keeps this mold from forking workers."""
         self.send({"type": "cannot_preload", "reasons": reasons[:_LONGEST_TEXT]})
 
-    def receive_order(self) -> tuple[dict[str, int], list[int]] | None:
+    def receive_order(self) -> tuple[Order, list[int]] | None:
         """In a mold: the next worker to fork, and its descriptors; None if there is none now.
 
         Raises:
@@ -271,14 +162,14 @@ class Child(_End):
             packet, fds = b"", []
         if not packet:
             raise EOFError
-        return json.loads(packet), fds
+        return cast("Order", json.loads(packet)), fds
 
-    def receive(self) -> list[Died | Seats]:
+    def receive(self) -> list[News]:
         """What the master has told since the last call."""
         if not self._is_ours():
             return []
         self.flush()
-        return [cast("Died | Seats", json.loads(packet)) for packet in self._packets() if packet]
+        return [cast("News", json.loads(packet)) for packet in self._packets() if packet]
 
     def flush(self) -> None:
         """Send what had no room before."""
@@ -367,7 +258,7 @@ class Handle(_End):
             if not packet:
                 self.is_open = False
                 messages.append(Ended())
-            elif (message := _parse(packet)) is not None:
+            elif (message := parse(packet)) is not None:
                 messages.append(message)
         return messages
 
@@ -379,13 +270,13 @@ class Handle(_End):
         elif self.is_asked_to_stop:
             self.signal(signal.SIGTERM)
 
-    def order(self, child: "Handle", fds: list[int]) -> None:
-        """Of a mold: have it fork a child, which gets these descriptors.
+    def order(self, child: "Handle", group: str, fds: list[int]) -> None:
+        """Of a mold: have it fork a worker of a group, which gets these descriptors.
 
         Raises:
             OSError: it has died, or has too much to do.
         """
-        order = {"type": "fork", "slot": child.slot, "incarnation": child.incarnation}
+        order = Order(type="fork", slot=child.slot, incarnation=child.incarnation, group=group)
         socket.send_fds(self._socket, [json.dumps(order).encode()], fds, socket.MSG_NOSIGNAL)
 
     def became_ready(self, now: float) -> None:
@@ -453,42 +344,3 @@ def _inode(fd: int) -> tuple[int, int]:
     except OSError:
         return (-1, -1)
     return (found.st_dev, found.st_ino)
-
-
-def _parse(packet: bytes) -> Message | None:
-    try:
-        whole = json.loads(packet)
-    except (ValueError, RecursionError):
-        return None
-    return _of_boot(whole) or _of_poller(whole)
-
-
-def _of_boot(whole: Any) -> Message | None:
-    match whole:
-        case {"type": "ready", "slot": int(slot), "incarnation": int(incarnation), "pid": int(pid)}:
-            return Ready(slot, incarnation, pid)
-        case {"type": "boot_failed", "kind": "config" | "transient" as kind, "text": str(text)}:
-            return BootFailed(kind, text)
-        case {"type": "born", "pid": int(pid)} if pid > 1:
-            return Born(pid)
-        case {"type": "cannot_preload", "reasons": str(reasons)}:
-            return CannotPreload(reasons)
-        case _:
-            return None
-
-
-def _of_poller(whole: Any) -> Message | None:
-    match whole:
-        case {"type": "remote", "signal": str(name)} if name in _REMOTE:
-            return Remote(_REMOTE[name])
-        case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
-            return Recovered(slot, incarnation)
-        case {
-            "type": "cancel",
-            "slot": int(slot),
-            "incarnation": int(incarnation),
-            "jid": str(jid),
-        }:
-            return Cancel(slot, incarnation, jid)
-        case _:
-            return None

@@ -9,7 +9,8 @@ from typing import Final
 
 from jobd import signals
 from jobd.scoreboard import SlotState
-from jobd.supervisor.child import Died, Handle
+from jobd.supervisor.child import Handle
+from jobd.supervisor.messages import Died
 
 # Far more than slots; only a poller that fails for days while workers die lets it grow so long.
 _MOST_KEPT: Final = 10_000

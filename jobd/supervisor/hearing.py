@@ -7,7 +7,8 @@ import selectors
 from collections.abc import Callable
 
 from jobd.signals import SignalInbox
-from jobd.supervisor.child import Ended, Handle, Message
+from jobd.supervisor.child import Handle
+from jobd.supervisor.messages import Ended, Message
 
 
 class Hearing:

@@ -42,17 +42,14 @@ class Limits:
     Args:
         slots: where they sit.
         scoreboard: where they show what they do.
-        hung_after_s: a worker without a job and without a sign of life for so long is replaced;
-            None: never.
 
     Attributes:
         next_looks: when something will have to be done, in monotonic seconds.
     """
 
-    def __init__(self, slots: Slots, scoreboard: Scoreboard, hung_after_s: float | None) -> None:
+    def __init__(self, slots: Slots, scoreboard: Scoreboard) -> None:
         self._slots = slots
         self._scoreboard = scoreboard
-        self._hung_after_s = hung_after_s
         self._watched: dict[Handle, _Watch] = {}
         self._looked_for_life_at = float("-inf")
         self.next_looks: list[float] = []
@@ -94,13 +91,14 @@ class Limits:
         self.next_looks.append(watch.kill_at)
 
     def _replace_hung(self, now: float, resumed_at: float) -> None:
-        hung_after_s = self._hung_after_s
-        if hung_after_s is None or now - self._looked_for_life_at < _STACKS_S:
+        if now - self._looked_for_life_at < _STACKS_S:
             return
         self._looked_for_life_at = now
         for handle, watch in self._watched.items():
             seen = self._slots.left_behind(handle)
-            if seen is None or seen.is_busy or seen.state is State.STOPPING:
+            hung_after_s = self._slots[handle.slot].generation.hung_after_s
+            is_at_work = seen is None or seen.is_busy or seen.state is State.STOPPING
+            if seen is None or is_at_work or hung_after_s is None:
                 continue
             silent_since = max(seen.beat, handle.ready_at or now, resumed_at)
             if now - silent_since > hung_after_s:

@@ -23,7 +23,7 @@ from typing import Final
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.scoreboard import Scoreboard
-from jobd.supervisor import child as pipe
+from jobd.supervisor import child as pipe, messages
 from jobd.supervisor.births import Births, Ties
 from jobd.supervisor.boots import Boots
 from jobd.supervisor.child import POLLER, Handle
@@ -34,6 +34,8 @@ from jobd.supervisor.orders import Orders
 from jobd.supervisor.pidfile import CannotLock, PidFile
 from jobd.supervisor.plan import Plan
 from jobd.supervisor.reaping import Reaper
+from jobd.supervisor.renewing import Renewing
+from jobd.supervisor.replacing import Replacing
 from jobd.supervisor.slots import Slots
 from jobd.supervisor.status import Reporter
 from jobd.supervisor.stop import NEVER, Stopping
@@ -65,18 +67,16 @@ class Master:
         self._hearing = Hearing(self._inbox, self._understand)
         self._deaths = Deaths()
         self._store = StoreKeeper(plan.store, clock=clock, rng=rng)
-        # Without orphans for children a mold could not be told from its workers' parent.
-        has_mold = plan.preload is not None and pipe.adopt_orphans()
-        self._slots = slots = Slots(
-            plan.workers, scoreboard, has_mold=has_mold, clock=clock, rng=rng
+        self._slots = slots = Slots(scoreboard, clock=clock, rng=rng)
+        self._limits = Limits(slots, scoreboard)
+        self._stopping = stopping = Stopping(slots, scoreboard)
+        self._replacing = Replacing(slots, plan.generation, min_uptime_s=plan.min_uptime_s)
+        self._reporter = reporter = Reporter(plan, slots, scoreboard, clock=clock)
+        self._renewing = Renewing(
+            plan, slots, replacing=self._replacing, reporter=reporter, stopping=stopping
         )
-        self._limits = Limits(slots, scoreboard, plan.hung_after_s)
-        self._stopping = stopping = Stopping(slots, scoreboard, plan.timeout_s)
-        self._reporter = Reporter(plan, slots, scoreboard, clock=clock)
-        self._orders = Orders(plan, slots, scoreboard, stopping, self._reporter)
-        self._boots = Boots(
-            slots, deaths=self._deaths, stopping=stopping, timeout_s=plan.boot_timeout_s
-        )
+        self._orders = Orders(plan, slots, scoreboard, stopping=stopping, renewing=self._renewing)
+        self._boots = Boots(slots, deaths=self._deaths, stopping=stopping)
         ties = Ties(self._inbox, self._hearing, self._locks)
         self._births = Births(plan, slots, boots=self._boots, ties=ties, clock=clock)
         self._reaper = Reaper(
@@ -93,7 +93,9 @@ class Master:
         signals.set_mask(signals.current_mask() - signals.HANDLED)
         self._hearing.open()
         self._reporter.open()
-        self._slots.make_room()
+        self._slots.make_room(self._plan.generation.workers)
+        pipe.adopt_orphans()  # what a mold forks becomes ours
+        self._replacing.open()
         try:
             for lock in self._locks:
                 lock.acquire()
@@ -121,6 +123,7 @@ class Master:
             self._hear_children,
             self._reaper.reap,
             self._enforce_deadlines,
+            self._renew,
             self._start_what_is_due,
             self._report,
             self._wait,
@@ -153,18 +156,20 @@ class Master:
         if self._slots.poller is not None:
             self._slots.poller.flush()
 
-    def _understand(self, handle: Handle, message: pipe.Message, now: float) -> None:
+    def _understand(self, handle: Handle, message: messages.Message, now: float) -> None:
         match message:
-            case pipe.Remote(number) if handle.slot == POLLER:
-                log.event("told through Redis", signal=number.name)
-                self._orders.obey((number,), now)
-            case pipe.Recovered(slot, incarnation) if handle.slot == POLLER:
+            case messages.Remote(number) if handle.slot == POLLER:
+                self._orders.obey_remote(number, now)
+            case messages.Ready() if handle.slot == POLLER and handle.ready_at is None:
+                self._boots.understand(handle, message, now)
+                self._renewing.tell()
+            case messages.Recovered(slot, incarnation) if handle.slot == POLLER:
                 self._deaths.forget(slot, incarnation)
-            case pipe.Cancel(slot, incarnation, jid) if handle.slot == POLLER:
+            case messages.Cancel(slot, incarnation, jid) if handle.slot == POLLER:
                 self._limits.cancel(slot, incarnation, jid)
             case _ if self._boots.understand(handle, message, now):
                 pass
-            case pipe.Ended():
+            case messages.Ended():
                 pass  # the child may live on; waitpid() tells
             case _:
                 log.event("a child said what makes no sense", level="warning", child=handle.pid)
@@ -186,6 +191,11 @@ class Master:
             log.event("the poller is silent: killed", level="error", child=poller.pid)
             poller.kill()
 
+    def _renew(self, now: float) -> None:
+        if not self._stopping.has_begun:
+            self._renewing.step(now)
+            self._replacing.step(now)
+
     def _start_what_is_due(self, now: float) -> None:
         self._store.restart_if_due(now)
         if not self._stopping.has_begun:
@@ -193,7 +203,7 @@ class Master:
         else:  # whoever still runs a job needs a poller that beats
             startable = [self._slots[POLLER]] if self._slots.workers() else []
         self._births.start_due(startable, now, is_quiet=self._orders.is_quiet)
-        if self._births.has_failed:
+        if self._births.has_failed and not self._stopping.has_begun:
             log.event("not a single process can be started", level="fatal")
             self._stopping.give_up(os.EX_TEMPFAIL)
 
@@ -214,6 +224,7 @@ class Master:
         """When something will have to be done; some may have passed."""
         yield from self._stopping.deadlines()
         yield from self._boots.deadlines()
+        yield from self._replacing.deadlines()
         yield from self._limits.next_looks
         yield self._store.due
         empty = [slot for slot in self._slots.startable() if slot.child is None]

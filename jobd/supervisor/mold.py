@@ -25,6 +25,7 @@ import setproctitle
 from jobd import log, signals
 from jobd.supervisor import child as pipe
 from jobd.supervisor.child import Child
+from jobd.supervisor.messages import Order
 from jobd.supervisor.objections import objections, open_fds
 from jobd.wait import wait_readable
 
@@ -102,12 +103,11 @@ class Mold:
             log.reopen()  # for those that are forked from now on
         try:
             while not self._must_stop and (order := self._child.receive_order()) is not None:
-                what, (end, errors) = order
-                self._fork(what["slot"], what["incarnation"], end, errors)
+                self._fork(*order)
         except EOFError:
             self._must_stop = True
 
-    def _fork(self, slot: int, incarnation: int, end: int, errors: int) -> None:
+    def _fork(self, order: Order, fds: list[int]) -> None:
         # As in the master's own forks: what comes before the worker's handlers must wait for them.
         with signals.blocked() as mask:
             pipe.flush_stdio()
@@ -116,18 +116,16 @@ class Mold:
             except OSError:  # EAGAIN, ENOMEM: its pipe closes unused, which tells the master
                 middle = -1
             if middle == 0:
-                self._be_the_middle(slot, incarnation, (end, errors), mask)
-        os.close(end)
-        os.close(errors)
+                self._be_the_middle(order, fds, mask)
+        for fd in fds:
+            os.close(fd)
         if middle > 0:
             os.waitpid(middle, 0)
 
-    def _be_the_middle(
-        self, slot: int, incarnation: int, fds: tuple[int, int], mask: set[int]
-    ) -> NoReturn:
+    def _be_the_middle(self, order: Order, fds: list[int], mask: set[int]) -> NoReturn:
         middle, code = os.getpid(), os.EX_OSERR
         try:
-            code = os.EX_OK if os.fork() else self._become(slot, incarnation, fds, mask, middle)
+            code = os.EX_OK if os.fork() else self._become(order, fds, mask, middle)
         except BaseException as error:  # noqa: BLE001 - the frames above are the mold's
             log.event("a worker could not begin", level="fatal", error=error)
         finally:
@@ -135,15 +133,14 @@ class Mold:
                 pipe.flush_stdio()
             os._exit(code & 0xFF)
 
-    def _become(
-        self, slot: int, incarnation: int, fds: tuple[int, int], mask: set[int], middle: int
-    ) -> int:
+    def _become(self, order: Order, fds: list[int], mask: set[int], middle: int) -> int:
         """In the worker: cut what ties it to the mold, in this order, and go to work."""
         self._inbox.close()
         child = Child(
             socket.socket(fileno=fds[0]),
-            slot=slot,
-            incarnation=incarnation,
+            slot=order["slot"],
+            incarnation=order["incarnation"],
+            group=order["group"],
             identity=self._child.identity,
             master=self._child.master,
         )
@@ -157,6 +154,6 @@ class Mold:
             select.select((), (), (), 0.0005)
         child.die_with_master()
         signals.set_mask(mask)
-        setproctitle.setproctitle(f"jobd: worker {slot} [booting]")
+        setproctitle.setproctitle(f"jobd: worker {child.slot} [booting]")
         gc.enable()
         return child.work(self._run_worker)

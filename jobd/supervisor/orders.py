@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from jobd import log
 from jobd.scoreboard import InstanceState, Scoreboard
 from jobd.supervisor.plan import Plan
+from jobd.supervisor.renewing import Renewing
 from jobd.supervisor.slots import Slots
-from jobd.supervisor.status import Reporter
 from jobd.supervisor.stop import Stopping
 
 
@@ -23,7 +23,7 @@ class Orders:
         slots: whom to pass them on to.
         scoreboard: where the children see the state of the instance.
         stopping: several of them mean it, and it is final.
-        reporter: tells systemd of a reload.
+        renewing: for HUP and USR2.
 
     Attributes:
         is_quiet: new jobs are not taken.
@@ -34,14 +34,15 @@ class Orders:
         plan: Plan,
         slots: Slots,
         scoreboard: Scoreboard,
+        *,
         stopping: Stopping,
-        reporter: Reporter,
+        renewing: Renewing,
     ) -> None:
         self._plan = plan
         self._slots = slots
         self._scoreboard = scoreboard
         self._stopping = stopping
-        self._reporter = reporter
+        self._renewing = renewing
         self._is_on_terminal = os.isatty(0)  # after a hangup it would not be one any more
         self.is_quiet = False
         # The order is that of urgency.
@@ -53,7 +54,7 @@ class Orders:
             signal.SIGTSTP: self._quiet,
             signal.SIGCONT: self._resume,
             signal.SIGUSR1: self._reopen_logs,
-            signal.SIGUSR2: self._decline_reload,
+            signal.SIGUSR2: renewing.roll,
             signal.SIGTTIN: self._dump,
         }
 
@@ -63,6 +64,14 @@ class Orders:
         for number, order in self._orders.items():
             if number in numbers:
                 order(now)
+
+    def obey_remote(self, number: signal.Signals, now: float) -> None:
+        """Carry out what came through Redis; there nobody hangs up."""
+        log.event("told through Redis", signal=number.name)
+        if number == signal.SIGHUP:
+            self._renewing.reload(now)
+        else:
+            self.obey((number,), now)
 
     def _quiet(self, _now: float) -> None:
         if not self._stopping.has_begun and not self.is_quiet:
@@ -80,14 +89,8 @@ class Orders:
             self.tell(signal.SIGCONT)
 
     def _hang_up(self, now: float) -> None:
-        order = self._stopping.gracefully if self._is_on_terminal else self._decline_reload
+        order = self._stopping.gracefully if self._is_on_terminal else self._renewing.reload
         order(now)
-
-    def _decline_reload(self, _now: float) -> None:
-        refused = "reload arrives in a later version; restart the service instead"
-        self._reporter.reload_begins()
-        log.event(refused, level="warning")
-        self._reporter.reload_ends(f"reload refused: {refused}")
 
     def _reopen_logs(self, _now: float) -> None:
         self._plan.reopen_logs()

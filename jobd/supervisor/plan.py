@@ -1,6 +1,6 @@
 """What a master is to do, as values and callables that `jobd.boot` puts together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,21 +39,81 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What the children of one configuration do, and how many workers there are.
+
+    Attributes:
+        number: counts configurations and rolls, from 1.
+        groups: how many workers each group has, by its name.
+        run_worker: called in each worker after the fork; returns its exit status.
+        run_poller: the same for the poller.
+        preload: imports the application in a mold, which then forks the workers, and returns 0, or
+            the mold's exit status; None if each worker imports it.
+        timeout_s: that running jobs get when the instance stops; infinite if they get all theirs.
+        boot_timeout_s: after which a child that is not ready is killed.
+        hung_after_s: after which a worker that runs no job and shows no sign of life is killed;
+            None: never.
+    """
+
+    number: int = 1
+    groups: Mapping[str, int]
+    run_worker: Callable[[Child], int]
+    run_poller: Callable[[Child], int]
+    preload: Callable[[Child], int] | None = None
+    timeout_s: float = 25.0
+    boot_timeout_s: float = 60.0
+    hung_after_s: float | None = None
+
+    @property
+    def workers(self) -> int:
+        """Of all groups."""
+        return sum(self.groups.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A configuration that was read again and found good.
+
+    Attributes:
+        generation: what holds from now on.
+        changed: what is different, in words; empty if nothing is.
+        must_roll: whether workers have to be replaced.
+        is_same: whether the poller may go on.
+    """
+
+    generation: Generation
+    changed: str
+    must_roll: bool
+    is_same: bool = False
+
+
+class Renewal(Protocol):
+    """How a configuration is read again: tried in a child first, and then taken over."""
+
+    def prepare(self) -> None:
+        """In the master, before the child is forked."""
+        ...
+
+    def attempt(self, child: Child) -> int:
+        """In the child: read, check and import everything; says READY, or why not."""
+        ...
+
+    def outcome(self, number: int) -> Renewed:
+        """In the master, after READY: what was read, as the generation of that number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What the master needs to know.
 
     Attributes:
         identity: of the instance; each child is told.
         version: for the title, as is ``tag``.
-        workers: their slots are 1 to this; the poller's is 0.
-        run_worker: called in each worker after the fork; returns its exit status.
-        run_poller: the same for the poller.
-        preload: imports the application in a mold, which then forks the workers, and returns 0, or
-            the mold's exit status; None if each worker imports it.
-        timeout_s: that running jobs get when the instance stops.
-        boot_timeout_s: after which a child that is not ready is killed.
+        generation: to begin with.
+        renewal: reads the configuration again; without one there is no reload.
         poller_silent_s: after which a poller that shows no sign of life is killed.
-        hung_after_s: the same for a worker that runs no job; None: never.
+        min_uptime_s: that a new worker has to be ready before it takes the place of an old one.
         pidfile: locked, with the pid inside.
         lock: a second such file, e.g. in the state directory of an embedded store.
         reopen_logs: called on USR1.
@@ -63,14 +123,10 @@ class Plan:
     identity: str
     version: str
     tag: str = ""
-    workers: int
-    run_worker: Callable[[Child], int]
-    run_poller: Callable[[Child], int]
-    preload: Callable[[Child], int] | None = None
-    timeout_s: float = 25.0
-    boot_timeout_s: float = 60.0
+    generation: Generation
+    renewal: Renewal | None = None
     poller_silent_s: float = 30.0
-    hung_after_s: float | None = None
+    min_uptime_s: float = 2.0
     store: StoreProcess | None = None
     pidfile: Path | None = None
     lock: Path | None = None

@@ -79,6 +79,9 @@ class Reaper:
         # Told before the seat is shown as empty, so that no sweep finds the lists before the blame.
         if handle.slot > POLLER and handle.ready_at is not None:
             died = self._deaths.add(handle, status, left)
-            if self._slots.poller is not None and self._slots.is_poller_ready:
-                self._slots.poller.send(died)
-        self._slots.assign(slot, State.EMPTY if self._stopping.has_begun else State.WAITING)
+            if self._slots.ready_poller is not None:
+                self._slots.ready_poller.send(died)
+        is_over = self._stopping.has_begun or not slot.is_wanted
+        self._slots.assign(slot, State.EMPTY if is_over else State.WAITING)
+        if slot.is_retired:
+            self._slots.remove(slot)

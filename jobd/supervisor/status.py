@@ -1,4 +1,4 @@
-"""What the master shows of itself: its process title, and and what systemd hears.
+"""What the master shows of itself: its process title, and what systemd hears.
 
 Title and STATUS change at most once a second, or at once with the state of the instance.
 """
@@ -34,7 +34,7 @@ class Picture:
 
     Attributes:
         ready: workers that have booted.
-        waiting: slots that wait before their next child, because the last one died too early.
+        waiting: who waits before the next start, because the last one died too early.
         is_serving: the poller and at least one worker are ready.
         left_s: until running jobs are interrupted; while stopping.
         redis_away_s: for how long Redis has not answered; 0 if it does.
@@ -45,7 +45,7 @@ class Picture:
     workers: int
     ready: int
     busy: int
-    waiting: tuple[int, ...]
+    waiting: tuple[str, ...]
     is_serving: bool
     left_s: float
     redis_away_s: float = 0.0
@@ -68,7 +68,7 @@ class Reporter:
         self._on_ready = plan.on_ready
         self._slots = slots
         self._scoreboard = scoreboard
-        self._boot_until = clock.monotonic() + plan.boot_timeout_s
+        self._boot_until = clock.monotonic() + plan.generation.boot_timeout_s
         self._notifier = Notifier(clock)
         self._clock = clock
         self._next_at = 0.0
@@ -84,15 +84,16 @@ class Reporter:
     def report(self, state: InstanceState, left_s: float) -> None:
         """The last step of a turn, so that a loop that is stuck does not ping."""
         now = self._clock.monotonic()
-        ready = len(self._slots.ready_workers())
-        is_serving = ready > 0 and self._slots.is_poller_ready
+        serving = self._slots.serving()
+        ready = sum(slot.child is not None and slot.child.ready_at is not None for slot in serving)
+        is_serving = ready > 0 and self._slots.ready_poller is not None
         is_news = state is not self._state or (is_serving and not self._is_ready)
         if is_news or now >= self._next_at:
             self._next_at = now + _INTERVAL_S
             self._show(
                 Picture(
                     state=state,
-                    workers=self._slots.worker_count,
+                    workers=len(serving),
                     ready=ready,
                     busy=len(self._slots.busy_workers()),
                     waiting=self._slots.waiting(now),
@@ -111,9 +112,14 @@ class Reporter:
         return self._notifier.next_ping()
 
     def reload_begins(self) -> None:
-        """Settings are about to be read again."""
+        """Settings are about to be read again, or workers to be replaced."""
         if self._is_ready:
             self._notifier.reloading()
+
+    def reload_goes_on(self, with_what: str) -> None:
+        """Show from now on what it does."""
+        self._notice = with_what
+        self._next_at = 0.0
 
     def reload_ends(self, outcome: str) -> None:
         """It is over, and all still serve or serve again.
@@ -167,7 +173,8 @@ def status(picture: Picture) -> str:
     jobs = f"{picture.busy} job{'' if picture.busy == 1 else 's'}"
     match picture.state:
         case InstanceState.STOPPING:
-            return f"draining {jobs}, {max(0.0, picture.left_s):.0f} s left"
+            left = f"{max(0.0, picture.left_s):.0f} s left"
+            return f"draining {jobs}, {left if picture.left_s < float('inf') else 'no limit'}"
         case InstanceState.QUIET:
             return f"quiet, {jobs} running"
         case InstanceState.RUNNING:
@@ -181,8 +188,8 @@ def status(picture: Picture) -> str:
 def _troubles(picture: Picture) -> str:
     troubles: list[str] = []
     if picture.waiting:
-        slots = ", ".join(map(str, picture.waiting))
-        troubles.append(f"died too early, started again later: slot {slots}")
+        names = ", ".join(picture.waiting)
+        troubles.append(f"died too early, started again later: {names}")
     if picture.redis_away_s:
         troubles.append(f"Redis does not answer for {picture.redis_away_s:.0f} s")
     return "; ".join(troubles)

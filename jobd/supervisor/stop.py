@@ -12,7 +12,7 @@ from typing import Final
 
 from jobd import log
 from jobd.scoreboard import InstanceState, Scoreboard, State
-from jobd.supervisor.child import Handle
+from jobd.supervisor.child import POLLER, Handle
 from jobd.supervisor.slots import Slots
 
 NEVER: Final = float("inf")
@@ -49,16 +49,14 @@ class Stopping:
     Args:
         slots: who has to leave.
         scoreboard: where the children see it.
-        timeout_s: that running jobs get.
 
     Attributes:
         exit_code: of the instance; None until nobody is left.
     """
 
-    def __init__(self, slots: Slots, scoreboard: Scoreboard, timeout_s: float) -> None:
+    def __init__(self, slots: Slots, scoreboard: Scoreboard) -> None:
         self._slots = slots
         self._scoreboard = scoreboard
-        self._timeout_s = timeout_s
         self._stop: Stop | None = None
         self._is_interrupted = False
         self.exit_code: int | None = None
@@ -72,8 +70,9 @@ class Stopping:
         """Let running jobs finish for a while; repeats change nothing."""
         if self._stop is not None:
             return
-        seconds = self._timeout_s
-        log.event("stopping", timeout=f"{seconds:g} s", running=len(self._slots.busy_workers()))
+        seconds = self._slots[POLLER].generation.timeout_s
+        shown = f"{seconds:g} s" if seconds < NEVER else "unlimited"
+        log.event("stopping", timeout=shown, running=len(self._slots.busy_workers()))
         self._begin(Stop(0, now + seconds, now + seconds + KILL_AFTER_S, is_fast=False))
 
     def fast(self, now: float, code: int = 0) -> None:
@@ -114,9 +113,8 @@ class Stopping:
             return
         if workers:
             self._press(workers, stop, now)
-        elif self._slots.mold_child is not None:
-            if now >= stop.kill_at:
-                self._slots.mold_child.kill()
+        elif helpers := self._slots.helpers():
+            self._press(helpers, stop, now)
         elif poller is None:
             self.exit_code = stop.code
         elif stop.poller_kill_at == NEVER:
@@ -130,8 +128,8 @@ class Stopping:
     def _begin(self, stop: Stop) -> None:
         self._stop = stop
         self._scoreboard.set_instance_state(InstanceState.STOPPING)
-        if self._slots.mold_child is not None:
-            self._slots.mold_child.ask_to_stop(signal.SIGTERM)
+        for helper in self._slots.helpers():
+            helper.ask_to_stop(signal.SIGTERM)
         for handle in self._slots.workers():
             self._slots.assign(self._slots[handle.slot], State.STOPPING)
             handle.ask_to_stop(signal.SIGQUIT if stop.is_fast else signal.SIGTERM)

@@ -7,14 +7,16 @@ Source: design §8 for the table; PDEATHSIG makes the kernel send TERM when the 
 stop is the same with and without a master, and a worker arms its own deadline for it.
 """
 
+import math
 import os
 import signal
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 
 from jobd import log, signals
 from jobd.clock import Clock, SystemClock
-from jobd.errors import JobCancelled, JobInterrupted, JobTimeout
+from jobd.errors import JobCancelled, JobInterrupted, JobTimeout, Stop
+from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
 
@@ -62,21 +64,30 @@ class Attention:
     Args:
         master: whose death means to stop.
         slot: where the master sees how long the running job may take.
-        timeout_s: what running jobs get when the worker stops.
+        timeout_s: what running jobs get when the instance stops.
+        is_instance_stopping: else only this worker is to leave, and its job may take its time.
         clock: for how long ago it looked.
 
     Attributes:
         is_stopping: take no more jobs, and leave.
         is_quiet: take no more jobs for now.
         is_out_of_time: a settlement that does not succeed is not tried again.
-        was_interrupted: a signal ended the last job; else its ``JobInterrupted`` was its own.
+        was_interrupted: the last job was ended from outside; else its ``Stop`` was its own.
         cancelled_jids: jobs that are not to be begun.
+        progress: of iterable jobs.
     """
 
     def __init__(
-        self, master: Master, slot: SlotWriter, timeout_s: float, clock: Clock | None = None
+        self,
+        master: Master,
+        slot: SlotWriter,
+        timeout_s: float,
+        *,
+        is_instance_stopping: Callable[[], bool] = lambda: True,
+        clock: Clock | None = None,
     ) -> None:
         self._master = master
+        self._is_instance_stopping = is_instance_stopping
         self._slot = slot
         self._timeout_s = timeout_s
         self._monotonic = (clock or SystemClock()).monotonic
@@ -92,6 +103,7 @@ class Attention:
         self.is_out_of_time = False
         self.was_interrupted = False
         self.cancelled_jids: set[str] = set()
+        self.progress: Progress | None = None
 
     def open(self) -> None:
         """Install the handlers."""
@@ -114,8 +126,9 @@ class Attention:
             os._exit(0)  # nothing is held yet, and importing an app may take long
         match number:
             case signal.SIGTERM:
-                self._set_deadline()
                 self.is_stopping = True
+                if self._is_instance_stopping() or self._master.is_cut():
+                    self._set_deadline()
             case signal.SIGQUIT:
                 self.is_stopping = True
                 self._interrupt()
@@ -131,7 +144,7 @@ class Attention:
 
     def _set_deadline(self) -> None:
         # Once: TERM comes again when the master dies, and repeats change nothing.
-        if not self._has_deadline:
+        if not self._has_deadline and self._timeout_s < math.inf:
             self._has_deadline = True
             signals.alarm(self._timeout_s + _OWN_DEADLINE_AFTER_S)
 
@@ -194,6 +207,16 @@ class Attention:
             return run(argument)
         finally:
             self._is_running = False
+
+    def end_job(self, reason: Stop) -> NoReturn:
+        """End the running job from within, as a signal would.
+
+        Raises:
+            Stop: the reason.
+        """
+        self._is_running = False
+        self.was_interrupted = True
+        raise reason
 
     def reclaim(self) -> None:
         """After a job: lift its limit, and take the signals back if it has left handlers."""

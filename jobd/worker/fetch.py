@@ -75,6 +75,10 @@ class Fetcher(Protocol):
         """It failed and runs again at that time (epoch seconds)."""
         ...
 
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """It has not failed, and goes on at that time (epoch seconds)."""
+        ...
+
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
         """It died."""
         ...
@@ -223,6 +227,11 @@ class BasicFetch:
     def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
         """ZADD; safe to repeat, since the member is the same."""
         self._store.retry(None, unit.raw, again, at_s)
+        return True
+
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """ZADD; safe to repeat."""
+        self._store.put_off(None, unit.raw, at_s)
         return True
 
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:

@@ -15,9 +15,11 @@ from jobd import faults, log
 from jobd.connection import Backoff
 from jobd.errors import (
     JobCancelled,
+    JobPutOff,
     MalformedPayload,
     RedisError,
     RedisUnavailable,
+    Stop,
     UnknownJob,
     WorkerKilled,
 )
@@ -27,7 +29,7 @@ from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, ServerClock, SlotWriter
 from jobd.tallies import TallyWriter, row_of
 from jobd.worker.attention import Attention
-from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
+from jobd.worker.execution import DONE, Done, Failed, Interrupted, Outcome, execute
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
 from jobd.worker.retry import (
     MOST_RECOVERIES,
@@ -170,7 +172,7 @@ class Processor:
             if jid in self._attention.cancelled_jids:
                 self._drop(unit)
                 self._slot.give_up()
-            elif "recovered" in payload and has_killed_enough(payload):
+            elif "recovered" in payload and self._has_killed_enough(payload):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
@@ -182,6 +184,13 @@ class Processor:
             title.job = None
             if title.is_shown and not unit.is_alone:
                 title.show("idle")
+
+    def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
+        progress = self._attention.progress
+        if not has_killed_enough(payload) or progress is None:
+            return has_killed_enough(payload)
+        # An iterable job that comes further each time does not loop.
+        return recoveries(payload) - progress.forgiven(payload) >= MOST_RECOVERIES
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")
@@ -207,6 +216,16 @@ class Processor:
         wrapped = payload.get("wrapped")
         name: str = wrapped if isinstance(wrapped, str) else payload["class"]
         return row_of(name, unit.queue) if self._by_queue else name
+
+    def _has_been_interrupted(self, unit: UnitOfWork, reason: Stop, elapsed_s: float) -> None:
+        if isinstance(reason, JobPutOff):
+            log.job_line("put off", elapsed_s)
+            at_s = self._clock.server_s(self._clock.now_ms())
+            self._settle(partial(self._fetcher.put_off, unit, at_s))
+        else:
+            log.job_line("interrupted", elapsed_s)
+            self._settle(partial(self._fetcher.give_back, unit))
+        self._slot.give_up()
 
     def _call(self, payload: dict[str, Any]) -> None:
         kind = self._app.registry.find(payload["class"])
@@ -243,10 +262,10 @@ class Processor:
             case Interrupted(JobCancelled()):
                 self._drop(unit, elapsed_s)
                 self._slot.finish(_in_ring(unit, jid), failed=False)
-            case _:
-                log.job_line("interrupted", elapsed_s)
-                self._settle(partial(self._fetcher.give_back, unit))
-                self._slot.give_up()
+            case Interrupted(reason):
+                self._has_been_interrupted(unit, reason, elapsed_s)
+            case Done():
+                pass  # settled by now
 
     def _has_failed(
         self,

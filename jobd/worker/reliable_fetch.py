@@ -300,6 +300,11 @@ class ReliableFetch:
         private = self._holder.privates[unit.position]
         return self._certain(lambda: self._store.retry(private, unit.raw, again, at_s))
 
+    def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
+        """One script: out of the private list, into ``schedule``."""
+        private = self._holder.privates[unit.position]
+        return self._certain(lambda: self._store.put_off(private, unit.raw, at_s))
+
     def bury(self, unit: UnitOfWork, grave: Grave) -> bool:
         """One script: out of the private list, into ``dead``."""
         private = self._holder.privates[unit.position]

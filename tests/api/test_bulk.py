@@ -25,8 +25,9 @@ from jobd.api import (
     set_of,
 )
 from jobd.api.access import Redis
-from jobd.connection import Argument, Command, Reply
+from jobd.connection import Reply
 from jobd.errors import CannotAct, RedisError
+from jobd.link import Argument, Command
 from tests.api.parts import ODD, a_failed_job, a_job, fill, jids_of
 from tests.support import servers, wire
 from tests.support.eventually import eventually

@@ -231,6 +231,23 @@ def test_a_broken_work_entry_is_a_job_of_which_nothing_is_known(
     assert json.dumps(work.as_dict())
 
 
+def test_how_far_a_running_iterable_job_has_come_is_told(raw: Raw, access: Access):
+    register(raw, "a:1:x", INFO_8)
+    for tid, name in (("1.0.1", "Rows"), ("2.0.1", "Echo")):
+        payload = wire.encode(wire.a_payload(name, jid=name)).decode()
+        told = json.dumps({"queue": "default", "payload": payload, "run_at": 1_795_000_300})
+        raw.hset("a:1:x:work", tid, told)
+    raw.hset("it-Rows", mapping={"ex": 2, "c": "[7]", "rt": "1.5", "n": 7})
+
+    by_name = {work.record.class_name: work for work in WorkSet(access=access)}
+
+    assert by_name["Echo"].iteration is None
+    state = by_name["Rows"].iteration
+    assert state is not None
+    assert (state.cursor, state.items, state.executions) == ([7], 7, 2)
+    assert by_name["Rows"].as_dict()["iteration"]["items"] == 7
+
+
 def test_nothing_runs_where_nobody_is(access: Access):
     assert list(WorkSet(access=access)) == list(ProcessSet(access=access)) == []
 

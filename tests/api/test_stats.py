@@ -162,3 +162,11 @@ def test_states_of_iterable_jobs_are_read_at_once(raw: Raw, access: Access):
     assert (states["b"].cursor, states["b"].executions) == (None, 0)
     assert (states["c"].cursor, states["c"].executions, states["c"].cancelled_at) == (None, 0, None)
     assert iteration_states([], access=access) == {}
+    assert json.dumps(states["a"].as_dict())
+
+
+def test_of_a_job_on_jobd_the_items_are_told_too(raw: Raw, access: Access):
+    raw.hset("it-a", mapping={"ex": 2, "c": "7", "rt": "1.5", "n": 7})
+    raw.hset("it-b", mapping={"ex": 2, "c": "7", "rt": "1.5", "n": 7, "done": 1})
+    states = iteration_states(["a", "b"], access=access)
+    assert [(state.items, state.is_done) for state in states.values()] == [(7, False), (7, True)]

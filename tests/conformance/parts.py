@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from jobd.clock import Clock, SystemClock
 from jobd.config import Capsule, QueueWeight, RedisSettings
@@ -14,6 +15,7 @@ from jobd.connection import Connection
 from jobd.keys import Keys
 from jobd.store import Claimed, Held, Holder, Store
 from jobd.worker.fetch import BasicFetch, Draw
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw
@@ -53,6 +55,13 @@ def payloads(count: int) -> list[bytes]:
 
 def a_holder(*queues: str, processor: str = "1.0.1", identity: str = IDENTITY) -> Holder:
     return Holder.of(KEYS, identity, processor, queues or ("default",))
+
+
+def progress(store: Store) -> KeptProgress:
+    """Where a worker with the store's connection would keep the progress of iterable jobs."""
+    redis: Any = store.redis
+    attention: Any = None  # it is not asked to save
+    return KeptProgress(redis, KEYS, attention=attention, clock=SystemClock(), patience_s=TIMEOUT_S)
 
 
 def a_capsule(*queues: str | tuple[str, int]) -> Capsule:

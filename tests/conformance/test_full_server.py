@@ -6,6 +6,7 @@ import pytest
 
 from jobd.config import RedisSettings
 from jobd.errors import RedisFull
+from jobd.jobs.iterating import Reached
 from jobd.metrics import Counts
 from jobd.pool import Pool
 from jobd.pulse import Counted, Pulse
@@ -21,6 +22,7 @@ from tests.conformance.parts import (
     calls_since,
     claim,
     payloads,
+    progress,
     raws_of,
 )
 from tests.support.eventually import PATIENCE_S, eventually
@@ -47,6 +49,12 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
     "acknowledge": (lambda store: store.acknowledge(PRIVATE, a_payload(0)), True),
     "retry": (lambda store: store.retry(PRIVATE, a_payload(0), b"again", 1.0), True),
     "retry, held nowhere": (lambda store: store.retry(None, b"", b"again", 1.0), False),
+    "put off": (lambda store: store.put_off(PRIVATE, a_payload(0), 1.0), True),
+    "begin to iterate": (lambda store: progress(store).begin({"jid": "j"}).run, 1),
+    "save how far it is": (
+        lambda store: progress(store).save({"jid": "j"}, Reached(1, 5, 0.5, 5)),
+        "saved",
+    ),
     "bury": (
         lambda store: store.bury(
             PRIVATE, a_payload(0), b"grave", now_s=9.0, max_jobs=9, timeout_s=9.0

@@ -6,9 +6,19 @@ import pytest
 
 from jobd.api.access import Access
 from jobd.api.moves import Moves
+from jobd.jobs.iterating import Reached
 from jobd.pulse import Counted, Pulse
 from jobd.store import Held, Promotion, Store
-from tests.conformance.parts import IDENTITY, KEYS, a_holder, calls, calls_since, claim, scripts
+from tests.conformance.parts import (
+    IDENTITY,
+    KEYS,
+    a_holder,
+    calls,
+    calls_since,
+    claim,
+    progress,
+    scripts,
+)
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
@@ -38,6 +48,8 @@ RUN: dict[str, Callable[[Store], object]] = {
     "forget": lambda store: store.forget("p"),
     "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),
     "promote": lambda store: store.promote(KEYS.retry, [Promotion(b"", "default", b"")]),
+    "iteration_begin": lambda store: progress(store).begin({"jid": "j"}),
+    "iteration_save": lambda store: progress(store).save({"jid": "j"}, Reached(1, 5, 0.5, 5)),
     "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
     "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
     "renew": lambda store: store.renew(IDENTITY),

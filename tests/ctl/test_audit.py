@@ -8,7 +8,7 @@ import pytest
 
 from jobd.api import Access, Audit
 from jobd.config import RedisSettings
-from jobd.connection import Pool
+from jobd.pool import Pool
 from tests.ctl.conftest import Captured, Say, a_process
 from tests.support import wire
 from tests.support.servers import Raw

@@ -134,13 +134,13 @@ class Station:
         """Put all together; the signals of this process stay as they are."""
         return Poller(
             self.store,
-            Place(IDENTITY, 2, self.slot, orphan_s=30),
+            Place(IDENTITY, self.slot, orphan_s=30),
             master=self.master,
             services=Services(
                 Promoter(self.store, wire=8, rng=random.Random(1)),
                 self.make_heartbeat(self.slot),
                 self.recovery,
-                Cancels(Cancelled(self.store), self.board, 2, self.clock),
+                Cancels(Cancelled(self.store), self.board, self.clock),
                 lambda: None,
             ),
             scoreboard=self.board,

@@ -4,16 +4,18 @@ Each call that is wrong says what the checkers call the error. An ignore that ig
 an error too, so a call that they came to accept would show.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar, assert_type
+from typing import Any, Generic, TypeAlias, TypeVar, assert_type
 
 import jobd
-from jobd import Job, job
+from jobd import IterableJob, Job, enumerators, job
 from jobd.jobs import FunctionJob, Setter
 from jobd.testing import Queues, assert_enqueued, drain, fake, queues, refute_enqueued, use
 
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+Rows: TypeAlias = Iterator[tuple[str, int]]
 T = TypeVar("T")
 
 
@@ -54,6 +56,15 @@ class ImportJob(ApplicationJob, Generic[T]):
 class UserImportJob(ImportJob[int]):
     def parsed(self, line: str) -> int:
         return int(line)
+
+
+class RowsJob(IterableJob):
+    def build_enumerator(self, cursor: int | None, table: str, limit: int = 5) -> Rows:
+        return enumerators.sequence([table] * limit, cursor)
+
+    def each_iteration(self, row: str, *given: Any) -> None:
+        assert_type((row, given, self.cancelled), tuple[str, tuple[Any, ...], bool])
+        self.finish()
 
 
 @job
@@ -116,6 +127,26 @@ UserImportJob.perform_async(3)  # type: ignore[arg-type]  # pyright: ignore[repo
 StaticJob.perform_async("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 MoodSenderJob.cancel(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ApplicationJob.perform_async()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+# Of iterable jobs
+
+assert_type(RowsJob.perform_async("users"), str | None)
+assert_type(RowsJob.perform_async("users", limit=3), str | None)
+assert_type(RowsJob.perform_in(HOUR, "users", 3), str | None)
+assert_type(RowsJob.perform_at(MOMENT, "users"), str | None)
+assert_type(RowsJob.perform_inline("users"), None)
+assert_type(RowsJob.set(queue="low").perform_async("users", limit=3), str | None)
+assert_type(RowsJob.perform_bulk([["users", 3]]), list[str | None])
+assert_type(RowsJob.jobs, list[dict[str, Any]])
+assert_type(
+    list(enumerators.batches(enumerators.sequence("ab", 0), 2)), list[tuple[list[str], int]]
+)
+
+RowsJob.perform_async()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+RowsJob.perform_async(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+RowsJob.perform_in(60, 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+RowsJob.set(queue="low").perform_async(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 # Options of one push

@@ -3,10 +3,11 @@
 A line that ends in "wrong" must be one for both checkers, and no other line may be.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import jobd
-from jobd import Job, job
+from jobd import IterableJob, Job, enumerators, job
 
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -17,6 +18,13 @@ class ApplicationJob(Job):
 
 class GreetingJob(ApplicationJob):
     def perform(self, name: str, times: int = 1) -> None: ...
+
+
+class RowsJob(IterableJob):
+    def build_enumerator(self, cursor: int | None, table: str) -> Iterator[tuple[str, int]]:
+        return enumerators.sequence([table], cursor)
+
+    def each_iteration(self, row: str) -> None: ...
 
 
 @job
@@ -50,6 +58,11 @@ GreetingJob.perform_bulk("Ada", batch_size="2")  # wrong
 ApplicationJob.perform_async()  # wrong
 Job.perform_in(60)  # wrong
 jobd.Jbo()  # wrong
+RowsJob.perform_async("users")
+RowsJob.perform_async(3)  # wrong
+RowsJob.perform_async("users", 5)  # wrong
+RowsJob.perform_at(MOMENT)  # wrong
+enumerators.sequence({1, 2}, None)  # wrong
 add.perform_async(1, y=3)
 add.perform_async("1")  # wrong
 add.perform_async()  # wrong

@@ -21,6 +21,7 @@ from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
@@ -84,6 +85,7 @@ class Bench:
         settings = RedisSettings(url=url)
         self.connection = Connection(settings)
         self._blocking = Connection(settings, timeout_s=6)
+        self._progress = Connection(settings)
         self.fetcher = self._make_fetcher(kind, settings)
 
     def _make_fetcher(self, kind: Kind, settings: RedisSettings) -> Fetcher:
@@ -134,6 +136,9 @@ class Bench:
     def make_processor(self) -> Processor:
         """The processor, with what was added to the bench so far."""
         rules = Rules(25, self.dead_max_jobs, 15_552_000, self.wire)
+        self.attention.progress = KeptProgress(
+            self._progress, Keys(), attention=self.attention, clock=self.clock, patience_s=25
+        )
         return Processor(
             self.fetcher,
             app=Application(self.registry, self.middleware.fold(perform), self.hooks),
@@ -173,7 +178,7 @@ class Bench:
     def close(self) -> None:
         """After the test."""
         self.fetcher.close()
-        for connection in (self.connection, self._blocking):
+        for connection in (self.connection, self._blocking, self._progress):
             connection.close()
         self.master.close()
         # Not close(), which would give signals to this process their default action.

@@ -1,0 +1,207 @@
+"""What goes over the pipe between the master and one child, as bytes and as values.
+
+One message is one packet, a JSON object::
+
+    child to master
+        {"type": "ready", "slot": 2, "incarnation": 7, "pid": 4711}
+        {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
+        {"type": "born", "pid": 4711}                        a worker that the mold has forked
+        {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
+        {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT" | "HUP"}     the poller alone
+        {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
+        {"type": "cancel", "slot": 2, "incarnation": 7, "jid": "b4a5.."}    the poller alone
+
+    master to poller
+        {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
+         "running": "0f4b75e523969d83", "jid": "b4a5..",
+         "finished": ["f4b75e523969083d"], "time_limit": 0.0}
+        {"type": "seats"}                                a worker has another pid or is ready
+        {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
+         "text": "queues"}
+        {"type": "leave"}                                another poller takes its place
+
+    master to mold, with two descriptors: the worker's end of its pipe, and the file for its stacks
+        {"type": "fork", "slot": 2, "incarnation": 7, "group": "default"}
+"""
+
+import json
+import signal
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+_REMOTE: Final = {
+    "TSTP": signal.SIGTSTP,
+    "TERM": signal.SIGTERM,
+    "TTIN": signal.SIGTTIN,
+    "CONT": signal.SIGCONT,
+    "HUP": signal.SIGHUP,
+}
+
+BootFailureKind: TypeAlias = Literal["config", "transient"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The child has booted and begins its work; its signal handlers are in place."""
+
+    slot: int
+    incarnation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class BootFailed:
+    """The child cannot boot: for good (``config``), or until something else changes."""
+
+    kind: BootFailureKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """The mold has forked the child, which the master has adopted or will in a moment."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CannotPreload:
+    """A mold has imported the application, and found what no fork may share."""
+
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A command that came through Redis, as the signal that has the same effect."""
+
+    number: signal.Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a dead worker held is back in its queues."""
+
+    slot: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A worker runs a job that is cancelled."""
+
+    slot: int
+    incarnation: int
+    jid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing more will come from this child, which need not be dead."""
+
+
+Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
+
+
+class Died(TypedDict):
+    """A worker that had been ready is gone.
+
+    Attributes:
+        status: as ``waitpid`` gave it.
+        reason: the same in words: ``exit 3``, ``SIGKILL``.
+        running: fingerprint of the job that was running and is charged, or an empty string.
+        jid: the same job's, for the log.
+        finished: fingerprints of jobs that are done and perhaps not acknowledged.
+        time_limit: seconds that the running job was killed for, or 0.
+    """
+
+    type: Literal["died"]
+    slot: int
+    incarnation: int
+    status: int
+    reason: str
+    running: str
+    jid: str
+    finished: list[str]
+    time_limit: float
+
+
+class Order(TypedDict):
+    """A mold is to fork a worker."""
+
+    type: Literal["fork"]
+    slot: int
+    incarnation: int
+    group: str
+
+
+class Reloaded(TypedDict):
+    """What became of the last reload or roll, for those who ask through Redis.
+
+    Attributes:
+        count: of the reloads and rolls that were asked for so far.
+        generation: that is in force.
+        text: why it failed, or what has changed.
+    """
+
+    type: Literal["reloaded"]
+    count: int
+    generation: int
+    state: Literal["busy", "done", "failed"]
+    text: str
+
+
+class Leave(TypedDict):
+    """Another poller will take this one's place, at once."""
+
+    type: Literal["leave"]
+
+
+class Seats(TypedDict):
+    """The scoreboard says since now that a worker has another pid, or is ready."""
+
+    type: Literal["seats"]
+
+
+News: TypeAlias = Died | Seats | Reloaded | Leave
+"""What a poller is told."""
+
+
+def parse(packet: bytes) -> Message | None:
+    """The message of a packet; None of whatever else a job may have written there."""
+    try:
+        whole = json.loads(packet)
+    except (ValueError, RecursionError):
+        return None
+    return _of_boot(whole) or _of_poller(whole)
+
+
+def _of_boot(whole: Any) -> Message | None:
+    match whole:
+        case {"type": "ready", "slot": int(slot), "incarnation": int(incarnation), "pid": int(pid)}:
+            return Ready(slot, incarnation, pid)
+        case {"type": "boot_failed", "kind": "config" | "transient" as kind, "text": str(text)}:
+            return BootFailed(kind, text)
+        case {"type": "born", "pid": int(pid)} if pid > 1:
+            return Born(pid)
+        case {"type": "cannot_preload", "reasons": str(reasons)}:
+            return CannotPreload(reasons)
+        case _:
+            return None
+
+
+def _of_poller(whole: Any) -> Message | None:
+    match whole:
+        case {"type": "remote", "signal": str(name)} if name in _REMOTE:
+            return Remote(_REMOTE[name])
+        case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
+            return Recovered(slot, incarnation)
+        case {
+            "type": "cancel",
+            "slot": int(slot),
+            "incarnation": int(incarnation),
+            "jid": str(jid),
+        }:
+            return Cancel(slot, incarnation, jid)
+        case _:
+            return None

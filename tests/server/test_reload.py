@@ -1,0 +1,143 @@
+"""Reload and roll of a real jobd: what is served meanwhile, and what is told of it."""
+
+import json
+import signal
+from typing import Any
+
+import pytest
+import yaml
+
+from jobd.clock import SystemClock
+from tests.server.load import PATIENCE_S, is_empty, jids, push_many
+from tests.support import wire
+from tests.support.eventually import eventually
+from tests.support.jobd_process import JobdProcess, StartJobd
+from tests.support.servers import Raw
+
+pytestmark = [pytest.mark.redis, pytest.mark.process]
+
+CLOCK = SystemClock()
+IN_FORCE = r"the new generation is in force.*generation="
+
+
+def change(jobd: JobdProcess, **settings: object) -> None:
+    path = jobd.directory / "jobd.yml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **settings}))
+
+
+def told(raw: Raw) -> dict[str, str]:
+    (key,) = raw.keys("jobd:instance:*")
+    return {name.decode(): text.decode() for name, text in raw.hgetall(key).items()}
+
+
+def worker_pids(jobd: JobdProcess) -> set[int]:
+    return {child.pid for child in jobd.children("worker")}
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_new_code_is_served_after_hup_and_no_job_is_lost(
+    raw: Raw, start_jobd: StartJobd, *, preload: bool
+):
+    jobd = start_jobd(config={"concurrency": 2, "preload": preload}, jobs=CODE.format(version=1))
+    before = worker_pids(jobd)
+    pushed = push_many(raw, "Versioned", 200)
+    (jobd.directory / "app_jobs.py").write_text(CODE.format(version=2))
+    jobd.signal(signal.SIGHUP)
+    jobd.wait_for_log(IN_FORCE + "2", timeout=PATIENCE_S)
+    pushed += push_many(raw, "Versioned", 20)
+    eventually(lambda: len(jids([jobd])) == 220, timeout=PATIENCE_S, message=jobd.log)
+    assert sorted(jids([jobd])) == sorted(pushed)
+    assert {run["args"][0] for run in jobd.ran()[-20:]} == {2}
+    eventually(lambda: len(worker_pids(jobd)) == 2 and not worker_pids(jobd) & before)
+    assert jobd.stop() == 0
+    assert is_empty(raw)
+
+
+CODE = """
+import jobd
+from tests.support.sample_jobs import record
+
+
+class Versioned(jobd.Job):
+    def perform(self, *args):
+        record("done", "Versioned", self.jid, [{version}])
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "why"),
+    [
+        ({"concurrency": "many"}, None, "concurrency: must be a whole number from 1"),
+        ({"require": ["gone"]}, None, 'there is no module "gone"'),
+        ({}, "import gone", "No module named 'gone'"),
+        ({}, "def broken(:", "invalid syntax"),
+        ({"pidfile": "other.pid"}, None, "only a restart of jobd changes that"),
+    ],
+)
+@pytest.mark.parametrize("preload", [True, False])
+def test_A21_what_is_broken_is_refused_and_changes_nothing(
+    raw: Raw,
+    start_jobd: StartJobd,
+    *,
+    settings: dict[str, Any],
+    code: str | None,
+    why: str,
+    preload: bool,
+):
+    jobd = start_jobd(config={"preload": preload}, jobs=CODE.format(version=1))
+    before = worker_pids(jobd)
+    change(jobd, **settings)
+    if code is not None:
+        (jobd.directory / "app_jobs.py").write_text(code)
+    jobd.signal(signal.SIGHUP)
+    eventually(lambda: told(raw)["reload"] == "failed", timeout=PATIENCE_S, message=jobd.log)
+    assert why in told(raw)["reload_text"]
+    assert told(raw)["generation"] == "1"
+    eventually(lambda: why in str(jobd.notify.messages()), message=jobd.log)
+    assert worker_pids(jobd) == before
+    wire.push(raw, "Versioned")
+    eventually(lambda: len(jobd.ran()) == 1, message=jobd.log)
+    assert jobd.stop() == 0
+
+
+def test_concurrency_changes_touch_no_worker_and_are_published(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(config={"concurrency": 1})
+    (before,) = worker_pids(jobd)
+    change(jobd, concurrency=3)
+    jobd.signal(signal.SIGHUP)
+    jobd.wait_for_log(r"taken over, no worker is replaced.*concurrency 1 to 3")
+    eventually(lambda: len(worker_pids(jobd)) == 3, message=jobd.log)
+    assert before in worker_pids(jobd)
+    eventually(lambda: json.loads(told(raw)["config"])["concurrency"] == 3, message=jobd.log)
+    eventually(lambda: len(json.loads(told(raw)["workers"])) == 3, message=jobd.log)
+    assert jobd.stop() == 0
+
+
+def test_queues_that_are_added_are_served_after_a_roll(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(config={"concurrency": 1, "queues": ["default"]})
+    wire.push(raw, "Echo", queue="late")
+    change(jobd, queues=["default", "late"])
+    jobd.signal(signal.SIGHUP)
+    eventually(lambda: len(jobd.ran()) == 1, timeout=PATIENCE_S, message=jobd.log)
+    jobd.wait_for_log(IN_FORCE + "2")
+    assert jobd.stop() == 0
+
+
+def test_a_job_longer_than_the_timeout_outlives_a_roll(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(config={"concurrency": 1, "timeout": 0.2})
+    (old,) = worker_pids(jobd)
+    wire.push(raw, "Hold", "long")
+    eventually(lambda: jobd.ran("start"), message=jobd.log)
+    jobd.signal(signal.SIGUSR2)
+    jobd.wait_for_log(IN_FORCE + "2", timeout=PATIENCE_S)
+    wire.push(raw, "Echo")
+    eventually(lambda: len(jobd.ran()) == 1, message=jobd.log)
+    # An alarm of its own would have come 1.2 s after TERM.
+    asked_at = CLOCK.monotonic()
+    eventually(lambda: CLOCK.monotonic() > asked_at + 1.5)
+    jobd.release("long")
+    eventually(lambda: len(jobd.ran()) == 2, message=jobd.log)
+    assert len(jobd.ran("start")) == 1
+    eventually(lambda: old not in worker_pids(jobd), message=jobd.log)
+    assert jobd.stop() == 0
+    assert is_empty(raw)
