@@ -12,12 +12,14 @@ from jobd._version import __version__
 
 if typing.TYPE_CHECKING:
     from jobd.app import Configuration, configure_client, configure_server
+    from jobd.context import carry
     from jobd.errors import (
         ConfigError,
         InvalidArguments,
         InvalidJob,
         JobCancelled,
         JobdError,
+        JobFailed,
         JobInterrupted,
         JobPutOff,
         JobTimeout,
@@ -28,6 +30,7 @@ if typing.TYPE_CHECKING:
         RedisRejected,
         RedisUnavailable,
         Stop,
+        UnfitResult,
         UnknownJob,
     )
     from jobd.jobs import Job, job, push, push_bulk
@@ -49,6 +52,7 @@ __all__ = [
     "IterableJob",
     "Job",
     "JobCancelled",
+    "JobFailed",
     "JobInterrupted",
     "JobPutOff",
     "JobTimeout",
@@ -61,12 +65,14 @@ __all__ = [
     "RedisRejected",
     "RedisUnavailable",
     "Stop",
+    "UnfitResult",
     "UnknownJob",
     "__version__",
     "after_enqueue",
     "after_perform",
     "around_perform",
     "before_perform",
+    "carry",
     "configure_client",
     "configure_server",
     "job",
@@ -78,12 +84,14 @@ __all__ = [
 # The same as the imports above, which only type checkers and editors read.
 _NAMES: typing.Final = {
     "jobd.app": ("Configuration", "configure_client", "configure_server"),
+    "jobd.context": ("carry",),
     "jobd.errors": (
         "ConfigError",
         "InvalidArguments",
         "InvalidJob",
         "JobCancelled",
         "JobdError",
+        "JobFailed",
         "JobInterrupted",
         "JobPutOff",
         "JobTimeout",
@@ -94,6 +102,7 @@ _NAMES: typing.Final = {
         "RedisRejected",
         "RedisUnavailable",
         "Stop",
+        "UnfitResult",
         "UnknownJob",
     ),
     "jobd.jobs": ("Job", "job", "push", "push_bulk"),

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from jobd.client import Client, Writer
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
     # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
     from jobd.config import RedisSettings
     from jobd.reliable_push import ReliablePush
+    from jobd.results import Result
 
 F = TypeVar("F", bound=Callable[[], object])
 OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
 
 _CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "url": (lambda value: isinstance(value, str), "a URL, redis://HOST:PORT/0"),
+    "sentinels": (
+        lambda value: type(value) in {list, tuple} and all(type(node) is str for node in value),
+        'a list such as ["10.0.0.1:26379"]',
+    ),
+    "master": (lambda value: isinstance(value, str), "what the sentinels call the primary"),
     "size": (lambda value: type(value) is int and value >= 1, "a number of connections"),
     "network_timeout": (
         lambda value: type(value) in {int, float} and 0 < value < float("inf"),
@@ -95,6 +102,7 @@ class App:
         client_class: what pushes; one that waits for a transaction, where a framework has them.
         stand_in: a test's, once jobd.testing is used.
         server_setup: what configure_server was given where it did not run.
+        carried: context variables that travel with jobs, by name; see ``jobd.context``.
     """
 
     def __init__(self, *, is_server: bool = False, open_store: OpenStore = open_store) -> None:
@@ -111,6 +119,7 @@ class App:
         self.client_class: type[Client] = Client
         self.stand_in: StandIn | None = None
         self.server_setup: list[Callable[[Configuration], object]] = []
+        self.carried: dict[str, ContextVar[Any]] = {}
         self._client: tuple[tuple[Wire, Strict, type[Client]], Client] | None = None
         self._store: tuple[tuple[RedisSettings | None, OpenStore], Writer] | None = None
         self._outbox: tuple[Writer, int, Writer] | None = None
@@ -225,6 +234,15 @@ class App:
             raise ConfigError([f"the app writes to {self.store!r}: jobs are cancelled in Redis"])
         return cancel(self.store, jid) is not None
 
+    def result(self, jid: str) -> "Result":
+        """What became of a job; see ``Job.result``."""
+        from jobd.results import Result  # noqa: PLC0415 - imports redis, which is slow
+        from jobd.store import Store  # noqa: PLC0415 - likewise
+
+        if not isinstance(self.store, Store):
+            raise ConfigError([f"the app writes to {self.store!r}: results are kept in Redis"])
+        return Result(self.store, jid)
+
     def _open(self) -> Writer:
         writer = None if self.stand_in is None else self.stand_in.writer()
         return self.outbox if writer is None else writer
@@ -242,9 +260,9 @@ class Configuration:
     def redis(self) -> "RedisSettings | None":
         """What was set: read as settings; write those, a URL, or a dict.
 
-        The dict may hold ``url``, ``size`` (the most connections that a client opens) and
-        ``network_timeout`` (seconds). Without ``url`` the server stays the one that it is; with
-        it, what is left out has its default.
+        The dict may hold ``url`` (or ``sentinels`` and ``master``), ``size`` (the most connections
+        that a client opens) and ``network_timeout`` (seconds). Without ``url`` the server stays the
+        one that it is; with it, what is left out has its default.
 
         Raises:
             ConfigError: an unknown key, or a value that cannot be.
@@ -397,9 +415,27 @@ def _redis_settings(given: object, app: App) -> "RedisSettings":
     problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
     if problems:
         raise ConfigError(problems)
+    if "sentinels" in chosen or "master" in chosen:
+        chosen = _with_sentinels(chosen)
     if "url" in chosen:
         return RedisSettings(**chosen)
     return dataclasses.replace(app.redis_settings, **chosen)
+
+
+def _with_sentinels(chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with a URL that names them."""
+    from jobd.config import sentinel_url, url_fault  # noqa: PLC0415 - slow to import
+
+    rest = dict(chosen)
+    nodes, master = rest.pop("sentinels", ()), rest.pop("master", "")
+    if "url" in rest or not nodes or not master:
+        raise ConfigError(
+            ["redis: sentinels and master belong together, and stand for url: name both, or url"]
+        )
+    url = sentinel_url(nodes, master)
+    if fault := url_fault(url):
+        raise ConfigError([f"redis.sentinels: {fault}"])
+    return {**rest, "url": url}
 
 
 def _problem(key: str, value: object) -> str | None:

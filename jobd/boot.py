@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 
 from setproctitle import setproctitle
 
-from jobd import application, greeting, log
+from jobd import application, greeting, log, results
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.cancelling import Cancelled
@@ -48,7 +48,7 @@ from jobd.server_check import Inspection, check_server
 from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
-from jobd.supervisor.plan import Generation, Plan
+from jobd.supervisor.plan import Generation, Plan, Wear
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
@@ -61,6 +61,8 @@ from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 _BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
+_POLLER_TRIES_S: Final = 0.6
+"""The longest: the workers look whether it has found Redis back, so a job runs within a second."""
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
@@ -208,6 +210,11 @@ class Server:
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
             hung_after_s=config.worker.hung_after,
+            wear=Wear(
+                max_jobs=config.worker.max_jobs,
+                max_memory_bytes=config.worker.max_memory,
+                max_age_s=config.worker.max_age,
+            ),
         )
 
     def _renewed(self, config: Config, number: int) -> Generation:
@@ -221,10 +228,16 @@ class Server:
         log.event("ready for jobs", workers=self._config.worker_count, boot=f"{boot_s:.2f} s")
         self._hint.show()
 
+    def _stop_listening(self) -> None:
+        """In a child that is not the poller: or a job could outlive jobd and hold its address."""
+        if self._listener is not None:
+            self._listener.close()
+
     # In the mold
 
     def preload(self, child: Child) -> int:
         """Import the application for all that are forked from here; returns 0 if it worked."""
+        self._stop_listening()
         if status := _import(self._config, child):
             return status
         self._is_loaded = True
@@ -235,8 +248,7 @@ class Server:
     def run_worker(self, child: Child) -> int:
         """What a worker does after the fork; returns its exit status."""
         config, app = self._config, current_app()
-        if self._listener is not None:
-            self._listener.close()
+        self._stop_listening()
         slot = self._scoreboard.writer(child.slot)
         attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
         attention.open()
@@ -277,7 +289,12 @@ class Server:
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
+                app=Application(
+                    registry,
+                    app.server_middleware.fold(perform),
+                    app.hooks,
+                    functools.partial(results.keep, store),
+                ),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
@@ -390,7 +407,7 @@ class Server:
             services=services,
             scoreboard=self._scoreboard,
             clock=self._clock,
-            backoff=Backoff(rng),
+            backoff=Backoff(rng, _POLLER_TRIES_S),
         )
         poller.open()
         with contextlib.suppress(RedisUnavailable):  # the poller waits for it, and looks then

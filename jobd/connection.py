@@ -14,11 +14,11 @@ from typing import Any, Final, TypeAlias
 
 import hiredis
 import redis
-from redis import connection as _redis_connection, exceptions
+from redis import connection as _redis_connection, exceptions, sentinel as _redis_sentinel
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobd.config import RedisSettings
+from jobd.config import RedisSettings, Sentinels, sentinels_of
 from jobd.errors import (
     ConfigError,
     RedisDenied,
@@ -34,6 +34,7 @@ Reply: TypeAlias = Any
 
 # redis-py types these only in part.
 _SOCKETS: Final[Any] = _redis_connection
+_SENTINEL: Final[Any] = _redis_sentinel
 
 # What CLIENT LIST shows. By default redis-py looks its version up in the file system, for each
 # connection, and loads the parser of e-mails for that.
@@ -43,6 +44,7 @@ _DRIVER: Final[dict[str, Any]] = (
     else {"lib_version": redis.__version__}
 )
 
+_SENTINEL_S: Final = 1.0
 _FIRST_S: Final = 0.1
 _LONGEST_S: Final = 5.0
 _PASSING: Final = (
@@ -68,18 +70,23 @@ _START_JOBD: Final = (
 
 
 class Backoff:
-    """How long to wait before the server is tried again: 0.1 s at first, 5 s at the most.
+    """How long to wait before the server is tried again: 0.1 s at first.
 
     With full jitter, so that a fleet does not come back all at once.
+
+    Args:
+        rng: for the jitter.
+        most_s: 5 s at the most, or so many.
     """
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, most_s: float = _LONGEST_S) -> None:
         self._rng = rng
+        self._most_s = most_s
         self._longest_s = _FIRST_S
 
     def next_s(self) -> float:
         """Seconds to wait now."""
-        longest_s, self._longest_s = self._longest_s, min(2 * self._longest_s, _LONGEST_S)
+        longest_s, self._longest_s = self._longest_s, min(2 * self._longest_s, self._most_s)
         return self._rng.uniform(0.05, longest_s)
 
     def reset(self) -> None:
@@ -246,15 +253,72 @@ def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str
 
 def _make(settings: RedisSettings, timeout_s: float, name: str) -> Any:
     kind: Any = _parse(settings).get("connection_class", redis.Connection)
-    made = kind(**_arguments(settings, timeout_s, name))
+    arguments = _arguments(settings, timeout_s, name)
+    sentinels = sentinels_of(settings.url)
+    if sentinels is not None:
+        is_encrypted = issubclass(kind, redis.SSLConnection)
+        kind = (
+            _SENTINEL.SentinelManagedSSLConnection
+            if is_encrypted
+            else _SENTINEL.SentinelManagedConnection
+        )
+        arguments["connection_pool"] = _Primary(sentinels, settings.network_timeout)
+    made = kind(**arguments)
     # It would tell the server its name and version, a round trip each, which the start waits for.
     made.driver_info = made.lib_name = made.lib_version = None
     return made
 
 
+class _Primary:
+    """Where the primary is, asked anew for each connection that is made.
+
+    What redis-py's connection asks of its pool of them, of which we have none.
+
+    Attributes:
+        is_master: not one of the replicas.
+        check_connection: with a PING of its own.
+        service_name: for its repr.
+    """
+
+    is_master = True
+    check_connection = False
+
+    def __init__(self, sentinels: Sentinels, network_timeout_s: float) -> None:
+        timeout_s = min(network_timeout_s, _SENTINEL_S)
+        self.service_name = sentinels.master
+        self._asked = ", ".join(f"{host}:{port}" for host, port in sentinels.nodes)
+        self._sentinels: Any = _SENTINEL.Sentinel(
+            sentinels.nodes,
+            sentinel_kwargs={
+                "socket_timeout": timeout_s,
+                "socket_connect_timeout": timeout_s,
+                "retry": Retry(NoBackoff(), 0),
+                **sentinels.login,
+            },
+        )
+
+    def get_master_address(self) -> tuple[str, int]:
+        """Host and port."""
+        try:
+            address: tuple[str, int] = self._sentinels.discover_master(self.service_name)
+        except (_SENTINEL.MasterNotFoundError, exceptions.ResponseError) as error:
+            # From None, and without its text, which may show how the sentinels are logged in to.
+            why = f" ({error})" if isinstance(error, exceptions.ResponseError) else ""
+            raise redis.ConnectionError(
+                f"none of the sentinels ({self._asked}) knows a primary called "
+                f"{self.service_name} that is up{why}"
+            ) from None
+        finally:
+            for sentinel in self._sentinels.sentinels:
+                sentinel.close()  # they are asked once in a while
+        return address
+
+
 def _parse(settings: RedisSettings) -> dict[str, Any]:
     try:
-        return dict(_SOCKETS.parse_url(settings.url))
+        sentinels = sentinels_of(settings.url)
+        url = settings.url if sentinels is None else sentinels.url
+        return dict(_SOCKETS.parse_url(url))
     except ValueError:
         problem = (
             f'redis.url: "{settings.masked_url}" cannot be read: write one such as '

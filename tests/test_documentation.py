@@ -48,7 +48,6 @@ TRIED_ELSEWHERE = {
     "jobctl.md": {"console", "text", "yaml"},  # test_tutorials
     "django.md": {"py"},  # contrib/test_django_page
     "testing.md": {"ini"},  # below
-    "deployment.md": {"dockerfile"},  # needs a daemon that builds images
 }
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -137,6 +137,19 @@ class Process:
         """
         self._send("TTIN")
 
+    def reload(self) -> None:
+        """Have it read its settings anew and replace its workers; `instance` tells the outcome.
+
+        Raises:
+            CannotAct: it is Ruby's, or embedded.
+        """
+        if not self.is_jobd:
+            raise CannotAct(
+                f"{self.identity} is a Ruby Sidekiq, which cannot reload: stop it and start a new "
+                "one"
+            )
+        self._send("HUP")
+
     def _send(self, signal: str) -> None:
         if self.is_embedded:
             raise CannotAct(

@@ -34,6 +34,7 @@ from jobd.config.model import (
     WorkerSettings,
     mask_url,
 )
+from jobd.config.sentinels import Sentinels, sentinel_url, sentinels_of
 from jobd.config.settings import SETTINGS, Setting
 from jobd.config.sheet import TOP_KEYS, FileSheets, Sheet
 from jobd.errors import ConfigError
@@ -48,6 +49,7 @@ __all__ = [
     "LogSettings",
     "QueueWeight",
     "RedisSettings",
+    "Sentinels",
     "Setting",
     "WebSettings",
     "WorkerSettings",
@@ -58,6 +60,8 @@ __all__ = [
     "host_name",
     "load",
     "mask_url",
+    "sentinel_url",
+    "sentinels_of",
     "url_fault",
     "wants_color",
     "web_password",
@@ -250,10 +254,30 @@ class _Sources:
             self._file.section,
             self._file.top,
         )
+        for sheet in (self._file.section, self._file.top):
+            self._name_sentinels(sheet)
         self._values = ChainMap(*(sheet.values for sheet in self._sheets))
         # A file that cannot be read might have said anything: nothing is missing from it.
         self._is_read = self.source is None or entries is not None
         self._shown = shown or "etc/jobd.yml"
+
+    def _name_sentinels(self, sheet: Sheet) -> None:
+        """What names sentinels names a URL, which other sources beat like any other one."""
+        url, nodes, master = (
+            sheet.values.get(setting.key)
+            for setting in (declared.REDIS_URL, declared.REDIS_SENTINELS, declared.REDIS_MASTER)
+        )
+        if not nodes and not master:
+            return
+        if url or not nodes or not master:
+            self.problems.append(
+                "redis: sentinels and master belong together, and stand for url: name both, or url"
+            )
+            return
+        named = sentinel_url(cast("tuple[str, ...]", nodes), str(master))
+        if fault := url_fault(named):
+            self.problems.append(f"redis.sentinels: {fault}")
+        sheet.values[declared.REDIS_URL.key] = named
 
     def pick(self, setting: Setting[T]) -> T:
         """The value of the source that comes first, else the default."""
@@ -297,9 +321,17 @@ class _Sources:
             preload=self.pick(declared.PRELOAD),
             reliable_push=self.pick(declared.RELIABLE_PUSH),
             web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
-            worker=WorkerSettings(hung_after=self._hung_after()),
+            worker=self._worker(),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
+        )
+
+    def _worker(self) -> WorkerSettings:
+        return WorkerSettings(
+            max_jobs=self.pick(declared.WORKER_MAX_JOBS),
+            max_memory=self.pick(declared.WORKER_MAX_MEMORY),
+            max_age=self.pick(declared.WORKER_MAX_AGE),
+            hung_after=self._hung_after(),
         )
 
     def _hung_after(self) -> float | None:

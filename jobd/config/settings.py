@@ -18,12 +18,13 @@ from jobd.config.checks import (
     batch,
     boolean,
     capsules,
-    never,
     not_yet,
     one_of,
+    patience,
     queues,
     redis_url,
     seconds,
+    size_bytes,
     text,
     texts,
     whole,
@@ -69,8 +70,8 @@ THREADS: Final = Setting(
 TIMEOUT: Final = Setting(
     "timeout",
     default=25.0,
-    unit="seconds",
-    check=seconds,
+    unit="seconds, or unlimited",
+    check=patience,
     help="What running jobs get to finish when jobd stops; then they go back to their queues.",
 )
 BOOT_TIMEOUT: Final = Setting(
@@ -135,11 +136,26 @@ REQUIRE: Final[Setting[tuple[str, ...]]] = Setting(
 REDIS_URL: Final = Setting(
     "redis.url",
     default=EMBEDDED,
-    unit="redis://, rediss:// or unix:// URL, or embedded",
+    unit="redis://, rediss://, unix:// or redis+sentinel:// URL, or embedded",
     check=redis_url,
     help="The Redis server; REDIS_URL beats it. Embedded is a private store of the working "
     "directory, the default in development and test; elsewhere a server must be named. "
     "`redis: URL` and `redis: embedded` are short for it.",
+)
+REDIS_SENTINELS: Final[Setting[tuple[str, ...]]] = Setting(
+    "redis.sentinels",
+    default=(),
+    unit="list of HOST:PORT",
+    check=texts,
+    help="Instead of redis.url: the sentinels that know where the primary is. With passwords, "
+    "write it as a URL.",
+)
+REDIS_MASTER: Final[Setting[str | None]] = Setting(
+    "redis.master",
+    default=None,
+    unit="text",
+    check=text,
+    help="What the sentinels call the primary.",
 )
 REDIS_SIZE: Final = Setting(
     "redis.size",
@@ -249,19 +265,27 @@ WEB_REDACT: Final[Setting[tuple[str, ...]]] = Setting(
     help="Names of further fields inside arguments whose values the dashboard masks, such as "
     "`*iban*`; those of passwords, tokens and keys it masks anyway.",
 )
-WORKER_MAX_JOBS: Final = Setting(
+WORKER_MAX_JOBS: Final[Setting[int | None]] = Setting(
     "worker.max_jobs",
     default=None,
     unit="jobs",
-    check=never,
-    help="Arrives in a later version: when to replace a worker.",
+    check=whole(1),
+    help="A worker that has run so many jobs, and up to a tenth more, is replaced by another one.",
 )
-WORKER_MAX_MEMORY: Final = Setting(
+WORKER_MAX_MEMORY: Final[Setting[int | None]] = Setting(
     "worker.max_memory",
     default=None,
-    unit="bytes",
-    check=never,
-    help="Arrives in a later version: the memory at which a worker is replaced.",
+    unit="bytes, or such as 200M or 2G",
+    check=size_bytes,
+    help="A worker that was found so big, or up to a tenth bigger, three times between jobs is "
+    "replaced. With preload its share of common memory counts (PSS), else all of it (RSS).",
+)
+WORKER_MAX_AGE: Final[Setting[float | None]] = Setting(
+    "worker.max_age",
+    default=None,
+    unit="seconds",
+    check=seconds,
+    help="A worker is replaced after so long, and up to a tenth more.",
 )
 WORKER_HUNG_AFTER: Final[Setting[float | None]] = Setting(
     "worker.hung_after",
@@ -285,6 +309,8 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     PRELOAD,
     REQUIRE,
     REDIS_URL,
+    REDIS_SENTINELS,
+    REDIS_MASTER,
     REDIS_SIZE,
     REDIS_NETWORK_TIMEOUT,
     RELIABLE_PUSH,
@@ -302,6 +328,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     WEB_REDACT,
     WORKER_MAX_JOBS,
     WORKER_MAX_MEMORY,
+    WORKER_MAX_AGE,
     WORKER_HUNG_AFTER,
 )
 

@@ -32,6 +32,8 @@ from jobd.ctl.places import clear, pause, unpause
 from jobd.ctl.processes import dump, quiet, resume, stop
 from jobd.ctl.pushing import push
 from jobd.ctl.reading import jobs, queues, show, status
+from jobd.ctl.reload import reload
+from jobd.ctl.shell import shell
 from jobd.ctl.tools import new, redis
 from jobd.ctl.top import top
 from jobd.ctl.web import web
@@ -56,8 +58,8 @@ _COMMANDS = (
     *(status, check, top, queues, jobs, show),
     *(push, retry, delete, kill, cancel, reschedule),
     *(pause, unpause, clear),
-    *(quiet, resume, stop, dump),
-    *(redis, new, web),
+    *(quiet, resume, stop, dump, reload),
+    *(redis, new, shell, web),
 )
 
 for _command in _COMMANDS:

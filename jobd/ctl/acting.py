@@ -110,6 +110,7 @@ def cancel(operator: Operator, /, *, jids: Sequence[str], yes: bool) -> None:
         outcomes.extend(_cancelled(operator, jid) for jid in dict.fromkeys(jids))
     finally:
         _report(operator, outcomes)
+        _note(operator, "cancel", [each for each in outcomes if each.done])
     if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
         end(EX_FAILED, *failed)
 
@@ -222,7 +223,7 @@ def _act_on_each(operator: Operator, act: Act, jids: Sequence[str], *, is_agreed
     finally:
         # Also where Redis fails in the middle: what was done before is not to be guessed.
         _report(operator, outcomes)
-        _note(operator, act, [each for each in outcomes if each.done])
+        _note(operator, act.verb, [each for each in outcomes if each.done])
     if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
         end(EX_FAILED, *failed)
 
@@ -253,8 +254,8 @@ def _report(operator: Operator, outcomes: Sequence[_Outcome]) -> None:
         operator.show([asdict(each) for each in outcomes], "\n".join(done))
 
 
-def _note(operator: Operator, act: Act, done: Sequence[_Outcome]) -> None:
+def _note(operator: Operator, verb: str, done: Sequence[_Outcome]) -> None:
     target = done[0].jid if len(done) == 1 else count_of(len(done), "job")
     places = sorted({each.where for each in done if each.where})
     jobs = [each.jid for each in done[:20]] if len(done) > 1 else []
-    operator.note(act.verb, target, len(done), places=places, **({"jobs": jobs} if jobs else {}))
+    operator.note(verb, target, len(done), places=places, **({"jobs": jobs} if jobs else {}))

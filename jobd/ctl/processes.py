@@ -129,7 +129,7 @@ def _tell(
     *,
     is_agreed: bool = True,
 ) -> None:
-    processes = _meant(ProcessSet(access=operator.access).all(), whom)
+    processes = meant(ProcessSet(access=operator.access).all(), whom)
     if not is_agreed:
         names = ", ".join(process.identity for process in processes)
         agree(f"{order.verb} {count_of(len(processes), 'process', 'processes')} ({safe(names)})?")
@@ -208,7 +208,8 @@ def _there(operator: Operator, order: _Order) -> dict[str, Process]:
         raise
 
 
-def _meant(running: Sequence[Process], whom: Sequence[str]) -> list[Process]:
+def meant(running: Sequence[Process], whom: Sequence[str]) -> list[Process]:
+    """Those that somebody means, by a part of their identity, or ``all``."""
     if not running:
         end(EX_FAILED, "no process is running here: none has a heartbeat")
     if not whom:

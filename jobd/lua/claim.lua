@@ -63,34 +63,45 @@ end
 local some_paused = redis.call('EXISTS', KEYS[2]) == 1
 local passed, paused, refused = {}, {}, false
 
+-- Takes up to `most` jobs from the end of one list to the other; returns them, oldest first, or an
+-- error. Written before it is removed: should the server refuse one of them, no job is lost.
+local function transfer(from, to, most)
+  if most == 1 then
+    local job = redis.pcall('LMOVE', from, to, 'RIGHT', 'LEFT')
+    return type(job) == 'table' and job or {job or nil}
+  end
+  local found = redis.pcall('LRANGE', from, -most, -1)
+  if found.err or #found == 0 then
+    return found
+  end
+  local got = {}
+  for j = #found, 1, -1 do
+    got[#got + 1] = found[j]
+  end
+  local pushed = redis.pcall('LPUSH', to, unpack(got))
+  if type(pushed) == 'table' then
+    return pushed
+  end
+  redis.call('LTRIM', from, 0, -1 - #got)
+  return got
+end
+
 -- Moves up to `most` jobs of queue i; returns whether it has no more to give.
+local filled = {}
 local function move(i, most)
-  local from, to = KEYS[3 + i], KEYS[3 + n + i]
-  local first = redis.pcall('LMOVE', from, to, 'RIGHT', 'LEFT')
-  if type(first) == 'table' then
+  local got = transfer(KEYS[3 + i], KEYS[3 + n + i], most)
+  if got.err then
     -- One key of the wrong type must not keep the other queues from being served.
-    refused = first.err
+    refused = got.err
     paused[#paused + 1] = i
     return true
-  elseif not first then
-    return true
-  end
-  redis.call('SADD', KEYS[1], to)
-  local got = {first}
-  if most > 1 then
-    local rest = redis.call('LRANGE', from, 1 - most, -1)
-    for j = #rest, 1, -1 do
-      got[#got + 1] = rest[j]
-    end
-    if #got > 1 then
-      -- Written before it is removed: should the server refuse one of them, no job is lost.
-      redis.call('LPUSH', to, unpack(got, 2))
-      redis.call('LTRIM', from, 0, -#got)
-    end
   end
   for _, job in ipairs(got) do
     jobs[#jobs + 1] = i
     jobs[#jobs + 1] = job
+  end
+  if #got > 0 then
+    filled[#filled + 1] = KEYS[3 + n + i]
   end
   k = k - #got
   return #got < most
@@ -111,7 +122,9 @@ for round = 1, 2 do
   end
 end
 
-if #jobs == 0 then
+if #jobs > 0 then
+  redis.call('SADD', KEYS[1], unpack(filled))
+else
   -- The processor will block on BLMOVE next, which cannot note the name of the list it fills.
   redis.call('SADD', KEYS[1], unpack(KEYS, 3 + n))
 end

@@ -40,6 +40,7 @@ from jobd.supervisor.slots import Slots
 from jobd.supervisor.status import Reporter
 from jobd.supervisor.stop import NEVER, Stopping
 from jobd.supervisor.store_keeper import StoreKeeper
+from jobd.supervisor.wear import WearWatch
 
 LONGEST_WAIT_S: Final = 1.0
 _SUSPENDED_S: Final = 5.0
@@ -71,6 +72,7 @@ class Master:
         self._limits = Limits(slots, scoreboard)
         self._stopping = stopping = Stopping(slots, scoreboard)
         self._replacing = Replacing(slots, plan.generation, min_uptime_s=plan.min_uptime_s)
+        self._wear = WearWatch(slots, self._replacing.recycle, clock=clock, rng=rng)
         self._reporter = reporter = Reporter(plan, slots, scoreboard, clock=clock)
         self._renewing = Renewing(
             plan, slots, replacing=self._replacing, reporter=reporter, stopping=stopping
@@ -83,6 +85,7 @@ class Master:
             slots, self._hearing, deaths=self._deaths, store=self._store, stopping=stopping
         )
         self._failed_turns = 0
+        self._longest_turn_s = 0.0
         self._turned_at = self._resumed_at = clock.monotonic()
 
     def run(self) -> int:
@@ -193,6 +196,7 @@ class Master:
 
     def _renew(self, now: float) -> None:
         if not self._stopping.has_begun:
+            self._wear.look(now)
             self._renewing.step(now)
             self._replacing.step(now)
 
@@ -217,6 +221,8 @@ class Master:
     def _wait(self, now: float) -> None:
         due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or NEVER]
         due += [at for at in self._deadlines() if at > now]
+        took = self._clock.monotonic() - self._turned_at
+        self._longest_turn_s = max(self._longest_turn_s, took)
         is_over = self._stopping.exit_code is not None
         self._hearing.wait(0.0 if is_over else min(due) - self._clock.monotonic())
 
@@ -233,6 +239,7 @@ class Master:
             yield self._births.next_at()
 
     def _leave(self) -> None:
+        log.event("the master leaves", level="debug", longest_turn=f"{self._longest_turn_s:.3f} s")
         self._store.stop()
         for lock in self._locks:
             lock.release()

@@ -60,6 +60,11 @@ class Slot:
         return self.kind == "worker"
 
     @property
+    def has_ready_child(self) -> bool:
+        """Whether somebody sits here and has booted."""
+        return self.child is not None and self.child.ready_at is not None
+
+    @property
     def is_wanted(self) -> bool:
         """Whether there should be a child; one that is on trial gets one chance."""
         is_on_trial = self.replaces is not None or self.kind == "trial"
@@ -106,7 +111,7 @@ class Slot:
 
     def _has_worked(self, left: SlotState | None) -> bool:
         """Whether the child that has left ran a job to its end; the counter is the slot's."""
-        if left is None or not self.is_worker:  # the poller's counters mean something else
+        if left is None or not self.is_worker:  # whose counters mean something else
             return False
         before, self.processed = self.processed, left.processed
         return left.processed > before

@@ -297,6 +297,7 @@ ENGLISH: Final[dict[str, str]] = {
     # Acts
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",
+    "act.cancel": "Cancel",
     "act.clear": "Purge",
     "act.delete": "Delete",
     "act.delete_all": "Delete all",
@@ -316,6 +317,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.unpause": "Unpause",
     "ask.all": "For this job?||For all {n:,} jobs?",
     "ask.all_matching": "For every job that matches “{search}”, also those not shown?",
+    "ask.cancel": "End this job? It is not run again.",
     "ask.clear": (
         "Delete the queue {name} and its job?||Delete the queue {name} and its {n:,} jobs?"
     ),
@@ -329,6 +331,7 @@ ENGLISH: Final[dict[str, str]] = {
     # What was done
     "done.add_to_queue": "Queued {n:,} job.||Queued {n:,} jobs.",
     "done.add_to_queue_all": "Queued {n:,} job.||Queued {n:,} jobs.",
+    "done.cancel": "It is ended within some seconds, and is not run again.",
     "done.clear": "Deleted the queue and its job.||Deleted the queue and its {n:,} jobs.",
     "done.delete": "Deleted {n:,} job.||Deleted {n:,} jobs.",
     "done.delete_all": "Deleted {n:,} job.||Deleted {n:,} jobs.",

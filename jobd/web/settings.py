@@ -33,7 +33,7 @@ SECRET_WORDS: Final = (
 """Names of fields inside arguments whose values are never shown, unless the owner says so."""
 
 ACTS: Final = (
-    *("add_to_queue", "clear", "delete", "dump", "kill", "move"),
+    *("add_to_queue", "cancel", "clear", "delete", "dump", "kill", "move"),
     *("pause", "quiet", "reschedule", "resume", "retry", "stop", "unpause"),
 )
 """What may be done in a dashboard; each is noted in the audit log under this word."""

@@ -98,6 +98,7 @@ class Attention:
         self._must_interrupt = False
         self._has_deadline = False
         self._limit: Limit | None = None  # of the running job
+        self._away_since = 0.0
         self.is_stopping = False
         self.is_quiet = False
         self.is_out_of_time = False
@@ -251,8 +252,26 @@ class Attention:
             log.event("the master is gone; stopping", level="error")
             self._on_arrival(signal.SIGTERM)
 
+    def wait_for_redis(self, seconds: float) -> None:
+        """Wait likewise, but no longer than until the poller has found it back.
+
+        So a job runs soon after, though each worker by itself tries but every few seconds.
+        """
+        deadline = self._monotonic() + seconds
+        while (now := self._monotonic()) < deadline:
+            before, self._away_since = self._away_since, self._slot.redis_away_since
+            if before and not self._away_since:
+                return
+            until = min(now + _LOOK_EVERY_S, deadline)
+            self.wait(until - now)
+            if self._monotonic() < until:
+                return  # something has arrived
+
     def wait(self, seconds: float) -> None:
         """Wait, but not longer than until something arrives; then take note of it."""
         self._inbox.reclaim_wakeup()
         wait_readable(self.wakers, seconds)
         self.look()
+        # A worker that only waits, quiet or without Redis, would never see to anything else: its
+        # beat, the poller's, cancelled jobs.
+        self._looked_at = float("-inf")

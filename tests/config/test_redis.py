@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobd import places
+from jobd.app import App, Configuration
 from jobd.config import (
     Flags,
     RedisSettings,
@@ -13,6 +14,7 @@ from jobd.config import (
     client_wire,
     load,
     mask_url,
+    sentinels_of,
 )
 from jobd.errors import ConfigError
 from jobd.places import embedded_url, socket_path, state_directory
@@ -184,3 +186,58 @@ def test_nobody_trusts_a_directory_below_tmp_that_others_may_enter(
     if not parent.is_symlink():
         parent.chmod(0o700)
         assert client_redis({}, deep).embedded
+
+
+# Sentinels
+
+
+def test_sentinels_are_named_in_the_file_and_beaten_by_the_environment(settle: Load) -> None:
+    text = "redis: {sentinels: ['10.0.0.1:26380', ten.example], master: jobs, size: 7}"
+    named = settle(text).redis
+    assert (named.url, named.size) == ("redis+sentinel://10.0.0.1:26380,ten.example/jobs/0", 7)
+    assert settle(text, environ={"REDIS_URL": URL}).redis.url == URL
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{sentinels: [a]}", "sentinels and master belong together"),
+        ("{master: jobs}", "sentinels and master belong together"),
+        ("{sentinels: [a], master: jobs, url: redis://b}", "and stand for url: name both, or url"),
+        ("{sentinels: [a b], master: jobs}", "the sentinels are named as HOST:PORT"),
+        ("{sentinels: [a], master: my jobs}", "comes the name of the primary"),
+        ("redis+sentinel://u:hunter2@a:26379", "comes the name of the primary"),
+        ("redis+sentinel://u:hunter2@a:b/jobs", "the sentinels are named as HOST:PORT"),
+        ("redis+sentinel://a/jobs/first", "no database number"),
+    ],
+)
+def test_what_names_no_primary_is_refused(problems: Problems, text: str, says: str) -> None:
+    (problem,) = problems(f"redis: {text}")
+    assert says in problem
+    assert "hunter2" not in problem
+
+
+def test_a_url_of_sentinels_has_the_logins_of_both_and_shows_neither() -> None:
+    url = (
+        "rediss+sentinel://u:hunter2@a,[::1]:7/jobs/3?ssl_cert_reqs=none&sentinel_password=own%2F1"
+    )
+    found = sentinels_of(url)
+    assert found is not None
+    assert found.nodes == (("a", 26379), ("::1", 7))
+    assert found.url == "rediss://u:hunter2@sentinel/3?ssl_cert_reqs=none"
+    assert (found.master, found.login) == ("jobs", {"password": "own/1"})
+    masked = RedisSettings(url=url).masked_url
+    assert "hunter2" not in masked
+    assert "own" not in masked
+    assert sentinels_of("redis://localhost:6379/0") is None
+
+
+def test_a_client_may_name_sentinels() -> None:
+    app = App()
+    config = Configuration(app)
+    config.redis = {"sentinels": ["a:1"], "master": "jobs", "size": 2}
+    assert app.redis == RedisSettings(url="redis+sentinel://a:1/jobs/0", size=2)
+    with pytest.raises(ConfigError, match="sentinels and master belong together"):
+        config.redis = {"sentinels": ["a:1"]}
+    with pytest.raises(ConfigError, match="named as HOST:PORT"):
+        config.redis = {"sentinels": ["a b"], "master": "jobs"}

@@ -34,8 +34,9 @@ def test_what_a_request_pushed_is_run_as_the_page_says(
     (tmp_path / "shop.py").write_text("\n".join(module))
     (tmp_path / "trying.py").write_text(f"from shop import *\n{trying}")
     env = {"REDIS_URL": redis_url, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    (words,) = re.findall(r"^jobd (-r .*)$", (ROOT / "docs" / page).read_text(), re.MULTILINE)
-    server = start_jobd(command=COMMAND, args=words.split(), env=env)
+    text = (ROOT / "docs" / page).read_text()
+    ((app, words),) = re.findall(r"^(?:FLASK_APP=(\w+) )?jobd (-r .*)$", text, re.MULTILINE)
+    server = start_jobd(command=COMMAND, args=words.split(), env={**env, "FLASK_APP": app})
     environ = {**os.environ, **env}  # noqa: TID251 - handed on
     subprocess.run([sys.executable, "trying.py"], cwd=tmp_path, env=environ, check=True)
     server.wait_for_log(rf"(?s)(?:{re.escape(line)}.*){{{count}}}")

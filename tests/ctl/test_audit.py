@@ -39,13 +39,16 @@ def test_acts_on_single_jobs_are_noted_with_their_jids(say: Say, raw: Raw, redis
     assert say("reschedule", "three", "--in", "60") == 0
     assert say("delete", "three", "queued", "--yes") == 0
     assert say("delete", "nobody", "--yes") == 1
+    jobs(raw, "schedule", "four")
+    assert say("cancel", "four", "nobody", "--yes") == 1
     assert noted(redis_url) == [
         ("retry", "one", 1),
         ("kill", "two", 1),
         ("reschedule", "three", 1),
         ("delete", "2 jobs", 2),
+        ("cancel", "four", 1),
     ]
-    assert details(redis_url)[-1] == {
+    assert details(redis_url)[-2] == {
         "jobs": ["three", "queued"],
         "places": ["queue", "retry"],
     }

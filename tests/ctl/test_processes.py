@@ -84,6 +84,14 @@ def test_who_does_not_obey_is_not_told(say: Say, raw: Raw, capsys: Captured) -> 
     assert raw.keys("*-signals") == [f"{ONE}-signals".encode()]
 
 
+def test_a_reload_that_nobody_answers_fails(say: Say, raw: Raw, capsys: Captured) -> None:
+    a_process(raw, ONE)
+    raw.hset(f"jobd:instance:{ONE}", "state", "running")
+    assert say("reload", "--timeout", "0") == 1
+    assert raw.lrange(f"{ONE}-signals", 0, -1) == [b"HUP"]
+    assert "is not done after 0 s" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("said", "status", "orders"), [("y\n", 0, [b"TERM"]), ("n\n", 1, [])])
 def test_a_stop_is_asked_for(
     redis_url: str, raw: Raw, tmp_path, said: str, status: int, orders: list[bytes]

@@ -28,6 +28,8 @@ from tests.support import servers, wire
 from tests.support.eventually import eventually
 from tests.support.servers import Raw
 
+pytestmark = pytest.mark.measured
+
 APP = "app-1:71:abc"
 COLUMNS, LINES = 120, 30
 
@@ -35,7 +37,7 @@ COLUMNS, LINES = 120, 30
 class Watched:
     """A real ``jobctl top`` on a terminal, and what stands on its screen."""
 
-    def __init__(self, url: str, directory: Path, *words: str) -> None:
+    def __init__(self, directory: Path, *words: str) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.before = termios.tcgetattr(theirs)
@@ -48,7 +50,6 @@ class Watched:
             stdout=theirs,
             stderr=theirs,
             cwd=directory,
-            env={**environment(url), "TERM": "xterm-256color"},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -66,7 +67,9 @@ class Watched:
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     def shows(self, text: str) -> None:
-        eventually(lambda: text in self.text, message=lambda: f"{text!r} on:\n{self.text}")
+        eventually(
+            lambda: text in self.text, timeout=20, message=lambda: f"{text!r} on:\n{self.text}"
+        )
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
@@ -90,12 +93,14 @@ Watch: TypeAlias = Callable[..., Watched]
 
 
 @pytest.fixture
-def watch(redis_url: str, tmp_path: Path) -> Iterator[Watch]:
+def watch(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     """Starts one; ended after the test."""
+    for name, text in {**environment(redis_url), "TERM": "xterm-256color"}.items():
+        monkeypatch.setenv(name, text)
     started: list[Watched] = []
 
     def start(*words: str) -> Watched:
-        started.append(Watched(redis_url, tmp_path, *words))
+        started.append(Watched(tmp_path, *words))
         return started[-1]
 
     yield start
@@ -161,19 +166,19 @@ def test_ctrl_c_leaves_and_the_terminal_is_as_it_was(watch: Watch, raw: Raw) -> 
 
 
 @pytest.mark.process
-def test_an_outage_is_told_on_the_screen_and_passes(tmp_path: Path) -> None:
+def test_an_outage_is_told_on_the_screen_and_passes(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with servers.running("valkey") as valkey:
-        top = Watched(valkey.url(), tmp_path)
-        try:
-            top.shows("no process runs here")
-            valkey.stop()
-            top.shows("cannot use Redis")
-            valkey.start()
-            eventually(lambda: "cannot use Redis" not in top.text, message=lambda: top.text)
-            top.press("q")
-            assert top.leave() == 0
-        finally:
-            top.close()
+        monkeypatch.setenv("REDIS_URL", valkey.url())
+        top = watch()
+        top.shows("no process runs here")
+        valkey.stop()
+        top.shows("cannot use Redis")
+        valkey.start()
+        eventually(lambda: "cannot use Redis" not in top.text, message=lambda: top.text)
+        top.press("q")
+        assert top.leave() == 0
 
 
 @pytest.mark.process

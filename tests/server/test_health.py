@@ -16,7 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd
 from tests.support.servers import Raw
 
-pytestmark = [pytest.mark.process, pytest.mark.redis]
+pytestmark = [pytest.mark.process, pytest.mark.redis, pytest.mark.measured]
 
 
 @pytest.fixture

@@ -145,8 +145,9 @@ def test_each_worker_goes_through_its_events_in_order(
     raw: Raw, start_jobd: StartJobd, *, preload: bool
 ):
     jobd = start_jobd(config={"concurrency": 2, "preload": preload}, jobs=JOBS)
-    mold = {child.pid for child in jobd.children("mold")}
     workers = [jobd.worker(1).pid, jobd.worker(2).pid]
+    # By now: a worker that was just forked bears the title of the mold.
+    mold = {child.pid for child in jobd.children("mold")}
     eventually(lambda: {run["pid"] for run in jobd.ran("beat 2")} == set(workers), message=jobd.log)
     jid = wire.push(raw, "Echo")
     (job,) = eventually(jobd.ran, message=jobd.log)

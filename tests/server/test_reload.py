@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from jobd.clock import SystemClock
 from tests.server.load import PATIENCE_S, is_empty, jids, push_many
 from tests.support import wire
 from tests.support.eventually import eventually
-from tests.support.jobd_process import JobdProcess, StartJobd
+from tests.support.jobd_process import REPOSITORY, JobdProcess, StartJobd
 from tests.support.servers import Raw
 
 pytestmark = [pytest.mark.redis, pytest.mark.process]
@@ -141,3 +143,30 @@ def test_a_job_longer_than_the_timeout_outlives_a_roll(raw: Raw, start_jobd: Sta
     eventually(lambda: old not in worker_pids(jobd), message=jobd.log)
     assert jobd.stop() == 0
     assert is_empty(raw)
+
+
+def test_jobctl_reload_waits_for_the_outcome_and_fails_if_it_does(
+    redis_url: str, start_jobd: StartJobd
+):
+    jobd = start_jobd(jobs=CODE.format(version=1))
+    status, said = jobctl_reload(jobd, redis_url)
+    assert status == 0
+    assert "generation 2 is in force" in said
+    change(jobd, concurrency="many")
+    status, said = jobctl_reload(jobd, redis_url)
+    assert status == 1
+    assert "nothing has changed: " in said
+    assert "concurrency: must be a whole number from 1" in said
+    assert jobd.stop() == 0
+
+
+def jobctl_reload(jobd: JobdProcess, redis_url: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from jobd.ctl import main; main()", "reload"],
+        cwd=jobd.directory.parent,
+        env={"REDIS_URL": redis_url, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr

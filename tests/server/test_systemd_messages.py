@@ -5,6 +5,7 @@ A real systemd reads the same in ``tests/test_systemd.py``, where one can be boo
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +16,20 @@ from tests.support.servers import Raw
 
 pytestmark = [pytest.mark.process, pytest.mark.redis]
 
+ROOT = Path(__file__).parents[2]
+
 
 def heard(jobd: JobdProcess) -> str:
     """Everything, one datagram a line."""
     return "\n".join(message.text.replace("\n", " | ") for message in jobd.notify.messages())
+
+
+def recorded() -> list[str]:
+    """The whole life that the manual shows."""
+    page = (ROOT / "docs" / "systemd.md").read_text()
+    lines = next(block.splitlines() for block in page.split("```")[1:] if "EXTEND" in block)
+    # When a ping comes is a matter of half seconds.
+    return [line for line in lines[1:] if line != "WATCHDOG=1"]
 
 
 def hears(jobd: JobdProcess, pattern: str) -> None:
@@ -48,8 +59,29 @@ def test_a_whole_life_is_told_step_by_step_by_the_master_alone(start_jobd: Start
     )
 
 
+def test_the_life_that_the_manual_shows_is_told_in_that_order(
+    start_jobd: StartJobd, raw: Raw
+) -> None:
+    jobd = start_jobd(ready=False, env={"WATCHDOG_USEC": "2000000"})
+    eventually(lambda: jobd.notify.saw("READY=1"), message=jobd.log)
+    for number, then in ((signal.SIGTSTP, "quiet, 0"), (signal.SIGCONT, "ready 1/1, 0")):
+        before = heard(jobd).count(then)
+        jobd.signal(number)
+        eventually(lambda b=before, t=then: heard(jobd).count(t) > b, message=lambda: heard(jobd))
+    wire.push(raw, "Hold", "long")
+    eventually(lambda: "STATUS=ready 1/1, 1 job running" in heard(jobd))
+    jobd.signal(signal.SIGTERM)
+    eventually(lambda: "STATUS=draining 1 job, 4 s left" in heard(jobd))
+    jobd.release("long")
+    assert jobd.wait() == 0
+    told = iter(heard(jobd).splitlines())
+    missed = [line for line in recorded() if line not in told]  # an iterator: only what comes later
+    assert missed == [], heard(jobd)
+
+
 def test_a_reload_that_is_refused_is_ready_again_and_says_so(start_jobd: StartJobd) -> None:
     jobd = start_jobd()
+    (jobd.directory / "jobd.yml").write_text("concurency: 1\n")
     jobd.signal(signal.SIGHUP)
     eventually(lambda: "reload refused" in heard(jobd), message=lambda: heard(jobd))
     begun = next(m.fields for m in jobd.notify.messages() if "RELOADING" in m.fields)

@@ -79,13 +79,13 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     """A function that opens an address in a fresh browser.
 
     Whatever a page says on the console, or asks for elsewhere, fails the test; ``expects`` names
-    what a test provokes.
+    what a test provokes. With ``has_clock`` the test can move the page's time on.
     """
     complaints: list[str] = []
     expected: list[str] = []
     contexts: list[BrowserContext] = []
 
-    def start(url: str, *, expects: str = "", **options: Any) -> Page:
+    def start(url: str, *, expects: str = "", has_clock: bool = False, **options: Any) -> Page:
         context = browser.new_context(
             **{
                 "viewport": {"width": 1360, "height": 860},
@@ -101,6 +101,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("request", lambda request: _check(request.url, url, complaints))
+        if has_clock:
+            page.clock.install()
         page.goto(url)
         return page
 

@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobd.keys import Keys
@@ -41,6 +42,12 @@ def a_failed_job(name: str = "ChargeCard", *args: Any, **fields: Any) -> dict[st
     return a_job(name, *args, **{**error, **fields})
 
 
+def batched(items: Sequence[Any], size: int = 1_000) -> Iterator[Sequence[Any]]:
+    """The same in parts that one command can carry."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
+
+
 class Stock:
     """Puts things into Redis, the way that servers and clients do."""
 
@@ -50,14 +57,16 @@ class Stock:
     def queue(self, *jobs: dict[str, Any], name: str = "default") -> list[dict[str, Any]]:
         """Push jobs."""
         self.raw.sadd("queues", name)
-        for job in jobs:
-            self.raw.lpush(f"queue:{name}", json.dumps({**job, "queue": name}))
+        for some in batched(jobs):
+            texts = [json.dumps({**job, "queue": name}) for job in some]
+            self.raw.lpush(f"queue:{name}", *texts)
         return list(jobs)
 
     def sorted(self, place: str, *jobs: dict[str, Any], in_s: float = 3600) -> list[dict[str, Any]]:
         """Put jobs into a set, a second apart."""
-        for number, job in enumerate(jobs):
-            self.raw.zadd(place, {json.dumps(job): time.time() + in_s + number})
+        first_s = time.time() + in_s
+        for some in batched(list(enumerate(jobs))):
+            self.raw.zadd(place, {json.dumps(job): first_s + number for number, job in some})
         return list(jobs)
 
     def ruby(self, identity: str = "ruby-1:900:abc", *, quiet: bool = False) -> str:

@@ -255,6 +255,24 @@ def test_a_dead_job_is_not_killed_again(visitor: Visitor, stock: Stock, raw: Raw
     assert raw.zcard("dead") == 1
 
 
+def test_a_running_job_of_jobds_is_cancelled_and_rubys_is_not(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    for host in ("ruby", "ours"):
+        identity = stock.ruby(f"{host}-1:900:abc")
+        if host == "ours":
+            stock.instance(identity)
+        (row,) = (row for row in visitor.json("/running")["rows"] if row["process"] == identity)
+        place = {"in": "running", "id": row["job"]["id"]}
+        assert visitor.get("/job", params=place).text.count('value="cancel"') == (host == "ours")
+        answer = visitor.post("/job", page="/queues", **place, act="cancel")
+        assert answer.status_code == (303 if host == "ours" else 400)
+        assert raw.zcard("jobd:cancelled") == (host == "ours")
+    assert raw.zscore("jobd:cancelled", row["job"]["jid"]) is not None
+    (noted,) = visitor.json("/audit")["rows"]
+    assert (noted["what"], noted["target"]) == ("cancel", row["job"]["jid"])
+
+
 # Processes
 
 

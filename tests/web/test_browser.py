@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def shop(stock: Stock, access: Access, raw: Raw) -> Iterator[Stock]:
     """Something on every page."""
     stock.history()
     stock.metrics({"OrderConfirmationMail": 0.05, "ChargeCard": 0.12, "Thumbnails": 0.9})
-    Deploy.mark("v2.4.1", access=access)
+    Deploy.mark("v2.4.1", at=datetime.now(UTC) - timedelta(minutes=22), access=access)
     stock.queue(
         *(a_job("OrderConfirmationMail", f"c{n}@example.com", n + 1) for n in range(40)),
         name="mailers",
@@ -303,16 +304,18 @@ def test_a_page_follows_what_happens_without_losing_what_is_open(
 def test_a_selection_holds_the_page_still(
     serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw
 ) -> None:
-    page = open_page(serve() + "/retries")
+    page = open_page(serve(refresh_s=60) + "/retries", has_clock=True)
     page.click('input[name="id"] >> nth=2')
     raw.delete("retry")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_function("() => performance.now() > 4000")  # several refreshes long
+    page.clock.run_for(300_000)  # five refreshes long
     assert asked == []
     expect(page.locator("#rows tbody tr")).to_have_count(25)
     page.click('input[name="id"] >> nth=2')
+    page.clock.run_for(61_000)
     expect(page.locator("#rows .nothing")).to_be_visible()
+    assert asked != []
 
 
 def test_live_updates_can_be_paused_and_stay_so(
@@ -332,12 +335,12 @@ def test_live_updates_can_be_paused_and_stay_so(
 def test_a_hidden_page_asks_nothing_and_catches_up_when_it_is_seen(
     serve: Serve, open_page: OpenPage, shop: Stock
 ) -> None:
-    page = open_page(serve() + "/queues")
+    page = open_page(serve(refresh_s=60) + "/queues", has_clock=True)
     page.evaluate(HIDE, True)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     shop.queue(a_job(), name="urgent")
-    page.wait_for_function("() => performance.now() > 4000")  # several refreshes long
+    page.clock.run_for(300_000)  # five refreshes long
     assert asked == []
     page.evaluate(HIDE, False)
     expect(page.locator("#rows")).to_contain_text("urgent")

@@ -225,6 +225,17 @@ def test_a_wait_ends_when_a_signal_comes() -> None:
     assert in_child(act) is True
 
 
+def test_a_worker_that_only_waits_glances_at_what_else_it_has_to_see_to() -> None:
+    def act(heed: Attention) -> object:
+        glances = [heed.glance()]
+        for _ in range(2):
+            heed.wait(0)
+            glances += [heed.glance(), heed.glance()]
+        return glances
+
+    assert in_child(act) == [True, True, False, True, False]
+
+
 def test_usr1_reopens_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     reopened: list[str] = []
     monkeypatch.setattr("jobd.log.reopen", lambda: reopened.append("reopened"))

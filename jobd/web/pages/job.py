@@ -8,7 +8,16 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from jobd.api import JobRecord, Queue, SetName, SortedEntry, WorkSet, iteration_states, set_of
+from jobd.api import (
+    JobRecord,
+    Queue,
+    SetName,
+    SortedEntry,
+    WorkSet,
+    cancel,
+    iteration_states,
+    set_of,
+)
 from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.inert import cut
@@ -19,6 +28,7 @@ from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import Done, View, Visit
 
+RUNNING_ACTS: Final = ("cancel",)
 _LONGEST: Final = 20_000
 _FRAMES: Final = 200
 _MOST_ARGS: Final = 500
@@ -118,7 +128,7 @@ def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPag
     return JobPage(
         job=job_row(visit, record, kind),
         source=source,
-        acts=visit.allowed(_allowed(kind)),
+        acts=visit.allowed(_allowed(kind) if not process else _acts_on_running(visit, process)),
         timeline=timeline(record),
         args=_listed(shown.args),
         edit=edited if is_editable and is_whole and len(edited) <= _LONGEST else None,
@@ -152,6 +162,12 @@ def _allowed(kind: str) -> Sequence[str]:
     return (*_acts(kind), "reschedule") if kind in {"schedule", "retry"} else _acts(kind)
 
 
+def _acts_on_running(visit: Visit, identity: str) -> Sequence[str]:
+    """Ruby's processes know of no cancelling, but for iterable jobs."""
+    found = (process for process in visit.processes if process.identity == identity)
+    return RUNNING_ACTS if any(process.is_jobd for process in found) else ()
+
+
 def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
     others = {name: value for name, value in record.fields.items() if name not in _KNOWN}
     masked = visit.site.masks.fields(others)
@@ -182,11 +198,15 @@ def timeline(record: JobRecord) -> list[Event]:
 def act_on_job(visit: Visit) -> Done:
     """Do something to this job; afterwards it lies elsewhere, so the list is shown."""
     source, key = visit.field("in"), visit.field("id")
-    record, _ = _find(visit, source, key)
+    record, process = _find(visit, source, key)
     act = visit.field("act")
-    if act not in _allowed(source.partition(":")[0]):
+    kind = source.partition(":")[0]
+    if act not in (_acts_on_running(visit, process) if process else _allowed(kind)):
         raise BadForm("bad.act")
-    if isinstance(record, SortedEntry):
+    if process:
+        cancel(record.jid, access=visit.access)
+        is_done, back = True, "/running"
+    elif isinstance(record, SortedEntry):
         is_done, back = _act_on_entry(visit, record, act), f"/{NAMES[record.place]}"
     else:
         is_done, back = _act_on_queued(visit, record, act), f"/queues/{address_of(record.queue)}"

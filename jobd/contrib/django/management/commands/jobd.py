@@ -1,7 +1,6 @@
 """``manage.py jobd``: the jobd command for this project, with the same flags.
 
-It becomes a plain jobd by exec(3), with its pid: the master must not hold what Django has opened
-and started here, and each worker sets Django up for itself after the fork.
+It becomes a plain jobd; each worker sets Django up for itself, after the fork.
 """
 
 import os
@@ -10,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import click
 from django.core.management.base import BaseCommand, CommandParser
 
 from jobd import cli
-from jobd.config import Flags, load
+from jobd.contrib.becoming import become_jobd
 from jobd.contrib.django import preferences
 from jobd.errors import ConfigError
 
@@ -46,15 +44,11 @@ class Command(BaseCommand):
 
     def _become_jobd(self, flags: list[str]) -> NoReturn:
         try:
-            required = _required(flags)
+            become_jobd(SERVER, flags, name="manage.py jobd", environ=_environment())
         except ConfigError as error:
             for problem in error.problems:
                 self.stderr.write(f"jobd: {problem}")
             sys.exit(cli.EX_CONFIG)
-        words = [word for module in required for word in ("-r", module)]
-        sys.stdout.flush()
-        command = [sys.executable, "-m", "jobd", *words, *flags]
-        os.execve(sys.executable, command, _environment())  # noqa: S606 - our own words
 
 
 def _without_djangos(words: list[str]) -> Iterator[str]:
@@ -65,25 +59,6 @@ def _without_djangos(words: list[str]) -> Iterator[str]:
             next(left, None)
         elif word.partition("=")[0] not in _OF_DJANGO:
             yield word
-
-
-def _required(flags: list[str]) -> list[str]:
-    """What has to be required before what the flags say.
-
-    Raises:
-        ConfigError: of the configuration file.
-    """
-    try:
-        said = cli.jobd.make_context("manage.py jobd", list(flags)).params
-    except click.exceptions.Exit as done:  # it has shown its help or its version
-        sys.exit(done.exit_code)
-    except click.UsageError:
-        return []  # jobd itself complains, in its own words
-    if said["require"]:
-        return [SERVER]
-    # A flag replaces what the file requires, so that is said again.
-    found = load(Flags(config=said["config"], environment=said["environment"])).require
-    return [SERVER, *(module for module in found if module != SERVER)]
 
 
 def _environment() -> dict[str, str]:

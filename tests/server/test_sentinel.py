@@ -1,0 +1,80 @@
+"""The primary of two data nodes dies under load, and sentinels name another one."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from jobd.client import Client
+from jobd.config import RedisSettings
+from jobd.errors import RedisUnavailable
+from jobd.keys import Keys
+from jobd.pool import Pool
+from jobd.reliable_push import ReliablePush
+from jobd.store import Store
+from tests.server.load import PATIENCE_S, jids
+from tests.support import sentinels, wire
+from tests.support.eventually import eventually
+from tests.support.jobd_process import StartJobd
+from tests.support.sentinels import Watched
+
+pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.slow]
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def watched(request: pytest.FixtureRequest) -> Iterator[Watched]:
+    with sentinels.watched(request.param) as made:
+        yield made
+
+
+def test_workers_clients_and_jobctl_follow_a_failover_without_a_restart(
+    watched: Watched, start_jobd: StartJobd
+):
+    settings = RedisSettings(url=watched.url, network_timeout=1)
+    store = Store(Pool(settings), Keys())
+    client = Client(lambda: reliable)
+    reliable = ReliablePush(store, 10_000)
+    jobd = start_jobd(redis_url=watched.url, config={"concurrency": 2})
+    before = {child.pid for child in jobd.children()}
+    pushed = [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
+    pushed.append(client.push({"class": "Hold", "args": ["a"]}))
+    eventually(lambda: len(jobd.ran()) == 50 and jobd.ran("start"), 30, jobd.log)
+    watched.replicated()
+
+    watched.nodes[0].kill9()
+    pushed += [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
+    jobd.release("a")
+
+    eventually(lambda: set(pushed) == set(jids([jobd])), PATIENCE_S, jobd.log)
+    assert {child.pid for child in jobd.children()} == before
+    assert len(jobd.ran()) <= len(pushed) + 1
+    with watched.connect(1) as raw:
+        eventually(lambda: not wire.privates(raw), PATIENCE_S, jobd.log)
+        assert not raw.exists("retry", "dead")
+    jobd.wait_for_log("Redis answers again")
+    assert sentinels.PASSWORD not in jobd.log()
+    command = [sys.executable, "-m", "jobd.ctl", "queues", "--json"]
+    command = [sys.executable, "-c", "import sys; from jobd.ctl import main; sys.exit(main())"]
+    told = subprocess.run(
+        [*command, "status", "--json"],
+        env={"REDIS_URL": watched.url},
+        cwd=jobd.directory,
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(told.stdout)
+    assert jobd.stop() == 0
+
+
+def test_without_a_sentinel_that_answers_the_error_names_them_and_no_password(
+    watched: Watched,
+):
+    url = watched.url.replace("/jobs/", "/unknown/")
+    store = Store(Pool(RedisSettings(url=url, network_timeout=1)), Keys())
+    with pytest.raises(RedisUnavailable) as unavailable:
+        store.ping()
+    assert f"none of the sentinels (127.0.0.1:{watched.ports[0]}" in str(unavailable.value)
+    assert "knows a primary called unknown that is up" in str(unavailable.value)
+    assert "s3cret" not in str(unavailable.value)

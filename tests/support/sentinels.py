@@ -1,0 +1,102 @@
+"""A primary, a replica, and three sentinels that watch them, all of one kind."""
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support import leash, servers
+from tests.support.eventually import eventually
+from tests.support.servers import Kind, Raw, Server
+
+NAME = "jobs"
+PASSWORD = "s3cret/data"
+_OWN_PASSWORD = "s3cret:own"
+_DOWN_AFTER_MS = 500
+
+
+class Watched:
+    """The data nodes and their sentinels.
+
+    Attributes:
+        url: of the primary, as the sentinels know it.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        settings = ("--repl-diskless-sync-delay", "0")
+        self.nodes = [Server(kind, aof=True, settings=settings) for _ in range(2)]
+        self.directory = Path(tempfile.mkdtemp(prefix="jobd-test-sentinel-"))
+        self.ports = [servers.free_port() for _ in range(3)]
+        self._kind: Kind = kind
+        self._processes: list[subprocess.Popen[bytes]] = []
+        places = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        quoted = PASSWORD.replace("/", "%2F"), _OWN_PASSWORD.replace(":", "%3A")
+        self.url = f"redis+sentinel://:{quoted[0]}@{places}/{NAME}/0?sentinel_password={quoted[1]}"
+
+    def start(self) -> None:
+        """Start all; returns when the sentinels agree."""
+        for node in self.nodes:
+            node.start()
+            with contextlib.closing(servers.connect(node.unix_url())) as raw:
+                raw.config_set("masterauth", PASSWORD)
+                raw.config_set("requirepass", PASSWORD)
+        with self.connect(1) as replica:
+            replica.replicaof("127.0.0.1", self.nodes[0].port)
+            eventually(lambda: replica.info("replication")["master_link_status"] == "up")
+        for port in self.ports:
+            self._processes.append(self._watch(port))
+        eventually(self._agree, timeout=30)
+
+    def connect(self, node: int) -> contextlib.closing[Raw]:
+        """A client of one of the nodes."""
+        return contextlib.closing(servers.connect(self.nodes[node].unix_url(), password=PASSWORD))
+
+    def replicated(self) -> None:
+        """Wait until the replica has what the primary has."""
+        with self.connect(0) as primary:
+            assert primary.execute_command("WAIT", 1, 10_000) == 1
+
+    def close(self) -> None:
+        """End all."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for node in self.nodes:
+            node.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _watch(self, port: int) -> subprocess.Popen[bytes]:
+        path = self.directory / f"{port}.conf"
+        path.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {self.directory}\n"
+            f'requirepass "{_OWN_PASSWORD}"\n'
+            f'logfile "{self.directory / str(port)}.log"\n'
+            f"sentinel monitor {NAME} 127.0.0.1 {self.nodes[0].port} 2\n"
+            f'sentinel auth-pass {NAME} "{PASSWORD}"\n'
+            f"sentinel down-after-milliseconds {NAME} {_DOWN_AFTER_MS}\n"
+            f"sentinel failover-timeout {NAME} 3000\n"
+        )
+        command = [servers.binary(self._kind), str(path), "--sentinel"]
+        return leash.start(command, cwd=self.directory)
+
+    def _agree(self) -> bool:
+        for port in self.ports:
+            url = f"redis://127.0.0.1:{port}"
+            with contextlib.closing(servers.connect(url, password=_OWN_PASSWORD)) as sentinel:
+                seen = sentinel.sentinel_master(NAME)
+                if (seen["num-slaves"], seen["num-other-sentinels"]) != (1, 2):
+                    return False
+        return True
+
+
+@contextlib.contextmanager
+def watched(kind: Kind) -> Iterator[Watched]:
+    """Two nodes and three sentinels for a test."""
+    made = Watched(kind)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
