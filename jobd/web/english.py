@@ -181,6 +181,7 @@ ENGLISH: Final[dict[str, str]] = {
     "queues.weight": "Weight",
     "queues.served_by": "Served by",
     "queues.nobody": "nobody",
+    "queues.paused_by": "Paused by {who}",
     "queues.none": "There is no queue yet.",
     "queues.none.hint": "A queue appears with its first job: jobctl push Echo '[\"hello\"]'.",
     "queues.no_match": "No queue has a name like that.",

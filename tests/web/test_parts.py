@@ -254,7 +254,7 @@ def test_a_translation_replaces_what_it_has() -> None:
 def test_every_english_text_can_be_filled_in() -> None:
     names = (
         "name policy page pages span share retries dead reason total busy concurrency memory "
-        "processed failed ms jobs latency word seen size jid search cursor"
+        "processed failed ms jobs latency word seen size jid search cursor who"
     )
     values = dict.fromkeys(names.split(), "x")
     texts = Catalogue({})

@@ -7,6 +7,7 @@ from typing import Final
 from jobd.api import JobRecord, Queue
 from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm, NotFound
+from jobd.web.pauses import Pause, pauses
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import Done, View, Visit
 
@@ -21,6 +22,7 @@ class QueuePage:
     """A page of a queue.
 
     Attributes:
+        paused_by: as far as the audit log tells; None if it does not, or it is not paused.
         is_newest_first: the jobs that were pushed last, instead of those that run next.
         pages: how many can be leafed through; the rest is out of reach.
         is_known: it has jobs, or has ever had since it was last cleared.
@@ -31,6 +33,7 @@ class QueuePage:
     size: int
     latency_s: float
     is_paused: bool
+    paused_by: Pause | None
     is_known: bool
     acts: Sequence[str]
     rows: Sequence[JobRow]
@@ -49,13 +52,16 @@ def queue_page(visit: Visit) -> View:
     page = visit.number("page", 1, most=pages)
     is_newest = visit.text("order") == "newest"
     records = _newest(queue, size, page, per_page) if is_newest else queue.page(page, per_page)
+    is_paused = queue.is_paused
+    paused_by = pauses(visit, [queue.name]) if is_paused else {}
     return View(
         "queue",
         QueuePage(
             name=queue.name,
             size=size,
             latency_s=queue.latency_s,
-            is_paused=queue.is_paused,
+            is_paused=is_paused,
+            paused_by=paused_by.get(queue.name),
             is_known=queue.is_known,
             acts=visit.allowed(ACTS),
             rows=[job_row(visit, record, "queue") for record in records],
