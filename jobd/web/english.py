@@ -322,6 +322,10 @@ ENGLISH: Final[dict[str, str]] = {
     "ask.clear": (
         "Delete the queue {name} and its job?||Delete the queue {name} and its {n:,} jobs?"
     ),
+    "ask.clear.what": (
+        "What waits in it is gone for good, and not kept in Dead. Its jobs that run, are "
+        "scheduled, wait for another try or are dead stay, and so does a pause."
+    ),
     "ask.delete": "Delete this job for good?",
     "ask.delete_selected": "Delete the selected jobs for good?",
     "ask.kill": "Move this job to Dead?",
@@ -362,6 +366,7 @@ ENGLISH: Final[dict[str, str]] = {
     "bad.search": "The search cannot be read whole, so nothing was done to what it matches.",
     "bad.size": "The form is larger than 2 MB. Nothing was done.",
     "bad.when": "That is no time, so nothing was done.",
+    "missing.class": "No such class of jobs has run within 72 hours.",
     "missing.job": "This job is not there any more: it ran, or somebody was faster.",
     "missing.page": "There is no such page.",
     "missing.queue": "There is no such queue any more.",

@@ -23,7 +23,8 @@ class JobRow:
         id: by which its place finds it again.
         place: ``schedule``, ``retry``, ``dead``, ``queue`` or ``running``.
         at: when it is due, died, was queued or was started.
-        queue_address: what stands for the queue in addresses.
+        class_address: what stands for the class in addresses.
+        queue_address: the same for the queue.
         args: as JSON, cut.
         is_malformed: it is no job, and ``args`` holds its bytes.
         is_masked: some arguments were left out.
@@ -34,6 +35,7 @@ class JobRow:
     place: str
     jid: str
     class_name: str
+    class_address: str
     queue: str
     queue_address: str
     args: str
@@ -63,6 +65,7 @@ def job_row(visit: Visit, record: JobRecord, place: str, **known: Any) -> JobRow
         place=place,
         jid=record.jid[:_NAME],
         class_name=cut(record.display_class, _NAME),
+        class_address=address_of(record.display_class),
         queue=cut(record.queue, _NAME),
         queue_address=address_of(record.queue),
         args=args,

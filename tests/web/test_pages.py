@@ -472,6 +472,31 @@ def test_a_class_has_a_heat_map_and_the_deploys(
     assert 'class="heat"' in text
 
 
+@pytest.mark.parametrize(
+    "name", ["Odd\nName", "..", "a/../b", "größe", "x" * 300, "<b>", "a?b#c", "sha1:abc", "A::B"]
+)
+@pytest.mark.parametrize("page", ["/", "/metrics", "/job"])
+def test_a_class_of_any_name_has_its_metrics(
+    visitor: Visitor, stock: Stock, name: str, page: str
+) -> None:
+    stock.metrics({name: 0.1}, minutes=3)
+    stock.sorted("retry", a_failed_job(name))
+    found = visitor.json("/retries")["rows"][0]["id"]
+    text = visitor.get(page, params={"in": "retry", "id": found}).text
+    path, _, _ = html.unescape(re.findall(r'href="(/metrics/[^"]*)"', text)[0]).partition("?")
+    for hours in (1, 24):
+        told = visitor.json(f"{path}?hours={hours}")
+        assert told["name"] == name
+        assert told["executions"] > 200
+    assert visitor.get(path).status_code == 200
+
+
+def test_a_class_that_has_gone_is_said_to_have(visitor: Visitor) -> None:
+    answer = visitor.get("/metrics/sha1:" + 40 * "0")
+    assert answer.status_code == 404
+    assert "No such class of jobs has run" in answer.text
+
+
 def test_different_versions_side_by_side_are_pointed_out(
     visitor: Visitor, stock: Stock, raw: Raw
 ) -> None:
