@@ -110,10 +110,19 @@ def test_a_pause_is_shown_even_if_the_audit_log_cannot_be_read(
 
 def test_a_purge_tells_how_many_jobs_it_deleted(visitor: Visitor, stock: Stock, raw: Raw) -> None:
     stock.queue(a_job(), a_job(), a_job())
+    stock.sorted("retry", a_failed_job(queue="default"))
+    stock.sorted("schedule", a_job(queue="default"))
+    visitor.post("/queues", queue="default", act="pause")
+    told = visitor.get("/queues").text
+    assert "Delete the queue default and its 3 jobs?" in told
+    assert "What waits in it is gone for good, and not kept in Dead." in told
+    assert "wait for another try or are dead stay, and so does a pause." in told
     answer = visitor.post("/queues", queue="default", act="clear")
+    assert [raw.zcard(place) for place in ("retry", "schedule", "dead")] == [1, 1, 0]
+    assert raw.smembers("paused") == {b"default"}
     assert raw.exists("queue:default") == 0
     assert "Deleted the queue and its 3 jobs." in visitor.get(answer.headers["location"]).text
-    (noted,) = visitor.json("/audit")["rows"]
+    noted, _ = visitor.json("/audit")["rows"]
     assert (noted["what"], noted["target"], noted["count"]) == ("clear", "queue default", 3)
     assert noted["who"] == "dashboard from 127.0.0.1"
 
