@@ -27,6 +27,7 @@ PAGES = {
     "running": "/running",
     "queues": "/queues",
     "queue": "/queues/mailers",
+    "classes": "/queues/mailers?group=class",
     "scheduled": "/scheduled",
     "retries": "/retries",
     "errors": "/retries?group=error",

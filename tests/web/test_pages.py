@@ -27,7 +27,8 @@ from tests.web.visitor import Visitor
 
 PAGES = (
     *("/", "/processes", "/running", "/queues", "/queues/default", "/scheduled", "/retries"),
-    *("/retries?group=error", "/retries?q=class:ChargeCard", "/dead", "/find?jid=abc"),
+    *("/queues/default?group=class", "/retries?group=error"),
+    *("/retries?q=class:ChargeCard", "/dead", "/find?jid=abc"),
     *(
         "/metrics",
         "/metrics/ChargeCard",
@@ -429,6 +430,33 @@ def test_a_queue_can_be_read_from_both_ends(visitor: Visitor, stock: Stock) -> N
     assert [row["jid"] for row in newest["rows"]] == expected
     last = visitor.json("/queues/default?count=25&order=newest&page=3")
     assert [row["jid"] for row in last["rows"]] == [job["jid"] for job in reversed(jobs)][50:]
+
+
+def test_a_queue_is_told_by_its_classes(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.queue(*(a_job(name) for name in ["Mail", "Odd\nName", "Mail", "Echo", "Mail"]))
+    raw.rpush("queue:default", "no job")
+    told = visitor.json("/queues/default?group=class")
+    groups = [(each["class_name"], each["count"]) for each in told["classes"]["groups"]]
+    assert groups[0] == ("Mail", 3)
+    assert sorted(groups[1:]) == [("", 1), ("Echo", 1), ("Odd\nName", 1)]
+    assert (told["rows"], told["classes"]["seen"], told["size"]) == ([], 6, 6)
+    text = visitor.get("/queues/default?group=class").text
+    assert "Looked at 6 of 6 jobs." in text
+    assert "the rest was not looked at" not in text
+    assert visitor.json("/queues/default")["classes"] is None
+
+
+def test_a_long_queue_is_told_by_those_that_run_next(visitor: Visitor, stock: Stock) -> None:
+    stock.queue(*(a_job("First") for _ in range(9_999)), a_job("Second"), a_job("Last"))
+    told = visitor.json("/queues/default?group=class")["classes"]
+    assert 500 <= told["seen"] <= 10_000
+    assert told["groups"][0] == {
+        "class_name": "First",
+        "class_address": "First",
+        "count": min(told["seen"], 9_999),
+    }
+    assert "Last" not in {each["class_name"] for each in told["groups"]}
+    assert "the rest was not looked at" in visitor.get("/queues/default?group=class").text
 
 
 def test_a_job_is_found_wherever_it_is(visitor: Visitor, stock: Stock) -> None:

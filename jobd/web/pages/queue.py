@@ -6,6 +6,7 @@ from typing import Final
 
 from jobd.api import JobRecord, Queue
 from jobd.web.addresses import address_of, queue_at
+from jobd.web.breakdown import Breakdown, by_class
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.pauses import Pause, pauses
 from jobd.web.rows import JobRow, job_row
@@ -23,6 +24,7 @@ class QueuePage:
 
     Attributes:
         paused_by: as far as the audit log tells; None if it does not, or it is not paused.
+        classes: how many there are of each class, if that was asked for instead of the jobs.
         is_newest_first: the jobs that were pushed last, instead of those that run next.
         pages: how many can be leafed through; the rest is out of reach.
         is_known: it has jobs, or has ever had since it was last cleared.
@@ -41,6 +43,7 @@ class QueuePage:
     pages: int
     is_newest_first: bool
     is_cut: bool
+    classes: Breakdown | None
 
 
 def queue_page(visit: Visit) -> View:
@@ -51,7 +54,12 @@ def queue_page(visit: Visit) -> View:
     pages = max(-(-reach // per_page), 1)
     page = visit.number("page", 1, most=pages)
     is_newest = visit.text("order") == "newest"
-    records = _newest(queue, size, page, per_page) if is_newest else queue.page(page, per_page)
+    classes: Breakdown | None = None
+    records: list[JobRecord] = []
+    if visit.text("group") == "class":
+        classes = by_class(queue, deepest=DEEPEST, clock=visit.access.clock)
+    else:
+        records = _newest(queue, size, page, per_page) if is_newest else queue.page(page, per_page)
     is_paused = queue.is_paused
     paused_by = pauses(visit, [queue.name]) if is_paused else {}
     return View(
@@ -69,6 +77,7 @@ def queue_page(visit: Visit) -> View:
             pages=pages,
             is_newest_first=is_newest,
             is_cut=size > DEEPEST,
+            classes=classes,
         ),
     )
 
