@@ -14,6 +14,7 @@ ENGLISH: Final[dict[str, str]] = {
     "theme.dark": "Dark",
     "back_to_app": "Back to the app",
     "close": "Close",
+    "csv.title": "This list as a file; the first 10,000 rows at the most",
     "copy": "Copy",
     "copied": "Copied",
     "selected": "selected",

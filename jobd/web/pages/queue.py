@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobd.api import JobRecord, Queue
+from jobd.web import export
 from jobd.web.addresses import address_of, queue_at
-from jobd.web.breakdown import Breakdown, by_class
+from jobd.web.breakdown import Breakdown, ClassGroup, by_class
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.pauses import Pause, pauses
 from jobd.web.rows import JobRow, job_row
-from jobd.web.site import Done, View, Visit
+from jobd.web.site import Done, Table, View, Visit
 
 DEEPEST: Final = 10_000
 """A list has no index: further in, each page would cost the server more than a page may."""
@@ -49,17 +50,18 @@ class QueuePage:
 def queue_page(visit: Visit) -> View:
     """The page."""
     queue = _queue(visit)
-    size, per_page = queue.size, visit.page_size
-    reach = min(size, DEEPEST)
-    pages = max(-(-reach // per_page), 1)
+    size = queue.size
+    pages = max(-(-min(size, DEEPEST) // visit.page_size), 1)
     page = visit.number("page", 1, most=pages)
-    is_newest = visit.text("order") == "newest"
     classes: Breakdown | None = None
-    records: list[JobRecord] = []
+    rows: list[JobRow] = []
     if visit.text("group") == "class":
         classes = by_class(queue, deepest=DEEPEST, clock=visit.access.clock)
+        table = Table(ClassGroup, classes.groups, classes.seen >= size)
     else:
-        records = _newest(queue, size, page, per_page) if is_newest else queue.page(page, per_page)
+        records = _records(visit, queue, size, page)
+        rows = [job_row(visit, record, "queue") for record in records]
+        table = Table(JobRow, rows, len(rows) >= size)
     is_paused = queue.is_paused
     paused_by = pauses(visit, [queue.name]) if is_paused else {}
     return View(
@@ -72,13 +74,14 @@ def queue_page(visit: Visit) -> View:
             paused_by=paused_by.get(queue.name),
             is_known=queue.is_known,
             acts=visit.allowed(ACTS),
-            rows=[job_row(visit, record, "queue") for record in records],
+            rows=rows,
             page=page,
             pages=pages,
-            is_newest_first=is_newest,
+            is_newest_first=_is_newest_first(visit),
             is_cut=size > DEEPEST,
             classes=classes,
         ),
+        table=table,
     )
 
 
@@ -136,6 +139,34 @@ def find_queued(queue: Queue, keys: Sequence[str]) -> list[JobRecord]:
     if not found:
         raise NotFound("missing.job")
     return list(found.values())
+
+
+def _is_newest_first(visit: Visit) -> bool:
+    return visit.text("order") == "newest"
+
+
+def _records(visit: Visit, queue: Queue, size: int, page: int) -> list[JobRecord]:
+    if visit.wants_csv:
+        return _exported(visit, queue, size)
+    return _page(visit, queue, size, page, visit.page_size)
+
+
+def _exported(visit: Visit, queue: Queue, size: int) -> list[JobRecord]:
+    """As many as a file may hold, until the time is up."""
+    clock = visit.access.clock
+    ends_at = clock.monotonic() + export.BUDGET_S
+    records: list[JobRecord] = []
+    for number in range(1, min(size, export.MOST_ROWS) // _STEP + 2):
+        records += _page(visit, queue, size, number, _STEP)
+        if clock.monotonic() >= ends_at:
+            break
+    return records[: export.MOST_ROWS]
+
+
+def _page(visit: Visit, queue: Queue, size: int, number: int, per_page: int) -> list[JobRecord]:
+    if _is_newest_first(visit):
+        return _newest(queue, size, number, per_page)
+    return queue.page(number, per_page)
 
 
 def _newest(queue: Queue, size: int, page: int, per_page: int) -> list[JobRecord]:
