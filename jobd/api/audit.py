@@ -4,7 +4,7 @@ It holds the newest only, so that it needs no care, and is no proof: whoever can
 write here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +18,7 @@ from jobd.store import Script
 _NOTE: Final = Script("note")
 LIMIT: Final = 1_000
 _LONGEST: Final = 1_000
+_STEP: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,27 @@ class Audit:
         key = self._access.keys.audit
         found = self._access.redis.call("LRANGE", key, first, first + size - 1)
         return [_entry(mapping(document(raw))) for raw in found]
+
+    def newest(self, verbs: Collection[str], targets: Iterable[str]) -> dict[str, AuditEntry]:
+        """The last act of these verbs on each of the targets that changed something.
+
+        Args:
+            verbs: such as ``pause`` and ``unpause``.
+            targets: as they were given to `record`.
+
+        Returns:
+            By target; without those that the log no longer tells of.
+        """
+        wanted = {_plain(target): target for target in targets}
+        found: dict[str, AuditEntry] = {}
+        for page in range(1, -(-self._limit // _STEP) + 1):
+            entries = self.entries(page, _STEP) if wanted else []
+            for entry in entries:
+                if entry.count and entry.what in verbs and entry.target in wanted:
+                    found[wanted.pop(entry.target)] = entry
+            if len(entries) < _STEP:
+                break
+        return found
 
 
 def _plain(text: str) -> str:

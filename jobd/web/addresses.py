@@ -1,4 +1,4 @@
-"""Queues in addresses and forms: by their names, or by a digest where a name would not survive.
+"""Queues and classes in addresses: by their names, or by a digest where a name would not survive.
 
 Redis takes any bytes as a name. A browser takes ``..`` out of a path, writes line ends its own way,
 and what cannot be seen is shown by its number. So only what jobd itself accepts as a name stands
@@ -7,6 +7,7 @@ for itself.
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from jobd.api import Access, Queue
@@ -35,3 +36,17 @@ def queue_at(address: str, access: Access) -> Queue:
         if address_of(queue.name) == address:
             return queue
     raise NotFound("missing.queue")
+
+
+def name_at(address: str, known: Iterable[str]) -> str:
+    """The name that is meant: the address itself, or the one of these with this digest.
+
+    Raises:
+        NotFound: there is none with this digest.
+    """
+    if not address.startswith("sha1:"):
+        return address
+    for name in known:
+        if address_of(name) == address:
+            return name
+    raise NotFound("missing.class")

@@ -14,6 +14,7 @@ ENGLISH: Final[dict[str, str]] = {
     "theme.dark": "Dark",
     "back_to_app": "Back to the app",
     "close": "Close",
+    "csv.title": "This list as a file; the first 10,000 rows at the most",
     "copy": "Copy",
     "copied": "Copied",
     "selected": "selected",
@@ -181,6 +182,7 @@ ENGLISH: Final[dict[str, str]] = {
     "queues.weight": "Weight",
     "queues.served_by": "Served by",
     "queues.nobody": "nobody",
+    "queues.paused_by": "Paused by {who}",
     "queues.none": "There is no queue yet.",
     "queues.none.hint": "A queue appears with its first job: jobctl push Echo '[\"hello\"]'.",
     "queues.no_match": "No queue has a name like that.",
@@ -189,6 +191,9 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.cut": "The first and the last 10,000 can be leafed through.",
     "queue.next_first": "Next first",
     "queue.newest_first": "Newest first",
+    "queue.by_class": "By class",
+    "queue.share": "Share",
+    "queue.stopped": "These run next; the rest was not looked at, to stay quick.",
     "queue.target": "To queue",
     "queue.waits_since": "Queued",
     "queue.empty": "No job waits here.",
@@ -321,6 +326,10 @@ ENGLISH: Final[dict[str, str]] = {
     "ask.clear": (
         "Delete the queue {name} and its job?||Delete the queue {name} and its {n:,} jobs?"
     ),
+    "ask.clear.what": (
+        "What waits in it is gone for good, and not kept in Dead. Its jobs that run, are "
+        "scheduled, wait for another try or are dead stay, and so does a pause."
+    ),
     "ask.delete": "Delete this job for good?",
     "ask.delete_selected": "Delete the selected jobs for good?",
     "ask.kill": "Move this job to Dead?",
@@ -361,6 +370,7 @@ ENGLISH: Final[dict[str, str]] = {
     "bad.search": "The search cannot be read whole, so nothing was done to what it matches.",
     "bad.size": "The form is larger than 2 MB. Nothing was done.",
     "bad.when": "That is no time, so nothing was done.",
+    "missing.class": "No such class of jobs has run within 72 hours.",
     "missing.job": "This job is not there any more: it ran, or somebody was faster.",
     "missing.page": "There is no such page.",
     "missing.queue": "There is no such queue any more.",

@@ -23,6 +23,7 @@ from jobd._version import __version__
 from jobd.web.addresses import address_of
 from jobd.web.catalogue import Catalogue
 from jobd.web.charts import Line, line_chart
+from jobd.web.export import as_csv
 from jobd.web.figures import bar, heat_map, sparkline
 from jobd.web.formats import (
     absolute,
@@ -74,7 +75,9 @@ class Renderer:
         self._texts = texts
 
     def answer(self, visit: Visit, view: View) -> Response:
-        """The page, or its JSON twin if that was asked for."""
+        """The page, or its JSON twin, or its list as CSV, if that was asked for."""
+        if visit.wants_csv and view.table is not None:
+            return as_csv(view.name, view.table)
         if wants_json(visit.request):
             return _json({"page": view.name, **_fields(view.model)}, view.status)
         return self._html(visit.request, view, visit)
@@ -95,6 +98,7 @@ class Renderer:
             .render(
                 t=self._texts,
                 model=view.model,
+                has_table=view.table is not None,
                 page=view.name,
                 visit=visit,
                 now=None if visit is None else visit.now,

@@ -12,6 +12,7 @@ from jobd.web.site import Visit
 
 _LINE: Final = 160
 _ERROR_LINE: Final = 300
+_CELL: Final = 1_000
 _NAME: Final = 200
 
 
@@ -23,7 +24,8 @@ class JobRow:
         id: by which its place finds it again.
         place: ``schedule``, ``retry``, ``dead``, ``queue`` or ``running``.
         at: when it is due, died, was queued or was started.
-        queue_address: what stands for the queue in addresses.
+        class_address: what stands for the class in addresses.
+        queue_address: the same for the queue.
         args: as JSON, cut.
         is_malformed: it is no job, and ``args`` holds its bytes.
         is_masked: some arguments were left out.
@@ -34,6 +36,7 @@ class JobRow:
     place: str
     jid: str
     class_name: str
+    class_address: str
     queue: str
     queue_address: str
     args: str
@@ -63,13 +66,14 @@ def job_row(visit: Visit, record: JobRecord, place: str, **known: Any) -> JobRow
         place=place,
         jid=record.jid[:_NAME],
         class_name=cut(record.display_class, _NAME),
+        class_address=address_of(record.display_class),
         queue=cut(record.queue, _NAME),
         queue_address=address_of(record.queue),
         args=args,
         tags=tuple(cut(tag, 60) for tag in record.tags[:20]),
         at=known.get("at", record.at),
         error_class=cut(record.error_class, _NAME),
-        error_message=cut(record.error_message, _ERROR_LINE),
+        error_message=cut(record.error_message, _CELL if visit.wants_csv else _ERROR_LINE),
         retries=None if count is None else count + 1,
         is_malformed=record.is_malformed,
         is_masked=is_masked,
@@ -77,8 +81,9 @@ def job_row(visit: Visit, record: JobRecord, place: str, **known: Any) -> JobRow
 
 
 def _args(visit: Visit, record: JobRecord) -> tuple[str, bool]:
+    longest = _CELL if visit.wants_csv else _LINE
     if record.is_malformed:
-        return cut(visit.site.masks.text(record.text[: 2 * _LINE]), _LINE), False
+        return cut(visit.site.masks.text(record.text[: 2 * longest]), longest), False
     shown = visit.site.masks.args(record.display_class, record.display_args)
-    text = preview(shown.args, _LINE)
+    text = preview(shown.args, longest)
     return text.removeprefix("[").removesuffix("]"), shown.is_masked

@@ -54,6 +54,21 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """What of a page can be had as CSV.
+
+    Attributes:
+        of: a dataclass, whose fields are the columns.
+        rows: of that class.
+        is_whole: nothing is missing.
+    """
+
+    of: type
+    rows: Sequence[object]
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What a page shows.
 
@@ -61,11 +76,13 @@ class View:
         name: of the page: its template, its title in the catalogue, its place in the menu.
         model: a dataclass; with it as JSON the page has its twin.
         status: of HTTP.
+        table: None for a page that is no list.
     """
 
     name: str
     model: object
     status: int = 200
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +203,11 @@ class Visit:
     def field(self, name: str) -> str:
         """A field of the form; empty if it was not sent."""
         return next(iter(self.form.get(name, ())), "")
+
+    @property
+    def wants_csv(self) -> bool:
+        """Whether a list is to become a file: all of it instead of a page, as far as that goes."""
+        return self.text("format") == "csv"
 
     @property
     def page_size(self) -> int:

@@ -74,12 +74,55 @@ def test_a_queue_is_paused_and_runs_again(visitor: Visitor, stock: Stock, raw: R
     assert raw.smembers("paused") == set()
 
 
+def test_who_paused_a_queue_and_when_is_told_until_it_runs_again(
+    make: Callable[..., Any], stock: Stock, raw: Raw
+) -> None:
+    stock.queue(a_job())
+    ada = Visitor(make(authenticate=lambda request, act: "ada"))
+    bob = Visitor(make(authenticate=lambda request, act: "bob"))
+    ada.post("/queues", queue="default", act="pause")
+    for _ in range(2):  # he changes nothing
+        bob.post("/queues", queue="default", act="pause")
+    (told,) = bob.json("/queues")["rows"]
+    assert told["paused_by"] == bob.json("/queues/default")["paused_by"]
+    assert (told["paused_by"]["who"], told["paused_by"]["at"]) == (
+        "ada",
+        bob.json("/audit")["rows"][-1]["at"],
+    )
+    assert "Paused by ada" in bob.get("/queues").text
+    assert "Paused by ada" in bob.get("/queues/default").text
+    bob.post("/queues", queue="default", act="unpause")
+    raw.sadd("paused", "default")  # by a program, which notes nothing
+    assert bob.json("/queues")["rows"][0]["is_paused"]
+    assert bob.json("/queues")["rows"][0]["paused_by"] is None
+    assert "Paused by" not in bob.get("/queues").text
+
+
+def test_a_pause_is_shown_even_if_the_audit_log_cannot_be_read(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    stock.queue(a_job())
+    raw.sadd("paused", "default")
+    raw.set("jobd:audit", "no list")
+    assert visitor.json("/queues")["rows"][0]["is_paused"]
+    assert visitor.json("/queues/default")["paused_by"] is None
+
+
 def test_a_purge_tells_how_many_jobs_it_deleted(visitor: Visitor, stock: Stock, raw: Raw) -> None:
     stock.queue(a_job(), a_job(), a_job())
+    stock.sorted("retry", a_failed_job(queue="default"))
+    stock.sorted("schedule", a_job(queue="default"))
+    visitor.post("/queues", queue="default", act="pause")
+    told = visitor.get("/queues").text
+    assert "Delete the queue default and its 3 jobs?" in told
+    assert "What waits in it is gone for good, and not kept in Dead." in told
+    assert "wait for another try or are dead stay, and so does a pause." in told
     answer = visitor.post("/queues", queue="default", act="clear")
+    assert [raw.zcard(place) for place in ("retry", "schedule", "dead")] == [1, 1, 0]
+    assert raw.smembers("paused") == {b"default"}
     assert raw.exists("queue:default") == 0
     assert "Deleted the queue and its 3 jobs." in visitor.get(answer.headers["location"]).text
-    (noted,) = visitor.json("/audit")["rows"]
+    noted, _ = visitor.json("/audit")["rows"]
     assert (noted["what"], noted["target"], noted["count"]) == ("clear", "queue default", 3)
     assert noted["who"] == "dashboard from 127.0.0.1"
 

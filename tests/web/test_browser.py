@@ -27,6 +27,7 @@ PAGES = {
     "running": "/running",
     "queues": "/queues",
     "queue": "/queues/mailers",
+    "classes": "/queues/mailers?group=class",
     "scheduled": "/scheduled",
     "retries": "/retries",
     "errors": "/retries?group=error",
@@ -195,6 +196,7 @@ def test_a_queue_is_paused_and_purged(
     assert raw.sismember("paused", "mailers")
     page.locator("#rows summary", has_text="Purge").click()
     expect(page.locator("#rows .pop:visible")).to_contain_text("its 40 jobs")
+    expect(page.locator("#rows .pop:visible")).to_contain_text("not kept in Dead")
     page.locator('#rows button[value="clear"]:visible').click()
     expect(page.locator("#note")).to_have_text("Deleted the queue and its 40 jobs.")
     assert not raw.exists("queue:mailers")

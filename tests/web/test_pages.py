@@ -27,7 +27,8 @@ from tests.web.visitor import Visitor
 
 PAGES = (
     *("/", "/processes", "/running", "/queues", "/queues/default", "/scheduled", "/retries"),
-    *("/retries?group=error", "/retries?q=class:ChargeCard", "/dead", "/find?jid=abc"),
+    *("/queues/default?group=class", "/retries?group=error"),
+    *("/retries?q=class:ChargeCard", "/dead", "/find?jid=abc"),
     *(
         "/metrics",
         "/metrics/ChargeCard",
@@ -431,6 +432,33 @@ def test_a_queue_can_be_read_from_both_ends(visitor: Visitor, stock: Stock) -> N
     assert [row["jid"] for row in last["rows"]] == [job["jid"] for job in reversed(jobs)][50:]
 
 
+def test_a_queue_is_told_by_its_classes(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.queue(*(a_job(name) for name in ["Mail", "Odd\nName", "Mail", "Echo", "Mail"]))
+    raw.rpush("queue:default", "no job")
+    told = visitor.json("/queues/default?group=class")
+    groups = [(each["class_name"], each["count"]) for each in told["classes"]["groups"]]
+    assert groups[0] == ("Mail", 3)
+    assert sorted(groups[1:]) == [("", 1), ("Echo", 1), ("Odd\nName", 1)]
+    assert (told["rows"], told["classes"]["seen"], told["size"]) == ([], 6, 6)
+    text = visitor.get("/queues/default?group=class").text
+    assert "Looked at 6 of 6 jobs." in text
+    assert "the rest was not looked at" not in text
+    assert visitor.json("/queues/default")["classes"] is None
+
+
+def test_a_long_queue_is_told_by_those_that_run_next(visitor: Visitor, stock: Stock) -> None:
+    stock.queue(*(a_job("First") for _ in range(9_999)), a_job("Second"), a_job("Last"))
+    told = visitor.json("/queues/default?group=class")["classes"]
+    assert 500 <= told["seen"] <= 10_000
+    assert told["groups"][0] == {
+        "class_name": "First",
+        "class_address": "First",
+        "count": min(told["seen"], 9_999),
+    }
+    assert "Last" not in {each["class_name"] for each in told["groups"]}
+    assert "the rest was not looked at" in visitor.get("/queues/default?group=class").text
+
+
 def test_a_job_is_found_wherever_it_is(visitor: Visitor, stock: Stock) -> None:
     jobs = {place: a_job("Echo", place) for place in ("schedule", "retry", "dead")}
     for place, job in jobs.items():
@@ -470,6 +498,31 @@ def test_a_class_has_a_heat_map_and_the_deploys(
     for path in ("/", "/metrics", "/metrics/ChargeCard"):
         assert 'deploy"' in visitor.get(path).text.split("<svg", 1)[1], path
     assert 'class="heat"' in text
+
+
+@pytest.mark.parametrize(
+    "name", ["Odd\nName", "..", "a/../b", "größe", "x" * 300, "<b>", "a?b#c", "sha1:abc", "A::B"]
+)
+@pytest.mark.parametrize("page", ["/", "/metrics", "/job"])
+def test_a_class_of_any_name_has_its_metrics(
+    visitor: Visitor, stock: Stock, name: str, page: str
+) -> None:
+    stock.metrics({name: 0.1}, minutes=3)
+    stock.sorted("retry", a_failed_job(name))
+    found = visitor.json("/retries")["rows"][0]["id"]
+    text = visitor.get(page, params={"in": "retry", "id": found}).text
+    path, _, _ = html.unescape(re.findall(r'href="(/metrics/[^"]*)"', text)[0]).partition("?")
+    for hours in (1, 24):
+        told = visitor.json(f"{path}?hours={hours}")
+        assert told["name"] == name
+        assert told["executions"] > 200
+    assert visitor.get(path).status_code == 200
+
+
+def test_a_class_that_has_gone_is_said_to_have(visitor: Visitor) -> None:
+    answer = visitor.get("/metrics/sha1:" + 40 * "0")
+    assert answer.status_code == 404
+    assert "No such class of jobs has run" in answer.text
 
 
 def test_different_versions_side_by_side_are_pointed_out(

@@ -242,7 +242,7 @@ def test_templates_hold_no_words_of_their_own() -> None:
     text = re.sub(r"<[^>]*>", " ", text)
     words = set(re.findall(r"[A-Za-z]{2,}", text))
     # Names, keys and units.
-    assert words - {"jobd", "JSON", "PID", "jid", "Enter", "ms", "nbsp"} == set()
+    assert words - {"jobd", "CSV", "JSON", "PID", "jid", "Enter", "ms", "nbsp"} == set()
 
 
 def test_a_translation_replaces_what_it_has() -> None:
@@ -254,7 +254,7 @@ def test_a_translation_replaces_what_it_has() -> None:
 def test_every_english_text_can_be_filled_in() -> None:
     names = (
         "name policy page pages span share retries dead reason total busy concurrency memory "
-        "processed failed ms jobs latency word seen size jid search cursor"
+        "processed failed ms jobs latency word seen size jid search cursor who"
     )
     values = dict.fromkeys(names.split(), "x")
     texts = Catalogue({})

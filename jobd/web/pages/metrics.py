@@ -1,12 +1,13 @@
 """Metrics: what each class of jobs costs, and how the durations of one are spread over time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from jobd.api import JobMetrics, Mark, Metrics, Report
 from jobd.metrics import BOUNDS_MS
+from jobd.web.addresses import name_at
 from jobd.web.site import View, Visit
 from jobd.web.usual import Usual, usual_times
 
@@ -120,8 +121,8 @@ def top_jobs(visit: Visit, hours: int) -> Report:
 
 def class_metrics(visit: Visit) -> View:
     """The page of one class."""
-    name = str(visit.request.path_params["name"])
     hours = _hours(visit)
+    name = name_at(str(visit.request.path_params["name"]), _names(visit, hours))
     asked = Metrics(access=visit.access)
     by_minute = hours <= _BY_MINUTE
     report = (
@@ -152,6 +153,13 @@ def class_metrics(visit: Visit) -> View:
             marks=report.marks,
         ),
     )
+
+
+def _names(visit: Visit, hours: int) -> Iterator[str]:
+    """The classes that ran, those of this period first; asked for only as far as they are read."""
+    for each in (hours, PERIODS[-1]):
+        for job in top_jobs(visit, each).jobs:
+            yield job.name
 
 
 def _hours(visit: Visit) -> int:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobd.api import JobRecord, Queue
+from jobd.web import export
 from jobd.web.addresses import address_of, queue_at
+from jobd.web.breakdown import Breakdown, ClassGroup, by_class
 from jobd.web.errors import BadForm, NotFound
+from jobd.web.pauses import Pause, pauses
 from jobd.web.rows import JobRow, job_row
-from jobd.web.site import Done, View, Visit
+from jobd.web.site import Done, Table, View, Visit
 
 DEEPEST: Final = 10_000
 """A list has no index: further in, each page would cost the server more than a page may."""
@@ -21,6 +24,8 @@ class QueuePage:
     """A page of a queue.
 
     Attributes:
+        paused_by: as far as the audit log tells; None if it does not, or it is not paused.
+        classes: how many there are of each class, if that was asked for instead of the jobs.
         is_newest_first: the jobs that were pushed last, instead of those that run next.
         pages: how many can be leafed through; the rest is out of reach.
         is_known: it has jobs, or has ever had since it was last cleared.
@@ -31,6 +36,7 @@ class QueuePage:
     size: int
     latency_s: float
     is_paused: bool
+    paused_by: Pause | None
     is_known: bool
     acts: Sequence[str]
     rows: Sequence[JobRow]
@@ -38,32 +44,44 @@ class QueuePage:
     pages: int
     is_newest_first: bool
     is_cut: bool
+    classes: Breakdown | None
 
 
 def queue_page(visit: Visit) -> View:
     """The page."""
     queue = _queue(visit)
-    size, per_page = queue.size, visit.page_size
-    reach = min(size, DEEPEST)
-    pages = max(-(-reach // per_page), 1)
+    size = queue.size
+    pages = max(-(-min(size, DEEPEST) // visit.page_size), 1)
     page = visit.number("page", 1, most=pages)
-    is_newest = visit.text("order") == "newest"
-    records = _newest(queue, size, page, per_page) if is_newest else queue.page(page, per_page)
+    classes: Breakdown | None = None
+    rows: list[JobRow] = []
+    if visit.text("group") == "class":
+        classes = by_class(queue, deepest=DEEPEST, clock=visit.access.clock)
+        table = Table(ClassGroup, classes.groups, classes.seen >= size)
+    else:
+        records = _records(visit, queue, size, page)
+        rows = [job_row(visit, record, "queue") for record in records]
+        table = Table(JobRow, rows, len(rows) >= size)
+    is_paused = queue.is_paused
+    paused_by = pauses(visit, [queue.name]) if is_paused else {}
     return View(
         "queue",
         QueuePage(
             name=queue.name,
             size=size,
             latency_s=queue.latency_s,
-            is_paused=queue.is_paused,
+            is_paused=is_paused,
+            paused_by=paused_by.get(queue.name),
             is_known=queue.is_known,
             acts=visit.allowed(ACTS),
-            rows=[job_row(visit, record, "queue") for record in records],
+            rows=rows,
             page=page,
             pages=pages,
-            is_newest_first=is_newest,
+            is_newest_first=_is_newest_first(visit),
             is_cut=size > DEEPEST,
+            classes=classes,
         ),
+        table=table,
     )
 
 
@@ -121,6 +139,34 @@ def find_queued(queue: Queue, keys: Sequence[str]) -> list[JobRecord]:
     if not found:
         raise NotFound("missing.job")
     return list(found.values())
+
+
+def _is_newest_first(visit: Visit) -> bool:
+    return visit.text("order") == "newest"
+
+
+def _records(visit: Visit, queue: Queue, size: int, page: int) -> list[JobRecord]:
+    if visit.wants_csv:
+        return _exported(visit, queue, size)
+    return _page(visit, queue, size, page, visit.page_size)
+
+
+def _exported(visit: Visit, queue: Queue, size: int) -> list[JobRecord]:
+    """As many as a file may hold, until the time is up."""
+    clock = visit.access.clock
+    ends_at = clock.monotonic() + export.BUDGET_S
+    records: list[JobRecord] = []
+    for number in range(1, min(size, export.MOST_ROWS) // _STEP + 2):
+        records += _page(visit, queue, size, number, _STEP)
+        if clock.monotonic() >= ends_at:
+            break
+    return records[: export.MOST_ROWS]
+
+
+def _page(visit: Visit, queue: Queue, size: int, number: int, per_page: int) -> list[JobRecord]:
+    if _is_newest_first(visit):
+        return _newest(queue, size, number, per_page)
+    return queue.page(number, per_page)
 
 
 def _newest(queue: Queue, size: int, page: int, per_page: int) -> list[JobRecord]:

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 from jobd.api import QueueSummary, Stats
 from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm
+from jobd.web.pauses import Pause, pauses
 from jobd.web.site import Done, View, Visit
 
 Order: TypeAlias = Literal["name", "size", "latency"]
@@ -20,6 +21,7 @@ class QueueRow:
     """A queue.
 
     Attributes:
+        paused_by: as far as the audit log tells; None if it does not, or it is not paused.
         weights: that the processes give it, the different ones; empty: nobody serves it.
         points: its sizes of the last minutes, while somebody looked.
         per_minute: by how much it grew, or shrank; None if that is not known yet.
@@ -30,6 +32,7 @@ class QueueRow:
     size: int
     latency_s: float
     is_paused: bool
+    paused_by: Pause | None
     weights: Sequence[int]
     served_by: int
     points: Sequence[int]
@@ -109,6 +112,7 @@ def act_on_queue(visit: Visit) -> Done:
 
 def _rows(visit: Visit, shown: Sequence[QueueSummary]) -> list[QueueRow]:
     trends = visit.site.samples.trends([queue.name for queue in shown])
+    paused_by = pauses(visit, [queue.name for queue in shown if queue.is_paused])
     weights: dict[str, list[int]] = {}
     for process in visit.recent_processes:
         for name in process.queues:
@@ -119,6 +123,7 @@ def _rows(visit: Visit, shown: Sequence[QueueSummary]) -> list[QueueRow]:
             size=queue.size,
             latency_s=queue.latency_s,
             is_paused=queue.is_paused,
+            paused_by=paused_by.get(queue.name),
             weights=sorted(set(weights.get(queue.name, ())), reverse=True),
             served_by=len(weights.get(queue.name, ())),
             points=trends[queue.name].points,

@@ -6,11 +6,12 @@ from typing import Final
 
 from jobd.api import JobSet, SetName, SortedEntry, Tally, set_of
 from jobd.clock import Clock
+from jobd.web import export
 from jobd.web.errors import BadForm
 from jobd.web.grouping import ErrorGroup, Groups, group_by_error
 from jobd.web.rows import JobRow, job_row
 from jobd.web.search import Found, Problem, Search, look, parse
-from jobd.web.site import Done, View, Visit
+from jobd.web.site import Done, Table, View, Visit
 
 PAGES: Final[dict[str, SetName]] = {"scheduled": "schedule", "retries": "retry", "dead": "dead"}
 NAMES: Final = {place: page for page, place in PAGES.items()}
@@ -67,10 +68,12 @@ def set_page(visit: Visit) -> View:
     found = Found([], 0, None)
     if visit.text("group") == "error" and place != "schedule":
         grouped = group_by_error(jobs, search, start=start, clock=visit.access.clock)
-    elif search.is_empty:
+    elif search.is_empty and not visit.wants_csv:
         found = Found(jobs.page(page, visit.page_size), 0, None)
     else:
         found = _looked_up(jobs, search, start, visit)
+    rows = [job_row(visit, entry, place) for entry in found.entries]
+    next_rank = found.next_rank if grouped is None else grouped.next_rank
     return View(
         NAMES[place],
         SetPage(
@@ -79,20 +82,30 @@ def set_page(visit: Visit) -> View:
             acts=visit.allowed(ACTS[place]),
             search=search.text,
             problem=search.problem,
-            rows=[job_row(visit, entry, place) for entry in found.entries],
+            rows=rows,
             page=page,
             pages=pages,
             seen=found.seen if grouped is None else grouped.seen,
             start=start,
-            next_rank=found.next_rank if grouped is None else grouped.next_rank,
+            next_rank=next_rank,
             groups=None if grouped is None else grouped.groups,
         ),
+        table=_table(rows, grouped, is_whole=next_rank is None and not start),
     )
 
 
+def _table(rows: Sequence[JobRow], grouped: Groups | None, *, is_whole: bool) -> Table:
+    if grouped is not None:
+        return Table(ErrorGroup, grouped.groups, is_whole)
+    return Table(JobRow, rows, is_whole)
+
+
 def _looked_up(jobs: JobSet, search: Search, start: int, visit: Visit) -> Found:
-    most = visit.page_size
-    return look(jobs, search.filter, start=start, most=most, clock=visit.access.clock)
+    clock = visit.access.clock
+    if not visit.wants_csv:
+        return look(jobs, search.filter, start=start, most=visit.page_size, clock=clock)
+    most, budget_s = export.MOST_ROWS, export.BUDGET_S
+    return look(jobs, search.filter, start=start, most=most, clock=clock, budget_s=budget_s)
 
 
 # Acts
