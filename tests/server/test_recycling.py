@@ -28,7 +28,7 @@ class Leak(jobd.Job):
 
 @pytest.mark.parametrize("limit", [{"max_jobs": 10}, {"max_memory": "60M"}])
 @pytest.mark.parametrize("preload", [True, False])
-def test_a_leaking_worker_is_replaced_and_no_job_is_lost_or_run_twice(
+def test_B15_leaking_worker_is_replaced_and_no_job_is_lost_or_run_twice(
     raw: Raw, start_jobd: StartJobd, *, limit: dict[str, object], preload: bool
 ):
     jobd = start_jobd(config={"worker": limit, "preload": preload}, jobs=LEAKING)
