@@ -194,6 +194,7 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.next_first": "Next first",
     "queue.newest_first": "Newest first",
     "queue.by_class": "By class",
+    "queue.more": "{n} rarer class is not shown.||{n:,} rarer classes are not shown.",
     "queue.share": "Share",
     "queue.stopped": "These run next; the rest was not looked at, to stay quick.",
     "queue.target": "To queue",

@@ -459,6 +459,15 @@ def test_a_long_queue_is_told_by_those_that_run_next(visitor: Visitor, stock: St
     assert "the rest was not looked at" in visitor.get("/queues/default?group=class").text
 
 
+def test_many_classes_of_a_queue_are_told_by_their_number(visitor: Visitor, stock: Stock) -> None:
+    stock.queue(*(a_job(f"Job{number}") for number in range(203)))
+    told = visitor.json("/queues/default?group=class")["classes"]
+    assert (len(told["groups"]), told["more"], told["seen"]) == (200, 3, 203)
+    assert "3 rarer classes are not shown." in visitor.get("/queues/default?group=class").text
+    file = visitor.get("/queues/default?group=class&format=csv").headers["content-disposition"]
+    assert file.endswith('-part.csv"')
+
+
 def test_a_job_is_found_wherever_it_is(visitor: Visitor, stock: Stock) -> None:
     jobs = {place: a_job("Echo", place) for place in ("schedule", "retry", "dead")}
     for place, job in jobs.items():

@@ -57,7 +57,7 @@ def queue_page(visit: Visit) -> View:
     rows: list[JobRow] = []
     if visit.text("group") == "class":
         classes = by_class(queue, deepest=DEEPEST, clock=visit.access.clock)
-        table = Table(ClassGroup, classes.groups, classes.seen >= size)
+        table = Table(ClassGroup, classes.groups, classes.seen >= size and not classes.more)
     else:
         records = _records(visit, queue, size, page)
         rows = [job_row(visit, record, "queue") for record in records]

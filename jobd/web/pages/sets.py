@@ -96,7 +96,7 @@ def set_page(visit: Visit) -> View:
 
 def _table(rows: Sequence[JobRow], grouped: Groups | None, *, is_whole: bool) -> Table:
     if grouped is not None:
-        return Table(ErrorGroup, grouped.groups, is_whole)
+        return Table(ErrorGroup, grouped.groups, is_whole and not grouped.more)
     return Table(JobRow, rows, is_whole)
 
 
