@@ -11,7 +11,7 @@ import typing
 from jobd._version import __version__
 
 if typing.TYPE_CHECKING:
-    from jobd.app import Configuration, configure_client, configure_server
+    from jobd.app import Configuration, Embedded, configure_client, configure_server, embed
     from jobd.context import carry
     from jobd.errors import (
         ConfigError,
@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
         InvalidJob,
         JobCancelled,
         JobdError,
+        JobFailed,
         JobInterrupted,
         JobPutOff,
         JobTimeout,
@@ -29,6 +30,7 @@ if typing.TYPE_CHECKING:
         RedisRejected,
         RedisUnavailable,
         Stop,
+        UnfitResult,
         UnknownJob,
     )
     from jobd.jobs import Job, job, push, push_bulk
@@ -45,11 +47,13 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "ConfigError",
     "Configuration",
+    "Embedded",
     "InvalidArguments",
     "InvalidJob",
     "IterableJob",
     "Job",
     "JobCancelled",
+    "JobFailed",
     "JobInterrupted",
     "JobPutOff",
     "JobTimeout",
@@ -62,6 +66,7 @@ __all__ = [
     "RedisRejected",
     "RedisUnavailable",
     "Stop",
+    "UnfitResult",
     "UnknownJob",
     "__version__",
     "after_enqueue",
@@ -71,6 +76,7 @@ __all__ = [
     "carry",
     "configure_client",
     "configure_server",
+    "embed",
     "job",
     "on_failure",
     "push",
@@ -79,7 +85,7 @@ __all__ = [
 
 # The same as the imports above, which only type checkers and editors read.
 _NAMES: typing.Final = {
-    "jobd.app": ("Configuration", "configure_client", "configure_server"),
+    "jobd.app": ("Configuration", "Embedded", "configure_client", "configure_server", "embed"),
     "jobd.context": ("carry",),
     "jobd.errors": (
         "ConfigError",
@@ -87,6 +93,7 @@ _NAMES: typing.Final = {
         "InvalidJob",
         "JobCancelled",
         "JobdError",
+        "JobFailed",
         "JobInterrupted",
         "JobPutOff",
         "JobTimeout",
@@ -97,6 +104,7 @@ _NAMES: typing.Final = {
         "RedisRejected",
         "RedisUnavailable",
         "Stop",
+        "UnfitResult",
         "UnknownJob",
     ),
     "jobd.jobs": ("Job", "job", "push", "push_bulk"),

@@ -8,10 +8,11 @@ Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
 
 import dataclasses
 import difflib
+import importlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypeVar, cast
 
 from jobd.client import Client, Writer
 from jobd.errors import ConfigError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
     from jobd.config import RedisSettings
     from jobd.reliable_push import ReliablePush
+    from jobd.results import Result
 
 F = TypeVar("F", bound=Callable[[], object])
 OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
@@ -233,6 +235,15 @@ class App:
             raise ConfigError([f"the app writes to {self.store!r}: jobs are cancelled in Redis"])
         return cancel(self.store, jid) is not None
 
+    def result(self, jid: str) -> "Result":
+        """What became of a job; see ``Job.result``."""
+        from jobd.results import Result  # noqa: PLC0415 - imports redis, which is slow
+        from jobd.store import Store  # noqa: PLC0415 - likewise
+
+        if not isinstance(self.store, Store):
+            raise ConfigError([f"the app writes to {self.store!r}: results are kept in Redis"])
+        return Result(self.store, jid)
+
     def _open(self) -> Writer:
         writer = None if self.stand_in is None else self.stand_in.writer()
         return self.outbox if writer is None else writer
@@ -371,6 +382,51 @@ def configure_server(function: ConfigureT) -> ConfigureT:
     else:
         _default.server_setup.append(function)
     return function
+
+
+class Embedded(Protocol):
+    """A worker inside this process; ends with a ``with`` block, ``stop``, or the process."""
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Take no more jobs, let the running one end, and leave; twice is fine.
+
+        Args:
+            timeout: seconds for it, instead of the settings'.
+
+        Returns:
+            False if it still runs. It is held in Redis then, and will run again elsewhere.
+        """
+        ...
+
+    def quiet(self) -> None:
+        """Take no more jobs for now."""
+        ...
+
+    def resume(self) -> None:
+        """Take jobs again."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def embed(*, queues: Sequence[str] = (), timeout: float | None = None) -> Embedded:
+    """Run jobs in this process, one at a time, from now until it ends.
+
+    The settings are those of a server in this directory, with the Redis that this process pushes
+    to.
+
+    Args:
+        queues: as on the command line, ``default`` or ``default,2``; by default the file's.
+        timeout: seconds that a running job gets at the end; by default the file's.
+
+    Raises:
+        ConfigError: of the settings.
+    """
+    # By its name: a server lies above this, and is nothing for who only pushes.
+    module: Any = importlib.import_module("jobd.embedding")
+    embedded: Embedded = module.start(_default, tuple(queues), timeout)
+    return embedded
 
 
 def current_app() -> App:

@@ -15,13 +15,13 @@ import random
 import secrets
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from setproctitle import setproctitle
 
-from jobd import application, greeting, log
+from jobd import application, greeting, log, results
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.cancelling import Cancelled
@@ -48,7 +48,7 @@ from jobd.server_check import Inspection, check_server
 from jobd.store import Holder, Store
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
-from jobd.supervisor.plan import Generation, Plan
+from jobd.supervisor.plan import Generation, Plan, Wear
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher
@@ -61,6 +61,8 @@ from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
 _BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
 _ORPHAN_MARGIN_S: Final = 6.0
+_POLLER_TRIES_S: Final = 0.6
+"""The longest: the workers look whether it has found Redis back, so a job runs within a second."""
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
@@ -145,15 +147,34 @@ def _check_redis(settings: RedisSettings) -> None:
         check_server(Connection(settings), settings)
 
 
+class Seat(Protocol):
+    """What a worker or a poller is given of its place in the instance; ``Child`` in a process."""
+
+    @property
+    def slot(self) -> int: ...  # noqa: D102
+    @property
+    def incarnation(self) -> int: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+    @property
+    def group(self) -> str: ...  # noqa: D102
+    def fileno(self) -> int: ...  # noqa: D102
+    def is_cut(self) -> bool: ...  # noqa: D102
+    def send(self, message: Mapping[str, object]) -> None: ...  # noqa: D102
+    def receive(self) -> Sequence[Mapping[str, Any]]: ...  # noqa: D102
+
+
 class Server:
     """One instance: makes its master, and in the children what they run.
 
     Args:
         config: with the final address of Redis.
+        is_embedded: its parts run in threads of somebody else's process.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, is_embedded: bool = False) -> None:
         self._config = config
+        self._is_embedded = is_embedded
         self._clock = SystemClock()
         # Rolls take a second slot for a worker, and old workers with long jobs a third.
         self._scoreboard = Scoreboard(self._clock, min(SLOTS, 4 * config.worker_count + 60))
@@ -167,6 +188,7 @@ class Server:
             host=host,
             master_pid=os.getpid(),
             started_s=self._clock.now_ms() / 1000,
+            is_embedded=is_embedded,
         )
 
     def run(self, store: EmbeddedStore | None, read: Callable[[], Config]) -> int:
@@ -208,6 +230,11 @@ class Server:
             timeout_s=config.timeout,
             boot_timeout_s=config.boot_timeout,
             hung_after_s=config.worker.hung_after,
+            wear=Wear(
+                max_jobs=config.worker.max_jobs,
+                max_memory_bytes=config.worker.max_memory,
+                max_age_s=config.worker.max_age,
+            ),
         )
 
     def _renewed(self, config: Config, number: int) -> Generation:
@@ -225,6 +252,16 @@ class Server:
         """In a child that is not the poller: or a job could outlive jobd and hold its address."""
         if self._listener is not None:
             self._listener.close()
+
+    @property
+    def identity(self) -> str:
+        """Of the instance."""
+        return self._instance.identity
+
+    @property
+    def scoreboard(self) -> Scoreboard:
+        """Of the instance."""
+        return self._scoreboard
 
     # In the mold
 
@@ -257,7 +294,7 @@ class Server:
             greeting.warn_of_no_jobs(config)
         if child.incarnation == 1:  # later ones would write what nobody reads any more
             self._hint.leave({name: _perform_of(name) for name in registry.names()})
-        worker = self._worker(child, attention, slot, app)
+        worker = self.make_worker(child, attention, slot, app)
         attention.booted()
         child.ready()
         worker.run()
@@ -267,14 +304,15 @@ class Server:
     def _is_stopping(self) -> bool:
         return self._scoreboard.instance_state is InstanceState.STOPPING
 
-    def _worker(self, child: Child, attention: Attention, slot: SlotWriter, app: App) -> Worker:
+    def make_worker(self, child: Seat, attention: Attention, slot: SlotWriter, app: App) -> Worker:
+        """A worker that is fit to run."""
         config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
         connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
         store = Store(connection, Keys())
         attention.progress = self._progress(attention)
         display = Display(
             slot,
-            Title(child.slot),
+            Title(child.slot, _keep_title) if self._is_embedded else Title(child.slot),
             self._tallies.writer(child.slot),
             by_queue=config.health is not None,
         )
@@ -282,7 +320,12 @@ class Server:
         return Worker(
             processor=Processor(
                 fetcher,
-                app=Application(registry, app.server_middleware.fold(perform), app.hooks),
+                app=Application(
+                    registry,
+                    app.server_middleware.fold(perform),
+                    app.hooks,
+                    functools.partial(results.keep, store),
+                ),
                 rules=_rules(config),
                 attention=attention,
                 display=display,
@@ -312,7 +355,7 @@ class Server:
 
     def _fetcher(
         self,
-        child: Child,
+        child: Seat,
         attention: Attention,
         display: Display,
         store: Store,
@@ -354,8 +397,18 @@ class Server:
 
     def run_poller(self, child: Child) -> int:
         """What the poller does after the fork; returns its exit status."""
-        config, rng = self._config, random.Random()  # noqa: S311 - jitter
         setproctitle("jobd: poller")
+        poller, inspect = self.make_poller(child)
+        poller.open()
+        with contextlib.suppress(RedisUnavailable):  # the poller waits for it, and looks then
+            inspect()
+        child.ready()
+        poller.run()
+        return EX_OK
+
+    def make_poller(self, child: Seat) -> tuple[Poller, Callable[[], None]]:
+        """A poller that is fit to run, and what looks at the server before it does."""
+        config, rng = self._config, random.Random()  # noqa: S311 - jitter
         slot = self._scoreboard.writer(child.slot)
         slot.open(os.getpid(), child.incarnation)
         connection = Connection(config.redis, name="jobd-poller")
@@ -395,14 +448,9 @@ class Server:
             services=services,
             scoreboard=self._scoreboard,
             clock=self._clock,
-            backoff=Backoff(rng),
+            backoff=Backoff(rng, _POLLER_TRIES_S),
         )
-        poller.open()
-        with contextlib.suppress(RedisUnavailable):  # the poller waits for it, and looks then
-            inspect()
-        child.ready()
-        poller.run()
-        return EX_OK
+        return poller, inspect
 
     def _serve_health(self, store: Store, heartbeat: Heartbeat) -> Callable[[], float] | None:
         """Answer probes, if that was wanted; the duty of the poller that goes with it."""
@@ -477,6 +525,10 @@ def _refuse_to_boot(child: Child, error: BaseException) -> int:
         text = "".join(traceback.format_exception(error)).rstrip()
     child.boot_failed("config" if is_final else "transient", text)
     return EX_CONFIG if is_final else EX_TEMPFAIL
+
+
+def _keep_title(_title: str) -> None:
+    """The process is not ours."""
 
 
 def _perform_of(name: str) -> Callable[..., object]:

@@ -9,6 +9,8 @@ application is; the others are ``boot``'s (73 another instance runs, 70 and 75 a
 import functools
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -16,6 +18,7 @@ from jobd import boot, log
 from jobd._version import __version__
 from jobd.config import Flags, load
 from jobd.errors import ConfigError
+from jobd.reloading import serve_and_reload
 
 EX_USAGE = 64
 EX_CONFIG = 78
@@ -53,6 +56,7 @@ writes all stacks to the log, USR1 reopens the log. jobctl looks into the queues
 @click.option("-L", "--logfile", metavar="FILE", help="Log there instead of on stdout.")
 @click.option("-v", "--verbose", is_flag=True, default=None, help="Log what debugging needs.")
 @click.option("--check", is_flag=True, help="Check settings, application and Redis, and exit.")
+@click.option("--reload", is_flag=True, help="In development: start anew when code changes.")
 @click.version_option(__version__, "-V", "--version", message="jobd %(version)s")
 def jobd(  # noqa: PLR0913 - click passes one argument a flag
     *,
@@ -67,6 +71,7 @@ def jobd(  # noqa: PLR0913 - click passes one argument a flag
     logfile: str | None,
     verbose: bool | None,
     check: bool,
+    reload: bool,
 ) -> int:
     """Run background jobs from Redis until told to stop."""
     flags = Flags(
@@ -81,6 +86,8 @@ def jobd(  # noqa: PLR0913 - click passes one argument a flag
         logfile=logfile,
         verbose=verbose,
     )
+    if reload:
+        return _reload([word for word in sys.argv[1:] if word != "--reload"])
     return serve(flags, is_check=check)
 
 
@@ -105,6 +112,13 @@ def serve(flags: Flags, *, is_check: bool) -> int:
         if all(problem.startswith("-") for problem in error.problems):
             return _complain(EX_USAGE, *error.problems, _HELP)
         return _complain(EX_CONFIG, *error.problems)
+
+
+def _reload(words: Sequence[str]) -> int:
+    try:
+        return serve_and_reload(words, Path.cwd())
+    except ConfigError as error:
+        return _complain(EX_USAGE, *error.problems)
 
 
 def _complain(status: int, *problems: str) -> int:

@@ -70,18 +70,23 @@ _START_JOBD: Final = (
 
 
 class Backoff:
-    """How long to wait before the server is tried again: 0.1 s at first, 5 s at the most.
+    """How long to wait before the server is tried again: 0.1 s at first.
 
     With full jitter, so that a fleet does not come back all at once.
+
+    Args:
+        rng: for the jitter.
+        most_s: 5 s at the most, or so many.
     """
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, most_s: float = _LONGEST_S) -> None:
         self._rng = rng
+        self._most_s = most_s
         self._longest_s = _FIRST_S
 
     def next_s(self) -> float:
         """Seconds to wait now."""
-        longest_s, self._longest_s = self._longest_s, min(2 * self._longest_s, _LONGEST_S)
+        longest_s, self._longest_s = self._longest_s, min(2 * self._longest_s, self._most_s)
         return self._rng.uniform(0.05, longest_s)
 
     def reset(self) -> None:

@@ -11,6 +11,8 @@ JobdError
 ├── JobTimeout             a job ran longer than its time_limit: an ordinary failure
 ├── WorkerKilled           a job took its worker down too often to be started again
 ├── JobKilled              an operator killed a job that waited; death handlers are given it
+├── JobFailed              a result was waited for, and the job is dead
+├── UnfitResult            a job returned what JSON cannot carry (also a TypeError)
 ├── CannotAct              what an operator asked cannot be done to this job or process
 ├── EmbeddedStoreError     in jobd.embedded: the private store could not be started
 ├── CannotLock             in jobd.supervisor.pidfile: another instance runs
@@ -126,6 +128,14 @@ class WorkerKilled(JobdError):
 
 class JobKilled(JobdError):
     """An operator moved a waiting job to the dead set."""
+
+
+class JobFailed(JobdError):
+    """The job whose result was waited for failed, and will not be tried again."""
+
+
+class UnfitResult(JobdError, TypeError):
+    """The job whose result was waited for returned what JSON cannot carry; it is done."""
 
 
 class CannotAct(JobdError):

@@ -128,6 +128,10 @@ class Keys:
 
     # jobd's own
 
+    def result(self, jid: str) -> str:
+        """String with what became of a job, as JSON; for the ``result_ttl`` of that job."""
+        return f"{self.prefix}jobd:result:{jid}"
+
     @property
     def cancelled(self) -> str:
         """Sorted set of the jids of cancelled jobs by when they were; 30 days, 10,000 of them."""

@@ -167,8 +167,11 @@ class SlotWriter:
         number: of the slot.
     """
 
-    def __init__(self, number: int, page: memoryview, clock: Clock) -> None:
+    def __init__(
+        self, number: int, page: memoryview, clock: Clock, first: "memoryview[float]"
+    ) -> None:
         self.number = number
+        self._first = first
         self._page = page
         # One store each: struct's pack_into() writes zeros first, which a reader would see.
         self._words = page.cast("I")
@@ -259,6 +262,11 @@ class SlotWriter:
         self._doubles[_DEADLINE] = 0.0
 
     @property
+    def redis_away_since(self) -> float:
+        """Monotonic seconds since which the poller has had no answer; 0 if it has one."""
+        return self._first[_AWAY_AT // 8]
+
+    @property
     def is_cancelled(self) -> bool:
         """Whether the master says that the running job is."""
         return self._cancelled_jid[0] != 0 and self._cancelled_jid == self._jid
@@ -330,7 +338,7 @@ class Scoreboard:
 
     def writer(self, slot: int) -> SlotWriter:
         """The pen for the child's half of a slot."""
-        return SlotWriter(slot, self._page(slot), self._clock)
+        return SlotWriter(slot, self._page(slot), self._clock, self._first)
 
     def read(self, slot: int) -> SlotState:
         """A consistent copy of the child's half."""

@@ -20,7 +20,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that were run, instead of being run."""
     configs: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, _read: object) -> int:
         configs.append(config)
         return 0
 
@@ -66,7 +66,7 @@ def test_bare_jobd_runs_with_defaults(say: Say, ran: list[Config]) -> None:
 
 
 def test_the_exit_status_is_that_of_the_server(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(_: Config) -> int:
+    def run(_: Config, _read: object) -> int:
         return 73
 
     monkeypatch.setattr(boot, "run", run)
@@ -108,7 +108,7 @@ def test_help_names_every_flag(
         (["-t"], "requires an argument"),
         (["start"], "unexpected extra argument (start)"),
         (["-c", "0"], "-c: must be a whole number from 1, not"),
-        (["-t", "-1"], "-t: must be a number of seconds above 0, not"),
+        (["-t", "-1"], "-t: must be a number of seconds above 0, or unlimited, not"),
         (["-q", "mail box"], "-q: "),
         (["-e", "a b"], '-e: environment "a b"'),
     ],
@@ -151,7 +151,7 @@ def test_all_problems_of_a_configuration_are_told_at_once_with_78(
 def test_what_boot_finds_wrong_is_told_the_same_way(
     say: Say, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(_: Config) -> int:
+    def run(_: Config, _read: object) -> int:
         raise ConfigError(["shop.jobs: no such module (require)"])
 
     monkeypatch.setattr(boot, "run", run)

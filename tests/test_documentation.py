@@ -177,6 +177,7 @@ def test_python_samples_run_and_print_what_they_say(
         ("iteration.md", "remind"),
         ("iteration.md", "tea of"),
         ("iteration.md", "archived"),
+        ("embedding.md", "hello"),
     ],
 )
 def test_a_sample_prints_what_the_manual_shows_below_it(

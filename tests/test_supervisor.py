@@ -130,12 +130,11 @@ def test_it_works_as_pid_1(start: Start) -> None:
     instance = start(*unshare)
     instance.sees('msg="toy ready"', 3)
     (master,) = psutil.Process(instance.process.pid).children()
+    (worker,) = [child for child in master.children() if "worker 1" in child.cmdline()[0]]
     orphan = "import os; os.fork() or os.execvp('sh', ['sh', '-c', 'sleep 0.1; exit 78'])"
     nsenter = ["nsenter", "-t", str(master.pid), "-p", sys.executable, "-c", orphan]
     subprocess.run(nsenter, check=True)
-    for child in master.children():
-        if "worker 1" in child.cmdline()[0]:
-            child.kill()
+    worker.kill()
     instance.sees('msg="toy ready" slot=1 incarnation=2')
     master.terminate()
     assert instance.wait() == 0

@@ -29,7 +29,7 @@ from jobd.scoreboard import Scoreboard, State
 from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
 from jobd.supervisor.messages import Died
-from jobd.supervisor.plan import Generation, Plan, Renewed
+from jobd.supervisor.plan import Generation, Plan, Renewed, Wear
 
 OPTIONS: dict[str, object] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
 CLOCK = SystemClock()
@@ -329,6 +329,15 @@ def reopen_logs() -> None:
         raise RuntimeError("the toy disk is gone")
 
 
+def worn_after() -> Wear:
+    jobs, age, size = (OPTIONS.get(name) for name in ("max_jobs", "max_age_s", "max_memory_bytes"))
+    return Wear(
+        max_jobs=int(str(jobs)) if jobs else None,
+        max_age_s=float(str(age)) if age else None,
+        max_memory_bytes=int(str(size)) if size else None,
+    )
+
+
 def first_generation() -> Generation:
     return Generation(
         groups={"toys": int(str(OPTIONS.get("workers", 2)))},
@@ -337,6 +346,7 @@ def first_generation() -> Generation:
         preload=PRELOADS[str(OPTIONS["preload"])] if OPTIONS.get("preload") else None,
         timeout_s=float(str(OPTIONS.get("timeout_s", 25))),
         boot_timeout_s=float(str(OPTIONS.get("boot_timeout_s", 60))),
+        wear=worn_after(),
         hung_after_s=float(str(OPTIONS["hung_after_s"])) if "hung_after_s" in OPTIONS else None,
     )
 

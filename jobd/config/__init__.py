@@ -321,9 +321,17 @@ class _Sources:
             preload=self.pick(declared.PRELOAD),
             reliable_push=self.pick(declared.RELIABLE_PUSH),
             web=WebSettings(redact=self.pick(declared.WEB_REDACT)),
-            worker=WorkerSettings(hung_after=self._hung_after()),
+            worker=self._worker(),
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
+        )
+
+    def _worker(self) -> WorkerSettings:
+        return WorkerSettings(
+            max_jobs=self.pick(declared.WORKER_MAX_JOBS),
+            max_memory=self.pick(declared.WORKER_MAX_MEMORY),
+            max_age=self.pick(declared.WORKER_MAX_AGE),
+            hung_after=self._hung_after(),
         )
 
     def _hung_after(self) -> float | None:

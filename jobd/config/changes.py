@@ -63,12 +63,12 @@ def compare(old: Config, new: Config) -> Changes:
 
 def encode(config: Config) -> bytes:
     """One configuration as bytes, for the process that forked the one that read it."""
-    return msgspec.json.encode(config, enc_hook=str)
+    return msgspec.msgpack.encode(config, enc_hook=str)
 
 
 def decode(raw: bytes) -> Config:
     """The configuration of those bytes."""
-    return msgspec.json.decode(raw, type=Config, dec_hook=_path)
+    return msgspec.msgpack.decode(raw, type=Config, dec_hook=_path)
 
 
 def _path(kind: type, written: Any) -> Any:

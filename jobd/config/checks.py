@@ -25,6 +25,8 @@ EMBEDDED: Final = "embedded"
 _CAPSULE_KEYS: Final = frozenset({"concurrency", "queues"})
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]+")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
+_SIZE: Final = re.compile(r"([0-9]{1,15})([KMGkmg]?)")
+_UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _MOST_WEIGHT: Final = 1000
 _ESCAPES: Final = "/ ? # @ in a password are written %2F %3F %23 %40"
 
@@ -62,6 +64,25 @@ def seconds(name: str, value: Value) -> float:
     if not number > 0:
         raise refused(name, value, f"must be a number of seconds above 0, not {value.shown()}")
     return number
+
+
+def patience(name: str, value: Value) -> float:
+    """A time above 0, or ``unlimited``, which is infinity."""
+    if _scalar(value) == "unlimited":
+        return math.inf
+    try:
+        return seconds(name, value)
+    except ConfigError:
+        rule = f"must be a number of seconds above 0, or unlimited, not {value.shown()}"
+        raise refused(name, value, rule) from None
+
+
+def size_bytes(name: str, value: Value) -> int:
+    """A number of bytes, or one with K, M or G behind it: ``200M`` is 200 x 1,000,000 bytes."""
+    found = _SIZE.fullmatch(_scalar(value) or "")
+    if not found or not int(found[1]):
+        raise refused(name, value, f"must be a size such as 200M, 2G or bytes, not {value.shown()}")
+    return int(found[1]) * _UNITS[found[2].upper()]
 
 
 def one_of(choices: Mapping[str, T]) -> Check[T]:
@@ -122,11 +143,6 @@ def not_yet(check: Check[T], *, default: T, remedy: str) -> Check[T]:
         return default
 
     return check_default
-
-
-def never(name: str, value: Value) -> None:
-    """For settings of which nothing but null means something before a later version."""
-    raise refused(name, value, "arrives in a later version of jobd; remove it until then")
 
 
 def queues(name: str, value: Value) -> tuple[QueueWeight, ...]:

@@ -3,6 +3,7 @@
 How they are read, and from where, is not known here.
 """
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -97,14 +98,17 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """When a worker is replaced; the first two arrive in a later version.
+    """When a worker is replaced; None: never.
 
     Attributes:
-        hung_after: seconds without a sign of life and without a job; None: never.
+        max_memory: bytes.
+        max_age: seconds.
+        hung_after: seconds without a sign of life and without a job.
     """
 
-    max_jobs: None = None
-    max_memory: None = None
+    max_jobs: int | None = None
+    max_memory: int | None = None
+    max_age: float | None = None
     hung_after: float | None = None
 
 
@@ -114,7 +118,7 @@ class Config:
 
     Attributes:
         concurrency: worker processes of the default capsule, which is ``capsules[0]``.
-        timeout: seconds that running jobs get when the server stops.
+        timeout: seconds that running jobs get when the server stops; infinity: all they need.
         boot_timeout: seconds that a worker may take until it is ready.
         reliable_push: jobs that a client keeps while Redis is away.
         pidfile: an absolute path, as are ``log.file`` and ``health`` if it is a path.
@@ -159,6 +163,8 @@ class Config:
         shown = asdict(self)
         for name in ("capsules", "labels", "notes"):
             del shown[name]  # the heartbeat tells the first two, the boot log the last
+        if shown["timeout"] == math.inf:
+            shown["timeout"] = "unlimited"
         return {**shown, "redis": {**shown["redis"], "url": self.redis.masked_url}}
 
 

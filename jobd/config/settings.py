@@ -18,12 +18,13 @@ from jobd.config.checks import (
     batch,
     boolean,
     capsules,
-    never,
     not_yet,
     one_of,
+    patience,
     queues,
     redis_url,
     seconds,
+    size_bytes,
     text,
     texts,
     whole,
@@ -69,8 +70,8 @@ THREADS: Final = Setting(
 TIMEOUT: Final = Setting(
     "timeout",
     default=25.0,
-    unit="seconds",
-    check=seconds,
+    unit="seconds, or unlimited",
+    check=patience,
     help="What running jobs get to finish when jobd stops; then they go back to their queues.",
 )
 BOOT_TIMEOUT: Final = Setting(
@@ -264,19 +265,27 @@ WEB_REDACT: Final[Setting[tuple[str, ...]]] = Setting(
     help="Names of further fields inside arguments whose values the dashboard masks, such as "
     "`*iban*`; those of passwords, tokens and keys it masks anyway.",
 )
-WORKER_MAX_JOBS: Final = Setting(
+WORKER_MAX_JOBS: Final[Setting[int | None]] = Setting(
     "worker.max_jobs",
     default=None,
     unit="jobs",
-    check=never,
-    help="Arrives in a later version: when to replace a worker.",
+    check=whole(1),
+    help="A worker that has run so many jobs, and up to a tenth more, is replaced by another one.",
 )
-WORKER_MAX_MEMORY: Final = Setting(
+WORKER_MAX_MEMORY: Final[Setting[int | None]] = Setting(
     "worker.max_memory",
     default=None,
-    unit="bytes",
-    check=never,
-    help="Arrives in a later version: the memory at which a worker is replaced.",
+    unit="bytes, or such as 200M or 2G",
+    check=size_bytes,
+    help="A worker that was found so big, or up to a tenth bigger, three times between jobs is "
+    "replaced. With preload its share of common memory counts (PSS), else all of it (RSS).",
+)
+WORKER_MAX_AGE: Final[Setting[float | None]] = Setting(
+    "worker.max_age",
+    default=None,
+    unit="seconds",
+    check=seconds,
+    help="A worker is replaced after so long, and up to a tenth more.",
 )
 WORKER_HUNG_AFTER: Final[Setting[float | None]] = Setting(
     "worker.hung_after",
@@ -319,6 +328,7 @@ _ALL: Final[tuple[Setting[Any], ...]] = (
     WEB_REDACT,
     WORKER_MAX_JOBS,
     WORKER_MAX_MEMORY,
+    WORKER_MAX_AGE,
     WORKER_HUNG_AFTER,
 )
 

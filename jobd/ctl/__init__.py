@@ -33,6 +33,7 @@ from jobd.ctl.processes import dump, quiet, resume, stop
 from jobd.ctl.pushing import push
 from jobd.ctl.reading import jobs, queues, show, status
 from jobd.ctl.reload import reload
+from jobd.ctl.shell import shell
 from jobd.ctl.tools import new, redis
 from jobd.ctl.top import top
 from jobd.ctl.web import web
@@ -58,7 +59,7 @@ _COMMANDS = (
     *(push, retry, delete, kill, cancel, reschedule),
     *(pause, unpause, clear),
     *(quiet, resume, stop, dump, reload),
-    *(redis, new, web),
+    *(redis, new, shell, web),
 )
 
 for _command in _COMMANDS:

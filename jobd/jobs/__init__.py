@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     Final,
@@ -36,7 +37,11 @@ from jobd.jobs.definition import HOOKS, check_definition
 from jobd.jobs.iterating import Progress
 from jobd.jobs.names import Names, are_twins, place
 from jobd.jobs.parameters import Parameters
+from jobd.jobs.returning import remember
 from jobd.payload import Payload, When, check_options, decode, encode
+
+if TYPE_CHECKING:
+    from jobd.results import Result  # which imports redis
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +50,10 @@ Delay: TypeAlias = float | timedelta
 Moment: TypeAlias = float | datetime
 RetryIn: TypeAlias = float | Literal["discard", "kill"] | None
 
-_WIRE_OPTIONS: Final = ("queue", "retry", "retry_for", "retry_queue", "backtrace", "dead", "tags")
+_WIRE_OPTIONS: Final = (
+    *("queue", "retry", "retry_for", "retry_queue", "backtrace", "dead", "tags"),
+    "result_ttl",
+)
 _OPTIONS: Final = (*_WIRE_OPTIONS, "time_limit", "kill_after", "name")
 _UNSET: Final = object()
 
@@ -194,6 +202,8 @@ class Setter(Generic[P]):
 
 def perform(job_instance: Any, payload: Payload) -> None:
     """Call ``perform`` with the arguments of a payload: the innermost of the server's chain."""
+    if "result_ttl" in payload:
+        remember(job_instance)
     callbacks: Callbacks | None = job_instance.__callbacks__
     if callbacks is None:
         job_instance.perform(*payload["args"])
@@ -216,6 +226,7 @@ class Job:
         backtrace: keep the whole traceback of a failure, or its first N lines.
         dead: False keeps the job out of the dead set.
         tags: shown in logs and on the dashboard.
+        result_ttl: seconds for which what ``perform`` returned is kept for `result`.
         time_limit: seconds that one run may take until ``JobTimeout`` is raised in it. Read from
             the class where the job runs; it travels only if it was set for that push.
         kill_after: seconds after which the worker of a job that does not heed that is killed; None
@@ -233,6 +244,7 @@ class Job:
     backtrace: ClassVar[bool | int]
     dead: ClassVar[bool]
     tags: ClassVar[Sequence[str]]
+    result_ttl: ClassVar[float | timedelta]
     time_limit: ClassVar[float | timedelta | None] = None
     kill_after: ClassVar[float | timedelta | None] = 5.0
     name: ClassVar[str]
@@ -392,6 +404,11 @@ class Job:
             RedisError: whether it was cancelled is not known; cancel it again.
         """
         return current_app().cancel(jid)
+
+    @classmethod
+    def result(cls, jid: str) -> "Result":
+        """What became of a job with the option ``result_ttl``: ``Add.result(jid).wait(10)``."""
+        return current_app().result(jid)
 
     jobs = in_tests.Jobs()
 

@@ -59,6 +59,7 @@ Payload: TypeAlias = dict[str, Any]
     backtrace     bool | int             store all of it, or the first N lines
     dead          bool                   False: never enters the dead set
     tags          list[str]
+    result_ttl    int                    seconds for which its result is kept; jobd's own
     time_limit, kill_after    float      seconds; only if set for this push
     created_at    int ms (float s: wire 7), set once
     enqueued_at   the same, set at each push to a queue; absent while scheduled
@@ -219,6 +220,7 @@ _OPTIONS: Final = (
     "tags",
     "time_limit",
     "kill_after",
+    "result_ttl",
     "wait",
     "wait_until",
 )
@@ -280,7 +282,7 @@ def _retry_for(key: str, value: object) -> int:
         if 0 < seconds <= _RELATIVE_BELOW_S:
             return math.ceil(seconds)
         if seconds > _RELATIVE_BELOW_S:
-            raise _wrong(key, value, "seconds from the first failure, at most 1,000,000,000")
+            raise _wrong(key, value, "seconds, at most 1,000,000,000")
     raise _wrong(key, value, "seconds above 0, or a timedelta")
 
 
@@ -334,6 +336,7 @@ _FIELDS: Final[dict[str, Callable[[str, object], object]]] = {
     "tags": _tags,
     "time_limit": _time_limit,
     "kill_after": _time_limit,
+    "result_ttl": _retry_for,
     "created_at": _created_at,
 }
 

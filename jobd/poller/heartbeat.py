@@ -38,12 +38,14 @@ class Instance:
     Attributes:
         identity: ``HOST:PID:NONCE``, with the master's pid.
         started_s: epoch seconds.
+        is_embedded: it is a part of somebody else's process.
     """
 
     identity: str
     host: str
     master_pid: int
     started_s: float
+    is_embedded: bool = False
 
 
 class Heartbeat:
@@ -172,7 +174,7 @@ class Heartbeat:
         self._store.ping()
         self.round_trip_us = rtt_us = int((self._clock.monotonic() - began) * 1e6)
         self._watch_round_trips(rtt_us)
-        pids = [self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)]
+        pids = {self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)}
         return {
             "info": self._info,
             "concurrency": self._workers,
@@ -261,7 +263,7 @@ def _info(instance: Instance, config: Config) -> dict[str, Any]:
         "labels": list(config.labels),
         "identity": instance.identity,
         "version": __version__,
-        "embedded": False,
+        "embedded": instance.is_embedded,
     }
 
 

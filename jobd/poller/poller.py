@@ -181,6 +181,10 @@ class Poller:
             self._look()
         self._leave()
 
+    def end(self) -> None:
+        """Leave after this turn; for one in a thread, which no signal reaches."""
+        self._must_stop = True
+
     def _step(self) -> float:
         """Do what is due; returns the seconds until something else is."""
         self._slot.beat()

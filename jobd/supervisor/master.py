@@ -40,6 +40,7 @@ from jobd.supervisor.slots import Slots
 from jobd.supervisor.status import Reporter
 from jobd.supervisor.stop import NEVER, Stopping
 from jobd.supervisor.store_keeper import StoreKeeper
+from jobd.supervisor.wear import WearWatch
 
 LONGEST_WAIT_S: Final = 1.0
 _SUSPENDED_S: Final = 5.0
@@ -71,6 +72,7 @@ class Master:
         self._limits = Limits(slots, scoreboard)
         self._stopping = stopping = Stopping(slots, scoreboard)
         self._replacing = Replacing(slots, plan.generation, min_uptime_s=plan.min_uptime_s)
+        self._wear = WearWatch(slots, self._replacing.recycle, clock=clock, rng=rng)
         self._reporter = reporter = Reporter(plan, slots, scoreboard, clock=clock)
         self._renewing = Renewing(
             plan, slots, replacing=self._replacing, reporter=reporter, stopping=stopping
@@ -194,6 +196,7 @@ class Master:
 
     def _renew(self, now: float) -> None:
         if not self._stopping.has_begun:
+            self._wear.look(now)
             self._renewing.step(now)
             self._replacing.step(now)
 

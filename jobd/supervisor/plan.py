@@ -39,6 +39,15 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wear:
+    """When a worker is replaced though nothing is wrong with it; None: never."""
+
+    max_jobs: int | None = None
+    max_memory_bytes: int | None = None
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """What the children of one configuration do, and how many workers there are.
 
@@ -53,6 +62,7 @@ class Generation:
         boot_timeout_s: after which a child that is not ready is killed.
         hung_after_s: after which a worker that runs no job and shows no sign of life is killed;
             None: never.
+        wear: when a worker is replaced though nothing is wrong with it.
     """
 
     number: int = 1
@@ -63,6 +73,7 @@ class Generation:
     timeout_s: float = 25.0
     boot_timeout_s: float = 60.0
     hung_after_s: float | None = None
+    wear: Wear = Wear()
 
     @property
     def workers(self) -> int:

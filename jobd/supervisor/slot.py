@@ -60,6 +60,11 @@ class Slot:
         return self.kind == "worker"
 
     @property
+    def has_ready_child(self) -> bool:
+        """Whether somebody sits here and has booted."""
+        return self.child is not None and self.child.ready_at is not None
+
+    @property
     def is_wanted(self) -> bool:
         """Whether there should be a child; one that is on trial gets one chance."""
         is_on_trial = self.replaces is not None or self.kind == "trial"

@@ -58,6 +58,18 @@ class Master(Protocol):
         ...
 
 
+class Inbox(Protocol):
+    """Where signals arrive; see ``signals.SignalInbox``."""
+
+    def open(self) -> None: ...  # noqa: D102
+    def fileno(self) -> int: ...  # noqa: D102
+    @property
+    def has_news(self) -> bool: ...  # noqa: D102
+    def reclaim(self) -> bool: ...  # noqa: D102
+    def reclaim_wakeup(self) -> None: ...  # noqa: D102
+    def take(self) -> set[int]: ...  # noqa: D102
+
+
 class Attention:
     """What has been asked of this worker so far.
 
@@ -67,6 +79,7 @@ class Attention:
         timeout_s: what running jobs get when the instance stops.
         is_instance_stopping: else only this worker is to leave, and its job may take its time.
         clock: for how long ago it looked.
+        inbox: where signals arrive; those of this process, if None.
 
     Attributes:
         is_stopping: take no more jobs, and leave.
@@ -85,6 +98,7 @@ class Attention:
         *,
         is_instance_stopping: Callable[[], bool] = lambda: True,
         clock: Clock | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self._master = master
         self._is_instance_stopping = is_instance_stopping
@@ -92,12 +106,13 @@ class Attention:
         self._timeout_s = timeout_s
         self._monotonic = (clock or SystemClock()).monotonic
         self._looked_at = float("-inf")
-        self._inbox = signals.SignalInbox(HEEDED, on_arrival=self._on_arrival)
+        self._inbox: Inbox = inbox or signals.SignalInbox(HEEDED, on_arrival=self._on_arrival)
         self._is_booting = True
         self._is_running = False
         self._must_interrupt = False
         self._has_deadline = False
         self._limit: Limit | None = None  # of the running job
+        self._away_since = 0.0
         self.is_stopping = False
         self.is_quiet = False
         self.is_out_of_time = False
@@ -250,6 +265,21 @@ class Attention:
         if not self.is_stopping and self._master.is_cut():
             log.event("the master is gone; stopping", level="error")
             self._on_arrival(signal.SIGTERM)
+
+    def wait_for_redis(self, seconds: float) -> None:
+        """Wait likewise, but no longer than until the poller has found it back.
+
+        So a job runs soon after, though each worker by itself tries but every few seconds.
+        """
+        deadline = self._monotonic() + seconds
+        while (now := self._monotonic()) < deadline:
+            before, self._away_since = self._away_since, self._slot.redis_away_since
+            if before and not self._away_since:
+                return
+            until = min(now + _LOOK_EVERY_S, deadline)
+            self.wait(until - now)
+            if self._monotonic() < until:
+                return  # something has arrived
 
     def wait(self, seconds: float) -> None:
         """Wait, but not longer than until something arrives; then take note of it."""

@@ -87,6 +87,11 @@ class Fetcher(Protocol):
         """It goes back to its queue, unchanged, to run next; jobs not begun go back behind it."""
         ...
 
+    @property
+    def has_done(self) -> bool:
+        """Whether jobs are done of which the server does not know."""
+        ...
+
     def flush(self) -> None:
         """Tell the server what it does not know yet, and keep no job that was not begun."""
         ...
@@ -245,6 +250,11 @@ class BasicFetch:
         """Sent again after a lost reply it doubles the job, which beats losing it."""
         self._store.requeue(unit.queue, unit.raw)
         return True
+
+    @property
+    def has_done(self) -> bool:
+        """There is nothing to tell."""
+        return False
 
     def flush(self) -> None:
         """Give back the job of a wait that an error broke off."""

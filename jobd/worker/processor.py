@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from jobd import faults, log
+from jobd import faults, log, results
 from jobd.connection import Backoff
 from jobd.errors import (
     JobCancelled,
@@ -63,11 +63,13 @@ class Application:
 
     Attributes:
         call: the server's middleware around ``perform``: takes the job and its payload.
+        keep_result: writes what became of a job with ``result_ttl``: takes its payload and that.
     """
 
     registry: Registry
     call: Callable[[Job, dict[str, Any]], object]
     hooks: Hooks
+    keep_result: Callable[[dict[str, Any], dict[str, Any]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Processor:
         self._is_ours = True
         os.register_at_fork(after_in_child=self._disown)
         self._backoff = Backoff(rng)
+        self._returned: object = None  # by the last job that has a result
 
     def step(self) -> bool:
         """Take what one claim brings and see it through; False if that was nothing.
@@ -206,10 +209,21 @@ class Processor:
         if outcome is not DONE:
             self._has_not_returned(unit, outcome, jid, elapsed_s, measured_as)
             return
+        if "result_ttl" in payload:
+            self._keep_returned(payload)
         self._fetcher.acknowledge(unit)
         self._slot.finish(_in_ring(unit, jid), failed=False)
         self._tally.count(measured_as, int(elapsed_s * 1000))
         log.job_line("done", elapsed_s)
+
+    def _keep_returned(self, payload: dict[str, Any]) -> None:
+        """Before it is settled, so that who is killed in between leaves a job that runs again."""
+        record = results.of_done(self._returned)
+        if record["state"] == "unfit":
+            reason = record["error_message"]
+            log.event("what the job returned cannot be kept", level="error", reason=reason)
+        faults.point("returned")
+        self._settle(partial(self._app.keep_result, payload, record))
 
     def _measured_as(self, unit: UnitOfWork, payload: dict[str, Any]) -> str:
         wrapped = payload.get("wrapped")
@@ -228,6 +242,8 @@ class Processor:
         job = kind.from_payload(payload)
         job.__run__ = self._attention
         self._app.call(job, payload)
+        if "result_ttl" in payload:
+            self._returned = getattr(job, "__returned__", None)
 
     def _drop(self, unit: UnitOfWork, elapsed_s: float | None = None) -> None:
         """It is cancelled: neither retried nor dead, and no hook hears of it."""
@@ -337,6 +353,7 @@ class Processor:
             self._discard(unit, failed, error, now_ms)
             return False
         log.event("the job is dead", level="error", reason=failed["error_message"])
+        self._keep_death(failed)
         self._settle(partial(self._fetcher.bury, unit, grave))
         hooks.report_death(failed, error)
         return True
@@ -345,9 +362,14 @@ class Processor:
         self, unit: UnitOfWork, failed: dict[str, Any], error: BaseException, now_ms: int
     ) -> None:
         log.event("the job is discarded", level="warning", reason=failed["error_message"])
+        self._keep_death(failed)
         self._fetcher.acknowledge(unit)
         failed["discarded_at"] = timestamp(now_ms, self._rules.wire)
         self._app.hooks.report_death(failed, error)
+
+    def _keep_death(self, failed: dict[str, Any]) -> None:
+        if "result_ttl" in failed:
+            self._settle(partial(self._app.keep_result, failed, results.of_dead(failed)))
 
     def _bury_as_it_is(self, unit: UnitOfWork, error: MalformedPayload) -> None:
         log.event("not a job: buried as it is", level="error", queue=unit.queue, reason=str(error))
@@ -381,7 +403,7 @@ class Processor:
                 # An outage is told by the poller; a refusal is nobody else's to tell.
                 level = "debug" if isinstance(error, RedisUnavailable) else "error"
                 log.event("settling is tried again", level=level, reason=str(error))
-                self._attention.wait(self._backoff.next_s())
+                self._attention.wait_for_redis(self._backoff.next_s())
             else:
                 self._backoff.reset()
                 return

@@ -336,6 +336,11 @@ class ReliableFetch:
         private, name = self._holder.privates[queue], self._holder.queues[queue]
         return bool(self._store.give_back(private, name, [(raw, raw)]))
 
+    @property
+    def has_done(self) -> bool:
+        """Whether jobs are done of which the server does not know."""
+        return any(self._done)
+
     def flush(self) -> None:
         """Acknowledge what is done, then give back everything that is still held."""
         if any(self._done) or self._must_claim or self._spare or self._is_doubtful:

@@ -1,6 +1,7 @@
 """What ``ps`` shows of a worker. Setting it costs half a microsecond, and a system call."""
 
 import threading
+from collections.abc import Callable
 
 from setproctitle import setproctitle
 
@@ -13,14 +14,16 @@ class Title:
 
     Args:
         number: of the worker.
+        put: shows it; a process that belongs to somebody else keeps its own.
 
     Attributes:
         job: name and beginning (epoch seconds) of the running job, which ``show_job`` would show.
         is_shown: whether it does.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, put: Callable[[str], object] = setproctitle) -> None:
         self._number = number
+        self._put = put
         self.job: tuple[str, float] | None = None
         self.is_shown = False
         self._shown = ""
@@ -48,4 +51,4 @@ class Title:
         if state != self._shown:
             self._shown = state
             # A title is a C string, and the name of a job may be anything.
-            setproctitle(f"jobd: worker {self._number} [{state}]".replace("\0", "?"))
+            self._put(f"jobd: worker {self._number} [{state}]".replace("\0", "?"))

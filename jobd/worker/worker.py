@@ -202,17 +202,26 @@ class Worker:
             log.event("no job could be fetched", level=level, reason=reason)
             self._trouble = reason
         self._slot.beat()
-        self._attention.wait(self._backoff.next_s())
+        self._attention.wait_for_redis(self._backoff.next_s())
 
     def _leave(self) -> None:
         self._slot.set_state(State.STOPPING)
         self._title.show("stopping")
         self._hooks.fire("shutdown")
+        while not self._has_flushed():
+            self._attention.wait_for_redis(self._backoff.next_s())
+        self._fetcher.close()
+        self._hooks.fire("exit")
+
+    def _has_flushed(self) -> bool:
+        """Flush; False if that has to be tried again."""
         try:
             self._fetcher.flush()
         except RedisError as error:
+            is_outage = isinstance(error, RedisUnavailable)
+            if is_outage and self._fetcher.has_done and not self._attention.is_out_of_time:
+                return False  # else they would run again
             # What is held stays in the private list, and the poller returns it.
-            level = "debug" if isinstance(error, RedisUnavailable) else "warning"
+            level = "debug" if is_outage else "warning"
             log.event("could not give back", level=level, reason=str(error))
-        self._fetcher.close()
-        self._hooks.fire("exit")
+        return True

@@ -123,5 +123,4 @@ def test_every_setting_of_the_table_is_used() -> None:
     declared = Path(jobd_config.__file__).with_name("settings.py").read_text()
     names = re.findall(r"^([A-Z_]+): Final(?:\[.*\])? = Setting\(", declared, re.MULTILINE)
     assert len(names) == len(SETTINGS)
-    later = {"WORKER_MAX_JOBS", "WORKER_MAX_MEMORY"}
-    assert {name for name in names if f"declared.{name}" not in source} == later
+    assert not {name for name in names if f"declared.{name}" not in source}

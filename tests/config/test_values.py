@@ -1,5 +1,6 @@
 """Each setting: what it takes, and what is said of anything else."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jobd.config import (
     LogSettings,
     QueueWeight,
     WebSettings,
+    WorkerSettings,
     load,
 )
 from jobd.config.model import Mode
@@ -155,6 +157,11 @@ def test_there_are_not_more_workers_than_slots(settle: Load, problems: Problems)
         ("web: {redact: iban}", "web", WebSettings(redact=("iban",))),
         ("concurrency: 010", "concurrency", 10),
         ("timeout: 0.5", "timeout", 0.5),
+        ("timeout: unlimited", "timeout", math.inf),
+        ("worker: {max_jobs: 100}", "worker", WorkerSettings(max_jobs=100)),
+        ("worker: {max_memory: 200M}", "worker", WorkerSettings(max_memory=200_000_000)),
+        ("worker: {max_memory: 4096}", "worker", WorkerSettings(max_memory=4096)),
+        ("worker: {max_age: 3600}", "worker", WorkerSettings(max_age=3600.0)),
         ("boot_timeout: 90", "boot_timeout", 90.0),
         ("max_retries: 0", "max_retries", 0),
         ("wire: 7", "wire", 7),
@@ -186,7 +193,8 @@ def test_a_setting_is_taken_over(settle: Load, text: str, field: str, value: obj
         ("concurrency: [1]", "concurrency: must be a whole number from 1, not a list"),
         (f"concurrency: {'9' * 5000}", "concurrency: must be a whole number"),
         ("max_retries: -1", "max_retries: must be a whole number from 0"),
-        ("timeout: soon", 'timeout: must be a number of seconds above 0, not "soon"'),
+        ("timeout: soon", 'timeout: must be a number of seconds above 0, or unlimited, not "soon"'),
+        ("worker: {max_memory: 0}", "worker.max_memory: must be a size such as 200M, 2G or bytes"),
         ("timeout: 0", "timeout: must be a number of seconds above 0"),
         ("timeout: .nan", "timeout: must be a number of seconds above 0"),
         ("timeout: inf", "timeout: must be a number of seconds above 0"),
@@ -227,8 +235,6 @@ def test_a_worker_may_be_as_silent_as_redis_makes_it(settle: Load, problems: Pro
     "text",
     [
         "threads: 2",
-        "worker: {max_jobs: 100}",
-        "worker: {max_memory: 200M}",
         "schedule: {nightly: {cron: '0 0 * * *'}}",
         "cron: []",
     ],

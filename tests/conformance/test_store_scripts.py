@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from jobd import results
 from jobd.api.access import Access
 from jobd.api.audit import Audit
 from jobd.api.moves import Moves
@@ -63,6 +64,7 @@ RUN: dict[str, Callable[[Store], object]] = {
     "promote": lambda store: store.promote(KEYS.retry, [Promotion(b"", "default", b"")]),
     "iteration_begin": lambda store: progress(store).begin({"jid": "j"}),
     "iteration_save": lambda store: progress(store).save({"jid": "j"}, Reached(1, 5, 0.5, 5)),
+    "keep_result": lambda store: results.keep(store, {"jid": "a", "result_ttl": 1}, {}),
     "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
     "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
     "push_once": lambda store: ReliablePush(store, 1).push({"default": [b"job"]}),

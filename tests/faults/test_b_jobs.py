@@ -81,7 +81,7 @@ LEFTOVERS = {
     "B13 a locale": "import locale; locale.setlocale(locale.LC_ALL, 'C')",
     "B13 no recursion": "import sys; sys.setrecursionlimit(60)",
     "B14 a thread": "import threading; threading.Thread(target=threading.Event().wait).start()",
-    "B18 no class of its own": "import sys; del sys.modules['tests.support.sample_jobs']",
+    "B18 no class of its own": "import sys; sys.modules.pop('tests.support.sample_jobs', None)",
     "B19 stdout closed": "import sys; sys.stdout.close(); sys.stderr.close()",
     "B19 logging shut down": "import logging; logging.shutdown(); logging.disable()",
 }

@@ -71,6 +71,17 @@ def test_a_job_that_ended_twice_is_odd_unless_its_worker_was_hit(tmp_path: Path)
     assert (unhurt.doubled, unhurt.odd) == (1, ["a"])
 
 
+def test_an_end_that_redis_could_not_hear_of_before_the_kill_is_not_odd(tmp_path: Path):
+    lines = ("S a 7 5.9", "F a 7 6", "S a 8 10.25", "F a 8 10.3")
+    away = Blow("restart Redis", 6.1, 8.0, frozenset(), kills=False)
+
+    books = books_of(tmp_path / "r", *lines, pushed=accepted("a"), blows=(away, KILL))
+    without = books_of(tmp_path / "r", *lines, pushed=accepted("a"), blows=(KILL,))
+
+    assert (books.doubled, books.odd) == (1, [])
+    assert without.odd == ["a"]
+
+
 def test_a_scheduled_job_that_begins_early_and_any_that_begins_late_are_told(tmp_path: Path):
     pushed = Pushed(accepted={"a": 9.0, "b": 9.0}, due={"a"})
     lines = ("S a 7 8.9", "F a 7 9", "S b 7 99", "F b 7 99")

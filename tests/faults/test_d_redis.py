@@ -201,7 +201,7 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES)
 def test_D8_bad_line_makes_all_slower_and_breaks_nothing(stage: Stage, line: str):
-    before = children(stage.jobd)
+    before = {child.pid for child in stage.jobd.children("worker")}
     for name, value in LINES[line].items():
         setattr(stage.proxy, name, value)
 
@@ -210,7 +210,7 @@ def test_D8_bad_line_makes_all_slower_and_breaks_nothing(stage: Stage, line: str
 
     stage.wait_for("done", *jids)
     eventually(lambda: stage.places().get(failing) == ["retry"], PATIENCE_S, stage.last_lines)
-    assert children(stage.jobd) == before
+    assert {child.pid for child in stage.jobd.children("worker")} == before
 
 
 def test_D21_peer_that_vanishes_without_a_word_is_noticed(stage: Stage):
@@ -376,12 +376,12 @@ def test_D17_password_that_changes_is_told_without_it_and_waited_for(stage: Stag
 
 
 def test_D17_rights_that_are_taken_away_are_told_and_waited_for(stage: Stage):
-    stage.raw.acl_setuser("default", commands=["-lmove", "-blmove"])
+    stage.raw.execute_command("ACL", "SETUSER", "default", "-lmove", "-blmove")
     try:
         jids = stage.push_many("Echo", 3)
         stage.jobd.wait_for_log("no permissions|NOPERM|can't run this command", timeout=30)
     finally:
-        stage.raw.acl_setuser("default", commands=["+@all"])
+        stage.raw.execute_command("ACL", "SETUSER", "default", "+@all")
 
     stage.wait_for("done", *jids)
 

@@ -77,7 +77,7 @@ class Versioned(jobd.Job):
     ],
 )
 @pytest.mark.parametrize("preload", [True, False])
-def test_what_is_broken_is_refused_and_changes_nothing(
+def test_A21_what_is_broken_is_refused_and_changes_nothing(
     raw: Raw,
     start_jobd: StartJobd,
     *,

@@ -81,6 +81,7 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
 
 def test_a_reload_that_is_refused_is_ready_again_and_says_so(start_jobd: StartJobd) -> None:
     jobd = start_jobd()
+    (jobd.directory / "jobd.yml").write_text("concurency: 1\n")
     jobd.signal(signal.SIGHUP)
     eventually(lambda: "reload refused" in heard(jobd), message=lambda: heard(jobd))
     begun = next(m.fields for m in jobd.notify.messages() if "RELOADING" in m.fields)

@@ -217,6 +217,10 @@ assert_type(refute_enqueued("HardJob", queue="ruby"), None)
 with fake(), use("inline"):
     pass
 
+with jobd.embed(queues=["low"], timeout=5) as embedded:
+    assert_type(embedded, jobd.Embedded)
+    assert_type(embedded.stop(3), bool)
+
 use("faked")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 assert_enqueued(int)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 assert_enqueued(add, count="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

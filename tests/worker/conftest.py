@@ -1,6 +1,7 @@
 """A processor put together as in a worker, but in this process and with the time standing still."""
 
 import contextlib
+import functools
 import random
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import pytest
 import setproctitle
 
+from jobd import results
 from jobd.config import Capsule, QueueWeight, RedisSettings
 from jobd.connection import Connection
 from jobd.hooks import Hooks
@@ -141,7 +143,12 @@ class Bench:
         )
         return Processor(
             self.fetcher,
-            app=Application(self.registry, self.middleware.fold(perform), self.hooks),
+            app=Application(
+                self.registry,
+                self.middleware.fold(perform),
+                self.hooks,
+                functools.partial(results.keep, Store(self.connection, Keys())),
+            ),
             rules=rules,
             attention=self.attention,
             display=self.display,

@@ -13,6 +13,8 @@ from tests.faults.chaos.load import Pushed
 
 _AROUND_S = 2.0
 """A finished job is not known to be done before the next claim, nor a blow over at once."""
+_LONGEST_PAUSE_S = 5.0
+"""Before Redis is tried again."""
 _LATEST_S = 75.0
 WITH_ANOTHER = "a kill, while another fault lasted"
 
@@ -135,13 +137,22 @@ def _explain(books: Books, jid: str, runs: list[Run], blows: Sequence[Blow]) -> 
 
 
 def _blow_to(run: Run, until: float, blows: Sequence[Blow]) -> Blow | None:
-    end = until if run.ended is None else min(until, run.ended + _AROUND_S)
+    end = until if run.ended is None else min(until, _known_at(run.ended, blows))
     hits = [
         blow
         for blow in blows
         if blow.from_s <= end and blow.to_s + _AROUND_S >= run.began and (run.pid in blow.pids)
     ]
     return hits[0] if hits else None
+
+
+def _known_at(ended: float, blows: Sequence[Blow]) -> float:
+    """When Redis knows of a job's end at the latest: not while it cannot be reached."""
+    known_at = ended + _AROUND_S
+    for blow in blows:  # in their order
+        if not blow.pids and blow.from_s <= known_at and blow.to_s >= ended:
+            known_at = max(known_at, blow.to_s + _LONGEST_PAUSE_S)
+    return known_at
 
 
 def seconds(values: Sequence[float]) -> str:
