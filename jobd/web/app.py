@@ -29,6 +29,7 @@ from jobd.web.pages.audit import audit
 from jobd.web.pages.configuration import configuration
 from jobd.web.pages.find import find
 from jobd.web.pages.job import act_on_job, job_page
+from jobd.web.pages.jump import jump
 from jobd.web.pages.metrics import class_metrics, metrics
 from jobd.web.pages.overview import overview
 from jobd.web.pages.processes import act_on_process, processes
@@ -103,6 +104,7 @@ class _Dashboard:
             self._page("/queues/{name:path}", queue_page, act_on_queued),
             self._page("/job", job_page, act_on_job),
             self._page("/find", find),
+            self._page("/jump", jump),
             self._page("/metrics", metrics),
             self._page("/metrics/{name:path}", class_metrics),
             self._page("/configuration", configuration),

@@ -39,10 +39,12 @@ class Breakdown:
 
     Attributes:
         groups: the largest first.
+        more: how many classes there are besides.
         seen: how many jobs were looked at.
     """
 
     groups: Sequence[ClassGroup]
+    more: int
     seen: int
 
 
@@ -59,4 +61,4 @@ def by_class(queue: Queue, *, deepest: int, clock: Clock) -> Breakdown:
         ClassGroup(class_name=cut(name, 200), class_address=address_of(name), count=count)
         for name, count in counts.most_common(_MOST)
     ]
-    return Breakdown(groups=groups, seen=counts.total())
+    return Breakdown(groups=groups, more=len(counts) - len(groups), seen=counts.total())

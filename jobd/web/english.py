@@ -37,6 +37,7 @@ ENGLISH: Final[dict[str, str]] = {
     "keys": "Keyboard",
     "keys.help": "This list",
     "keys.search": "Search",
+    "keys.jump": "Jump to a page, a queue, a class, a job",
     "keys.rows": "Next, previous row",
     "keys.select": "Select the row",
     "keys.open": "Open the row",
@@ -52,6 +53,7 @@ ENGLISH: Final[dict[str, str]] = {
     "page.dead": "Dead",
     "page.job": "Job",
     "page.find": "Find a job",
+    "page.jump": "Jump to",
     "page.metrics": "Metrics",
     "page.class": "Metrics",
     "page.configuration": "Configuration",
@@ -192,6 +194,7 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.next_first": "Next first",
     "queue.newest_first": "Newest first",
     "queue.by_class": "By class",
+    "queue.more": "{n} rarer class is not shown.||{n:,} rarer classes are not shown.",
     "queue.share": "Share",
     "queue.stopped": "These run next; the rest was not looked at, to stay quick.",
     "queue.target": "To queue",
@@ -265,6 +268,13 @@ ENGLISH: Final[dict[str, str]] = {
         "Not every place was looked at to its end, to stay quick. In Scheduled, Retries and Dead "
         "the search jid:… goes on from where it stopped."
     ),
+    # Jumping
+    "jump.label": "Jump to a page, a queue, a class, a jid",
+    "jump.help": "A part of the name is enough. Classes are those that ran within the last hour.",
+    "jump.page": "page",
+    "jump.queue": "queue",
+    "jump.class": "metrics",
+    "jump.job": "find this jid",
     # Metrics
     "metrics.filter": "Filter by class",
     "metrics.runs": "Over time",

@@ -21,7 +21,7 @@ from jobd.web.inert import inert
 from jobd.web.site import Table
 
 MOST_ROWS: Final = 10_000
-BUDGET_S: Final = 2.0
+EXPORT_S: Final = 2.0
 # Also behind blanks, which spreadsheets drop, and in the wide letters that some take for these.
 _FORMULA: Final = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 

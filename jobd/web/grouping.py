@@ -18,6 +18,7 @@ _VARYING: Final = re.compile(
     r"""0x[0-9a-f]+ | [0-9a-f]{8,} | \d+ | "[^"]*" | '[^']*' | <[^<>]*>""", re.VERBOSE
 )
 _LONGEST: Final = 300
+_MOST: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,13 @@ class Groups:
     """What a grouping has found: the largest first.
 
     Attributes:
+        more: how many groups there are besides.
         seen: how many jobs were looked at.
         next_rank: where it goes on; None if all were looked at.
     """
 
     groups: list[ErrorGroup]
+    more: int
     seen: int
     next_rank: int | None
 
@@ -86,7 +89,8 @@ def group_by_error(jobs: JobSet, search: Search, *, start: int, clock: Clock) ->
                 kept[cause] = _Kept(entry)
             kept[cause].add(entry.score)
     groups = sorted(kept.values(), key=lambda group: -group.count)
-    return Groups([_group(each, jobs) for each in groups[:200]], seen, next_rank)
+    shown = [_group(each, jobs) for each in groups[:_MOST]]
+    return Groups(shown, len(groups) - len(shown), seen, next_rank)
 
 
 def fingerprint(message: str) -> str:

@@ -37,6 +37,7 @@ PAGES = {
     "configuration": "/configuration",
     "audit": "/audit",
     "find": "/find?jid=abc",
+    "jump": "/jump?q=mail",
 }
 
 
@@ -382,6 +383,44 @@ def test_the_keys_go_everywhere(
     page.keyboard.type("class:Nothing?")
     page.keyboard.press("Enter")
     expect(page.locator("#rows .nothing")).to_be_visible()
+
+
+def test_the_palette_leads_to_a_queue_a_class_and_a_job(
+    serve: Serve, open_page: OpenPage, shop: Stock, shoot: Callable[[Page, str], None]
+) -> None:
+    page = open_page(serve() + "/retries")
+    page.keyboard.press("Control+k")
+    targets = page.locator("#palette .targets")
+    expect(targets).to_contain_text("Overview")
+    assert Axe().run(page).response["violations"] == []
+    page.keyboard.type("mail")
+    expect(targets).to_contain_text("mailers")
+    shoot(page, "palette-light")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("mailers")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("chargec")
+    expect(targets).to_contain_text("ChargeCard")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/metrics/ChargeCard$"))
+    page.keyboard.press("Control+k")
+    page.keyboard.type("0" * 24)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"/find[?]jid={'0' * 24}$"))
+    page.click("#jump-link")
+    expect(page.locator("#palette-q")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#palette")).to_be_hidden()
+
+
+def test_a_jump_works_without_javascript(serve: Serve, open_page: OpenPage, shop: Stock) -> None:
+    page = open_page(serve() + "/dead", java_script_enabled=False)
+    page.click("#jump-link")
+    page.fill("#q", "mailers")
+    page.keyboard.press("Enter")
+    page.click("#targets a >> nth=0")
+    expect(page.locator("h1")).to_contain_text("mailers")
 
 
 def test_the_keyboard_alone_reaches_and_shows_every_control(

@@ -28,7 +28,7 @@ from tests.web.visitor import Visitor
 PAGES = (
     *("/", "/processes", "/running", "/queues", "/queues/default", "/scheduled", "/retries"),
     *("/queues/default?group=class", "/retries?group=error"),
-    *("/retries?q=class:ChargeCard", "/dead", "/find?jid=abc"),
+    *("/retries?q=class:ChargeCard", "/dead", "/find?jid=abc", "/jump?q=a"),
     *(
         "/metrics",
         "/metrics/ChargeCard",
@@ -459,6 +459,15 @@ def test_a_long_queue_is_told_by_those_that_run_next(visitor: Visitor, stock: St
     assert "the rest was not looked at" in visitor.get("/queues/default?group=class").text
 
 
+def test_many_classes_of_a_queue_are_told_by_their_number(visitor: Visitor, stock: Stock) -> None:
+    stock.queue(*(a_job(f"Job{number}") for number in range(203)))
+    told = visitor.json("/queues/default?group=class")["classes"]
+    assert (len(told["groups"]), told["more"], told["seen"]) == (200, 3, 203)
+    assert "3 rarer classes are not shown." in visitor.get("/queues/default?group=class").text
+    file = visitor.get("/queues/default?group=class&format=csv").headers["content-disposition"]
+    assert file.endswith('-part.csv"')
+
+
 def test_a_job_is_found_wherever_it_is(visitor: Visitor, stock: Stock) -> None:
     jobs = {place: a_job("Echo", place) for place in ("schedule", "retry", "dead")}
     for place, job in jobs.items():
@@ -471,6 +480,30 @@ def test_a_job_is_found_wherever_it_is(visitor: Visitor, stock: Stock) -> None:
     assert found["source"] == "queue:mailers"
     page = visitor.get("/job", params={"in": found["source"], "id": found["job"]["id"]})
     assert "mailers" in page.text
+
+
+def test_a_jump_goes_to_pages_queues_classes_and_jobs(
+    make: Callable[..., Any], stock: Stock
+) -> None:
+    visitor = Visitor(Starlette(routes=[Mount("/jobs", make())]))
+    stock.queue(a_job(), name="mailers")
+    stock.queue(a_job(), name="email")
+    stock.metrics({"MailJob": 0.1, "Odd\nMail": 0.1}, minutes=2)
+
+    def found(text: str) -> list[tuple[str, str]]:
+        told = visitor.json(f"/jobs/jump?{urlencode({'q': text})}")["targets"]
+        for each in told:
+            assert visitor.get(each["address"]).status_code == 200
+        return [(each["kind"], each["name"]) for each in told]
+
+    assert found("mail") == [
+        *(("queue", "mailers"), ("queue", "email"), ("class", "MailJob"), ("class", "Odd\nMail")),
+        ("job", "mail"),
+    ]
+    assert found("que") == [("page", "Queues"), ("job", "que")]
+    assert found("a" * 24) == [("job", "a" * 24)]
+    assert {kind for kind, _ in found("")} == {"page"}
+    assert 'href="/jobs/queues/mailers"' in visitor.get("/jobs/jump?q=mailers").text
 
 
 def test_a_job_is_told_as_python(visitor: Visitor, stock: Stock) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobd.api import JobRecord, Queue
-from jobd.web import export
 from jobd.web.addresses import address_of, queue_at
 from jobd.web.breakdown import Breakdown, ClassGroup, by_class
 from jobd.web.errors import BadForm, NotFound
+from jobd.web.export import EXPORT_S, MOST_ROWS
 from jobd.web.pauses import Pause, pauses
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import Done, Table, View, Visit
@@ -57,7 +57,7 @@ def queue_page(visit: Visit) -> View:
     rows: list[JobRow] = []
     if visit.text("group") == "class":
         classes = by_class(queue, deepest=DEEPEST, clock=visit.access.clock)
-        table = Table(ClassGroup, classes.groups, classes.seen >= size)
+        table = Table(ClassGroup, classes.groups, classes.seen >= size and not classes.more)
     else:
         records = _records(visit, queue, size, page)
         rows = [job_row(visit, record, "queue") for record in records]
@@ -154,13 +154,13 @@ def _records(visit: Visit, queue: Queue, size: int, page: int) -> list[JobRecord
 def _exported(visit: Visit, queue: Queue, size: int) -> list[JobRecord]:
     """As many as a file may hold, until the time is up."""
     clock = visit.access.clock
-    ends_at = clock.monotonic() + export.BUDGET_S
+    ends_at = clock.monotonic() + EXPORT_S
     records: list[JobRecord] = []
-    for number in range(1, min(size, export.MOST_ROWS) // _STEP + 2):
+    for number in range(1, min(size, MOST_ROWS) // _STEP + 2):
         records += _page(visit, queue, size, number, _STEP)
         if clock.monotonic() >= ends_at:
             break
-    return records[: export.MOST_ROWS]
+    return records[:MOST_ROWS]
 
 
 def _page(visit: Visit, queue: Queue, size: int, number: int, per_page: int) -> list[JobRecord]:

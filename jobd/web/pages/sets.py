@@ -6,8 +6,8 @@ from typing import Final
 
 from jobd.api import JobSet, SetName, SortedEntry, Tally, set_of
 from jobd.clock import Clock
-from jobd.web import export
 from jobd.web.errors import BadForm
+from jobd.web.export import EXPORT_S, MOST_ROWS
 from jobd.web.grouping import ErrorGroup, Groups, group_by_error
 from jobd.web.rows import JobRow, job_row
 from jobd.web.search import Found, Problem, Search, look, parse
@@ -96,7 +96,7 @@ def set_page(visit: Visit) -> View:
 
 def _table(rows: Sequence[JobRow], grouped: Groups | None, *, is_whole: bool) -> Table:
     if grouped is not None:
-        return Table(ErrorGroup, grouped.groups, is_whole)
+        return Table(ErrorGroup, grouped.groups, is_whole and not grouped.more)
     return Table(JobRow, rows, is_whole)
 
 
@@ -104,7 +104,7 @@ def _looked_up(jobs: JobSet, search: Search, start: int, visit: Visit) -> Found:
     clock = visit.access.clock
     if not visit.wants_csv:
         return look(jobs, search.filter, start=start, most=visit.page_size, clock=clock)
-    most, budget_s = export.MOST_ROWS, export.BUDGET_S
+    most, budget_s = MOST_ROWS, EXPORT_S
     return look(jobs, search.filter, start=start, most=most, clock=clock, budget_s=budget_s)
 
 

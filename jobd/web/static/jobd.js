@@ -227,7 +227,67 @@ const keys = {
   g: () => { went = true; setTimeout(() => { went = false; }, 1500); },
 };
 
+// The palette: what the page "Jump to" finds, over this one.
+
+const palette = $("#palette");
+const wanted = $("#palette-q");
+let pending = 0;
+let lookUps = 0;
+
+async function lookUp() {
+  clearTimeout(pending);
+  const number = ++lookUps;
+  const response = await fetch(`${texts.base}/jump?q=${encodeURIComponent(wanted.value)}`, { headers: { Accept: "text/html" }, cache: "no-store" });
+  if (!response.ok) throw new Error(response.statusText);
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  // An earlier answer may come later.
+  if (number === lookUps) $(".targets", palette).replaceChildren(...$$("#targets > li", fresh).map((each) => document.importNode(each, true)));
+}
+
+// Its failure shows when Enter is pressed, which asks again.
+const suggest = () => lookUp().catch(() => {});
+
+function openPalette() {
+  wanted.value = "";
+  palette.showModal();
+  suggest();
+}
+
+wanted.addEventListener("input", () => {
+  clearTimeout(pending);
+  pending = setTimeout(suggest, 100);
+});
+
+wanted.form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await lookUp();
+    $("a", palette)?.click();
+  } catch {
+    wanted.form.submit();
+  }
+});
+
+palette.addEventListener("keydown", (event) => {
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!by) return;
+  event.preventDefault();
+  const every = [wanted, ...$$("a", palette)];
+  every[Math.min(Math.max(every.indexOf(document.activeElement) + by, 0), every.length - 1)].focus();
+});
+
+$("#jump-link").addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  openPalette();
+});
+
 document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key === "k" && !$("dialog[open]")) {
+    event.preventDefault();
+    openPalette();
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
   if (event.target.closest("input:not([type=checkbox]), textarea")) {
     if (event.key === "Escape") event.target.blur();
