@@ -222,6 +222,15 @@ class JobdProcess:
             message=lambda: f"{pattern!r} in the log:\n{self.log()}\n",
         )
 
+    def wait_for_line(self, text: str, timeout: float = PATIENCE_S) -> str:
+        """Return the first line of the log with that text, once there is one."""
+        # Not by a pattern that begins with ".*": in a line of megabytes that takes for ever.
+        return eventually(
+            lambda: next((line for line in self.log().splitlines() if text in line), None),
+            timeout=timeout,
+            message=lambda: f"{text!r} in the log:\n{self.log()}\n",
+        )
+
     # Its jobs (those of sample_jobs.py)
 
     def ran(self, event: str = "done") -> list[dict[str, Any]]:
