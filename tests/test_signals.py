@@ -1,6 +1,5 @@
 """Signals as values: collected, coalesced, held back, and put into words."""
 
-import os
 import select
 import signal
 from collections.abc import Iterator
@@ -23,7 +22,9 @@ def inbox() -> Iterator[SignalInbox]:
 
 def send(*numbers: int) -> None:
     for number in numbers:
-        os.kill(os.getpid(), number)
+        signal.raise_signal(
+            number
+        )  # to this thread; other tests may have left some that block none
 
 
 def test_signals_are_collected_once_each_and_taken_once(inbox: SignalInbox) -> None:

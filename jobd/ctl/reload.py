@@ -39,9 +39,10 @@ class _Outcome:
 )
 @click.pass_obj
 def reload(operator: Operator, *, whom: Sequence[str], timeout_s: float) -> None:
-    """Have processes read their settings anew and replace their workers, and wait for that.
+    """Have processes read their settings anew.
 
-    What is broken changes nothing: it is told, and the exit status is 1.
+    Their workers are replaced one by one, and the command waits for that. What is broken changes
+    nothing: it is told, and the exit status is 1.
     """
     processes = meant(ProcessSet(access=operator.access).all(), whom)
     waiting = [_ordered(process) for process in processes]

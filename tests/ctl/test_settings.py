@@ -96,7 +96,7 @@ def test_shells_can_complete_commands_and_options(tmp_path: Path) -> None:
         done = subprocess.run(COMMAND, cwd=tmp_path, env=env, capture_output=True, check=False)
         return [line.partition(",")[2] for line in done.stdout.decode().splitlines()]
 
-    assert complete("jobctl re") == ["retry", "reschedule", "resume", "redis"]
+    assert complete("jobctl re") == ["retry", "reschedule", "resume", "reload", "redis"]
     assert complete("jobctl retry --ma") == ["--match"]
 
 
