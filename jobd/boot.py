@@ -14,14 +14,13 @@ import os
 import random
 import secrets
 import socket
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from setproctitle import setproctitle
 
-from jobd import application, greeting, log, results
+from jobd import greeting, log, results
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.cancelling import Cancelled
@@ -35,6 +34,7 @@ from jobd.health.figures import Figures, Seen
 from jobd.health.listener import CannotListen, Listener, listen, remove
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
+from jobd.loading import load, load_in_child, refuse_to_boot
 from jobd.poller.backlog import BacklogWatch
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
@@ -43,10 +43,11 @@ from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
 from jobd.poller.recovery import Recovery
 from jobd.rereading import Rereading
-from jobd.scoreboard import SLOTS, InstanceState, Scoreboard, ServerClock, SlotWriter
+from jobd.scoreboard import SLOTS, InstanceState, Scoreboard, SlotWriter
 from jobd.server_check import Inspection, check_server
+from jobd.server_clock import ServerClock
 from jobd.store import Holder, Store
-from jobd.supervisor.child import Child
+from jobd.supervisor.child import Child, Seat
 from jobd.supervisor.master import Master
 from jobd.supervisor.plan import Generation, Plan, Wear
 from jobd.tallies import Tallies
@@ -115,7 +116,7 @@ def check(config: Config) -> int:
     """
     log.configure(config.log)
     try:
-        _load(config, current_app())
+        load(config, current_app())
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
@@ -145,23 +146,6 @@ def _check_redis(settings: RedisSettings) -> None:
         log.event("the private store is started by the server", binary=str(find_binary()))
     else:
         check_server(Connection(settings), settings)
-
-
-class Seat(Protocol):
-    """What a worker or a poller is given of its place in the instance; ``Child`` in a process."""
-
-    @property
-    def slot(self) -> int: ...  # noqa: D102
-    @property
-    def incarnation(self) -> int: ...  # noqa: D102
-    @property
-    def identity(self) -> str: ...  # noqa: D102
-    @property
-    def group(self) -> str: ...  # noqa: D102
-    def fileno(self) -> int: ...  # noqa: D102
-    def is_cut(self) -> bool: ...  # noqa: D102
-    def send(self, message: Mapping[str, object]) -> None: ...  # noqa: D102
-    def receive(self) -> Sequence[Mapping[str, Any]]: ...  # noqa: D102
 
 
 class Server:
@@ -206,7 +190,7 @@ class Server:
             version=__version__,
             tag=config.tag,
             generation=self.generation(1),
-            renewal=Rereading(config, read, import_application=_import, renew=self._renewed),
+            renewal=Rereading(config, read, import_application=load_in_child, renew=self._renewed),
             store=store,
             pidfile=Path(config.pidfile) if config.pidfile else None,
             reopen_logs=log.reopen,
@@ -268,7 +252,7 @@ class Server:
     def preload(self, child: Child) -> int:
         """Import the application for all that are forked from here; returns 0 if it worked."""
         self._stop_listening()
-        if status := _import(self._config, child):
+        if status := load_in_child(self._config, child):
             return status
         self._is_loaded = True
         return EX_OK
@@ -285,11 +269,11 @@ class Server:
         slot.open(os.getpid(), child.incarnation)
         try:
             if not self._is_loaded:
-                _load(config, app)
+                load(config, app)
             app.hooks.fire("fork")  # not before: the application is what registers its functions
             app.hooks.fire("startup")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
-            return _refuse_to_boot(child, error)
+            return refuse_to_boot(child, error)
         if not registry.names() and child.slot == child.incarnation == 1:
             greeting.warn_of_no_jobs(config)
         if child.incarnation == 1:  # later ones would write what nobody reads any more
@@ -469,62 +453,6 @@ class Server:
         tick, clock = figures.note_restarts, self._clock
         Listener(self._listener, answers.to, tick=tick, clock=clock).start()
         return watch.look
-
-
-def _load(config: Config, app: App) -> None:
-    """Import the application; its configure_server runs meanwhile.
-
-    Raises:
-        ConfigError: a module cannot be found, or it wants another Redis than the server's.
-    """
-    app.is_server = True
-    app.wire = config.wire
-    app.reliable_push = config.reliable_push
-    app.redis = config.redis  # what it pushes while it is imported belongs there too
-    application.load(config.require, Path.cwd())
-    wanted = app.redis
-    if wanted.url != config.redis.url:
-        raise ConfigError(
-            [
-                (
-                    f"configure_server wants Redis at {wanted.masked_url}, but the server works "
-                    f"on {config.redis.masked_url}: set it with REDIS_URL or redis.url, and take "
-                    "it out of configure_server"
-                )
-            ]
-        )
-    app.redis = config.redis
-    log.capture_logging()
-
-
-def _import(config: Config, child: Child) -> int:
-    """Import the application in a child that runs no job; 0, or what the child leaves with."""
-    try:
-        _load(config, current_app())
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the application may raise anything
-        return _refuse_to_boot(child, error)
-    return EX_OK
-
-
-def _refuse_to_boot(child: Child, error: BaseException) -> int:
-    # What another try would meet again, and what may pass: a database that is away, for one.
-    final = (
-        ImportError,
-        SyntaxError,
-        NameError,
-        AttributeError,
-        TypeError,
-        ConfigError,
-        ValueError,
-        SystemExit,  # sys.exit("set DATABASE_URL first") means it
-    )
-    is_final = isinstance(error, final)
-    if isinstance(error, ConfigError):
-        text = str(error)
-    else:
-        text = "".join(traceback.format_exception(error)).rstrip()
-    child.boot_failed("config" if is_final else "transient", text)
-    return EX_CONFIG if is_final else EX_TEMPFAIL
 
 
 def _keep_title(_title: str) -> None:

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from jobd.scoreboard import RING_SIZE, InstanceState, Scoreboard, ServerClock, State, fingerprint
+from jobd.scoreboard import RING_SIZE, InstanceState, Scoreboard, State, fingerprint
+from jobd.server_clock import ServerClock
 from tests.support.clock import FakeClock
 
 

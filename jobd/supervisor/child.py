@@ -20,8 +20,8 @@ import socket
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, cast
 
 from jobd import log
 from jobd.errors import ConfigError
@@ -86,6 +86,46 @@ class _End:
             except OSError:
                 packet = b""
             yield packet
+
+
+class Seat(Protocol):
+    """What a worker or a poller is given of its place in the instance; ``Child`` in a process."""
+
+    @property
+    def slot(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def incarnation(self) -> int:
+        """How many lives this slot has had, with this one."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Of the instance."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """The capsule that it works for."""
+        ...
+
+    def fileno(self) -> int:
+        """Readable when the master has something to say."""
+        ...
+
+    def is_cut(self) -> bool:
+        """Whether the master is gone."""
+        ...
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Tell the master."""
+        ...
+
+    def receive(self) -> Sequence[Mapping[str, Any]]:
+        """What the master has told since the last call."""
+        ...
 
 
 class Child(_End):

@@ -25,7 +25,8 @@ from jobd.errors import (
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
 from jobd.payload import Wire, decode, encode, timestamp
-from jobd.scoreboard import NO_JID, ServerClock, SlotWriter
+from jobd.scoreboard import NO_JID, SlotWriter
+from jobd.server_clock import ServerClock
 from jobd.tallies import TallyWriter, row_of
 from jobd.worker.attention import Attention
 from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute

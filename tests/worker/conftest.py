@@ -18,7 +18,8 @@ from jobd.jobs import Job, Registry, perform
 from jobd.keys import Keys
 from jobd.middleware import Chain, ServerChain
 from jobd.payload import Wire
-from jobd.scoreboard import Scoreboard, ServerClock, SlotState
+from jobd.scoreboard import Scoreboard, SlotState
+from jobd.server_clock import ServerClock
 from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
