@@ -143,6 +143,8 @@ def test_a_signal_in_a_batch_leaves_what_was_not_begun_in_its_queue_in_order(
         assert jobd.wait() == 0
     left = [job["args"][1] for job in wire.queued(raw)]
     assert left == list(range(3_000 - len(left), 3_000))
-    assert runs_of(jobd).total() == 100 + 3_000 - len(left)
+    again = runs_of(jobd).total() - (100 + 3_000 - len(left))
+    # QUIT interrupts the running job, which may have done its work: it goes back all the same.
+    assert again == 0 or (again == 1 and number == signal.SIGQUIT)
     assert not wire.privates(raw)
     raw.delete("queue:default")
