@@ -73,6 +73,7 @@ _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the s
 _AWAY_AT: Final = 1032  # and since when Redis has not answered
 _NEWEST_CANCEL: Final = 1040 // 8  # and this: changes when another job was cancelled
 _CANCEL_AT: Final = 2304
+_WAKES: Final = 3080 // 8  # in slot 0's page, the master's half: when it looks up again
 
 
 class State(IntEnum):
@@ -269,6 +270,11 @@ class SlotWriter:
         return self._first[_AWAY_AT // 8]
 
     @property
+    def master_wakes_at(self) -> float:
+        """Monotonic seconds at which the master looks up by itself."""
+        return self._first[_WAKES]
+
+    @property
     def is_cancelled(self) -> bool:
         """Whether the master says that the running job is."""
         return self._cancelled_jid[0] != 0 and self._cancelled_jid == self._jid
@@ -438,6 +444,10 @@ class Scoreboard:
     def set_newest_cancel(self, number: float) -> None:
         """Have the workers look for what was cancelled. The poller alone calls this."""
         self._first[_NEWEST_CANCEL] = number
+
+    def set_master_wakes_at(self, monotonic: float) -> None:
+        """Say until when the master waits. The master alone calls this."""
+        self._first[_WAKES] = monotonic
 
     def set_instance_state(self, state: InstanceState) -> None:
         """Say what the instance as a whole is doing. The master alone calls this."""
