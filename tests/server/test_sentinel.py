@@ -40,7 +40,7 @@ def test_workers_clients_and_jobctl_follow_a_failover_without_a_restart(
     before = {jobd.poller().pid, jobd.worker(1).pid, jobd.worker(2).pid}
     pushed = [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
     pushed.append(client.push({"class": "Hold", "args": ["a"]}))
-    eventually(lambda: len(jobd.ran()) == 50 and jobd.ran("start"), 30, jobd.log)
+    eventually(lambda: len(jobd.ran()) == 50 and jobd.ran("start"), message=jobd.log)
     watched.replicated()
 
     watched.nodes[0].kill9()
@@ -55,7 +55,6 @@ def test_workers_clients_and_jobctl_follow_a_failover_without_a_restart(
         assert not raw.exists("retry", "dead")
     jobd.wait_for_log("Redis answers again")
     assert sentinels.PASSWORD not in jobd.log()
-    command = [sys.executable, "-m", "jobd.ctl", "queues", "--json"]
     command = [sys.executable, "-c", "import sys; from jobd.ctl import main; sys.exit(main())"]
     told = subprocess.run(
         [*command, "status", "--json"],

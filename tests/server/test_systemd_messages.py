@@ -74,9 +74,12 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
     eventually(lambda: "STATUS=draining 1 job, 4 s left" in heard(jobd))
     jobd.release("long")
     assert jobd.wait() == 0
-    told = iter(heard(jobd).splitlines())
-    missed = [line for line in recorded() if line not in told]  # an iterator: only what comes later
-    assert missed == [], heard(jobd)
+
+    def is_complete() -> bool:
+        told = iter(heard(jobd).splitlines())
+        return all(line in told for line in recorded())  # an iterator: only what comes later
+
+    eventually(is_complete, message=lambda: heard(jobd))
 
 
 def test_a_reload_that_is_refused_is_ready_again_and_says_so(start_jobd: StartJobd) -> None:
@@ -98,7 +101,7 @@ def test_a_long_drain_asks_for_time_again_and_again(start_jobd: StartJobd, raw: 
     jobd.notify.forget()
     jobd.signal(signal.SIGTERM)
     count = "EXTEND_TIMEOUT_USEC=15000000"
-    eventually(lambda: heard(jobd).count(count) == 2, timeout=15, message=lambda: heard(jobd))
+    eventually(lambda: heard(jobd).count(count) >= 2, message=lambda: heard(jobd))
     assert re.search("STATUS=draining 1 job, 2[0-9] s left", heard(jobd))
     jobd.release("long")
     assert jobd.wait() == 0
@@ -108,7 +111,7 @@ def test_an_outage_of_redis_is_told_and_its_end(start_jobd: StartJobd) -> None:
     with servers.running("valkey") as valkey:
         jobd = start_jobd(redis_url=valkey.url())
         valkey.stop()
-        hears(jobd, "STATUS=degraded: ready 1/1, .*; Redis does not answer for [1-9] s$")
+        hears(jobd, "STATUS=degraded: ready 1/1, .*; Redis does not answer for [0-9]+ s$")
         valkey.start()
         hears(jobd, "STATUS=ready 1/1, 0 jobs running$")
         assert jobd.stop() == 0
@@ -126,6 +129,7 @@ def test_why_it_leaves_is_the_last_that_systemd_hears(
 ) -> None:
     jobd = start_jobd(ready=False, jobs=jobs, config=config)
     assert jobd.wait() == status
+    eventually(lambda: jobd.notify.saw(f"ERRNO={errno}"), message=lambda: heard(jobd))
     assert re.fullmatch(f"STATUS={why}\nERRNO={errno}", jobd.notify.messages()[-1].text)
 
 
