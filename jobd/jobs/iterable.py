@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self
 
 from jobd.errors import InvalidJob
-from jobd.jobs import Delay, Job, Moment, Setter
+from jobd.jobs.classes import Job
 from jobd.jobs.iterating import Iteration, Nowhere, Position
 from jobd.jobs.parameters import Parameters, signature
+from jobd.jobs.pushing import Delay, Moment, Setter
 from jobd.payload import Payload
 
 P = ParamSpec("P")

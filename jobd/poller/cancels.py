@@ -10,7 +10,7 @@ from typing import Final
 
 from jobd.cancelling import Cancelled
 from jobd.clock import Clock
-from jobd.scoreboard import Scoreboard
+from jobd.scoreboard import Scoreboard, shown_jid
 
 _LOOK_FOR_S: Final = 10.0
 """After that no worker begins a job without knowing that it is cancelled."""
@@ -30,6 +30,7 @@ class Cancels:
         self._scoreboard = scoreboard
         self._clock = clock
         self._look_until = 0.0
+        self._shown: set[str] = set()
 
     def step(self) -> Iterator[dict[str, str | int]]:
         """What to tell the master; again and again until it has ended, for ten seconds.
@@ -42,10 +43,11 @@ class Cancels:
         if newest != self._scoreboard.newest_cancel:
             self._scoreboard.set_newest_cancel(newest)
             self._look_until = now + _LOOK_FOR_S
+            self._shown = set(map(shown_jid, self._cancelled.jids))
         if now >= self._look_until:
             return
         for slot in range(1, self._scoreboard.used + 1):
             seen = self._scoreboard.read(slot)
-            if seen.is_busy and seen.jid in self._cancelled.jids:
+            if seen.is_busy and seen.jid in self._shown:
                 where = {"slot": slot, "incarnation": seen.incarnation}
                 yield {"type": "cancel", "jid": seen.jid, **where}

@@ -57,6 +57,10 @@ class Master(Protocol):
         """Whether the master is gone."""
         ...
 
+    def nudge(self) -> None:
+        """Have the master read the scoreboard at once."""
+        ...
+
 
 class Inbox(Protocol):
     """Where signals arrive; see ``signals.SignalInbox``."""
@@ -200,6 +204,8 @@ class Attention:
         """
         self._limit = Limit(self._monotonic() + seconds, seconds, kill_after_s)
         self._slot.limit(self._limit)
+        if self._limit.deadline < self._slot.master_wakes_at:
+            self._master.nudge()
 
     @property
     def is_cancelled(self) -> bool:

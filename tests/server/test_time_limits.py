@@ -1,5 +1,7 @@
 """Jobs that run for too long, in a real worker under a real master."""
 
+import sys
+
 import pytest
 
 from tests.support import wire
@@ -74,6 +76,15 @@ class Quick(Limited):
         record("done", "Quick", self.jid, [])
 """
 
+SLEEPY = """
+import sys
+from jobd.cli import main
+from jobd.supervisor import master
+
+master.LONGEST_WAIT_S = 600.0
+sys.exit(main())
+"""
+
 TIMED_OUT = "jobd.errors.JobTimeout"
 
 
@@ -97,6 +108,16 @@ def test_B6_a_job_fails_at_its_time_limit_whatever_it_waits_for_and_its_worker_g
     assert failures(raw)["Loop"]["error_message"] == "it ran longer than its time_limit of 0.3 s"
     assert [run["class"] for run in jobd.ran()] == ["Tidy", "Quick"]
     assert jobd.worker().pid == before
+    eventually(lambda: not wire.privates(raw), message=jobd.log)
+
+
+def test_a_limit_is_heeded_however_long_the_master_would_have_slept(
+    raw: Raw, start_jobd: StartJobd
+):
+    jobd = start_jobd(jobs=JOBS, command=[sys.executable, "-c", SLEEPY])
+    for number in range(1, 4):
+        wire.push(raw, "Tidy")
+        eventually(lambda n=number: len(jobd.ran()) == n, timeout=30, message=jobd.log)
     eventually(lambda: not wire.privates(raw), message=jobd.log)
 
 
