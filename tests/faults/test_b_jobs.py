@@ -208,9 +208,8 @@ def test_B6_endless_job_keeps_its_lease_and_is_given_back_uncharged_at_a_stop(
     jobd = start_rigged(stage.server.url(), config={"queues": ["apart"], "timeout": 0.5})
     jid = wire.push(stage.raw, "Do", STUBBORN[name], queue="apart")
     eventually(lambda: jobd.ran("start"), message=jobd.log)
-    (identity,) = [
-        each for each in stage.raw.smembers("processes") if str(jobd.pid).encode() in each
-    ]
+    pid = f":{jobd.pid}:".encode()
+    (identity,) = eventually(lambda: [i for i in stage.raw.smembers("processes") if pid in i])
     assert float(stage.raw.hget(identity, "busy")) <= 1
 
     assert jobd.stop() == 0
