@@ -138,6 +138,7 @@ class Processor:
             return False
         faults.point("claimed")
         attention, take = self._attention, self._fetcher.take
+        attention.learn_cancelled()
         while unit is not None:
             if attention.is_stopping or attention.is_quiet:
                 log.clear_job()

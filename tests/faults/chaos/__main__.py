@@ -94,7 +94,7 @@ def _strike(field: Field, acts: Sequence[Act]) -> Counter[str]:
 def _broken(books: Books, pushed: loads.Pushed) -> list[str]:
     checks = {
         "lost": books.lost,
-        "run twice for no reason": books.odd,
+        "run again for no reason": books.odd,
         "begun before its time": books.early,
         "begun more than 75 s late": books.late,
     }
@@ -113,8 +113,9 @@ def _report(books: Books, done: Counter[str], drained_s: float) -> None:
     click.echo(f"{WITH_ANOTHER:{width}}  {'':15}  {seconds(books.again_s[WITH_ANOTHER])}")
     click.echo(
         f"{books.accepted} jobs accepted, {books.unsure} pushes without an answer, "
-        f"{books.runs} runs; {len(books.lost)} lost, {books.doubled} finished twice "
-        f"({len(books.odd)} of them for no reason), {len(books.buried)} buried after three kills, "
+        f"{books.runs} runs; {len(books.lost)} lost, {books.doubled.total()} finished twice "
+        f"{dict(books.doubled)}, {len(books.odd)} for no reason, "
+        f"{len(books.buried)} buried after three kills, "
         f"{len(books.early)} early, {len(books.late)} late"
     )
     click.echo(f"from push to start (s, median / worst): {seconds(books.waits_s)}")

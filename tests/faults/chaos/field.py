@@ -24,6 +24,10 @@ from tests.support.servers import Raw, Server
 
 JOBS = Path(__file__).with_name("jobs.py")
 _FLOOD = 2_000
+_KILLS = frozenset(
+    {"kill worker", "kill master", "kill instance", "term instance", "quit instance"}
+)
+"""After these a job may have to run again: TERM and QUIT give back what does not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Field:
         self.record = self.directory / "record"
         self.blows: list[Blow] = []
         self.unexpected: list[str] = []
-        self.every_pid: set[int] = set()
+        self._pids: list[set[int]] = [set() for _ in range(instances)]
         self._workers = workers
         self.server: Server = Server(aof=True, settings=("--appendfsync", fsync))
         self.server.start()
@@ -100,15 +104,14 @@ class Field:
         strike: Callable[[Act], Sequence[int]] = getattr(self, f"_{name}")
         began = time.monotonic()
         pids = frozenset(strike(act))
-        kills = act.kind.startswith(("kill w", "kill i", "quit", "term", "kill m"))
-        self.blows.append(Blow(act.kind, began, time.monotonic(), pids, kills))
+        self.blows.append(Blow(act.kind, began, time.monotonic(), pids, act.kind in _KILLS))
 
     def _look(self) -> None:
         for number, jobd in enumerate(self.jobds):
             if jobd.returncode is not None:
                 self.unexpected.append(f"instance {number + 1} left with {jobd.returncode}")
                 jobd.start().wait_ready(60)
-            self.every_pid |= {jobd.pid, *(child.pid for child in jobd.children())}
+            self._pids[number] |= {jobd.pid, *(child.pid for child in jobd.children())}
 
     def _lasting(self, act: Act) -> None:
         # The plan's own pace: nothing else is struck meanwhile.
@@ -122,6 +125,11 @@ class Field:
     def _family(self, act: Act) -> list[int]:
         jobd = self.jobds[act.instance]
         return [jobd.pid, *(child.pid for child in jobd.children())]
+
+    def _all_of(self, act: Act) -> Sequence[int]:
+        """Who lives and who has died before: the notes of both die with the instance."""
+        self._pids[act.instance] |= set(self._family(act))
+        return list(self._pids[act.instance])
 
     def _signal(self, pids: Sequence[int], number: signal.Signals) -> Sequence[int]:
         for pid in pids:
@@ -138,13 +146,14 @@ class Field:
         return self._signal(pollers, signal.SIGKILL)
 
     def _kill_master(self, act: Act) -> Sequence[int]:
-        family = self._family(act)
+        family = self._all_of(act)
         self.jobds[act.instance].kill9()
         self.jobds[act.instance].start().wait_ready(60)
         return family
 
     def _kill_instance(self, act: Act) -> Sequence[int]:
-        family = self._signal(self._family(act), signal.SIGKILL)
+        family = self._all_of(act)
+        self._signal(self._family(act), signal.SIGKILL)
         self.jobds[act.instance].wait()
         self.jobds[act.instance].start().wait_ready(60)
         return family
@@ -173,7 +182,7 @@ class Field:
         return self._signal([worker], signal.SIGTERM) if worker else []
 
     def _leave(self, act: Act, number: signal.Signals) -> Sequence[int]:
-        family, jobd = self._family(act), self.jobds[act.instance]
+        family, jobd = self._all_of(act), self.jobds[act.instance]
         jobd.signal(number)
         status = jobd.wait(30)
         if status != 0:
@@ -296,7 +305,7 @@ class Field:
         """TERM to all; returns what is wrong with how they left."""
         wrong: list[str] = []
         for number, jobd in enumerate(self.jobds):
-            self.every_pid |= {child.pid for child in jobd.children()}
+            self._pids[number] |= {child.pid for child in jobd.children()}
             size, before = _size(jobd.pid), self.masters.get(jobd.pid)
             if before is not None and size[0] > before[0] + 4:
                 wrong.append(f"instance {number + 1}: {before[0]} descriptors became {size[0]}")
@@ -304,7 +313,7 @@ class Field:
                 wrong.append(f"instance {number + 1}: its master has {size[1]:.0f} MB")
             if (status := jobd.stop(30)) != 0:
                 wrong.append(f"instance {number + 1}: exit status {status}")
-        alive = [pid for pid in self.every_pid if leash.is_alive(pid) and _is_ours(pid)]
+        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid) and _is_ours(pid)]
         return [*wrong, *(f"process {pid} is left" for pid in alive)]
 
     def close(self) -> None:
