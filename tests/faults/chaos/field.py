@@ -295,9 +295,10 @@ class Field:
         counts = {name: int(raw.llen(name)) for name in lists}
         counts |= {name: int(raw.zcard(name)) for name in ("retry", "schedule")}
         # Names of empty lists are forgotten after two sweeps of a dead owner's.
-        living = raw.smembers("processes")
+        # By pid: one that was killed counts as living for a minute more.
+        living = [f":{jobd.pid}:".encode() for jobd in self.jobds]
         names = raw.smembers("jobd:privates")
-        orphans = [n for n in names if not any(b":" + each + b":" in n for each in living)]
+        orphans = [n for n in names if not any(pid in n for pid in living)]
         counts["names of dead owners"] = len(orphans)
         return {name: count for name, count in counts.items() if count}
 
