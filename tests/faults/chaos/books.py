@@ -39,6 +39,7 @@ class Books:
 
     Attributes:
         lost: jids that were accepted, have not finished, and are nowhere.
+        lost_alone: those among the lost that only the primary is known to have had.
         buried: those in ``dead`` that do not belong there, though three kills may bring any there.
         doubled: how many jobs finished more than once, by the kind of blow that explains it.
         odd: jids that ran again though nothing explains it.
@@ -52,6 +53,7 @@ class Books:
     unsure: int = 0
     runs: int = 0
     lost: list[str] = field(default_factory=list)
+    lost_alone: list[str] = field(default_factory=list)
     buried: list[str] = field(default_factory=list)
     doubled: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
@@ -95,6 +97,7 @@ def balance(
             books.starts_of_deadly[len(unharmed)] += 1
         else:
             _explain(books, jid, runs.get(jid, []), blows, spent)
+    books.lost_alone = [jid for jid in pushed.alone if jid not in runs and jid not in graves]
     books.runs = sum(map(len, runs.values()))
     return books
 

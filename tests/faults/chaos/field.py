@@ -20,12 +20,13 @@ from tests.support import leash, servers, wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess
 from tests.support.proxy import Proxy
+from tests.support.sentinels import Watched
 from tests.support.servers import Raw, Server
 
 JOBS = Path(__file__).with_name("jobs.py")
 _FLOOD = 2_000
 _KILLS = frozenset(
-    {"kill worker", "kill master", "kill instance", "term instance", "quit instance"}
+    {"kill worker", "kill master", "kill instance", "term instance", "quit instance", "fail over"}
 )
 """After these a job may have to run again: TERM and QUIT give back what does not end in time."""
 
@@ -54,18 +55,27 @@ class Field:
         instances: how many.
         workers: of each.
         fsync: ``appendfsync`` of the server.
+        has_sentinels: two servers and three sentinels, and no proxies.
     """
 
-    def __init__(self, *, instances: int, workers: int, fsync: str) -> None:
+    def __init__(
+        self, *, instances: int, workers: int, fsync: str, has_sentinels: bool = False
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jobd-chaos-"))
         self.record = self.directory / "record"
         self.blows: list[Blow] = []
         self.unexpected: list[str] = []
         self._pids: list[set[int]] = [set() for _ in range(instances)]
         self._workers = workers
-        self.server: Server = Server(aof=True, settings=("--appendfsync", fsync))
-        self.server.start()
-        self.proxies = [Proxy(self.server.port, scripts=SCRIPTS) for _ in range(instances)]
+        settings = ("--appendfsync", fsync)
+        self.watched = Watched("valkey", password="", settings=settings) if has_sentinels else None
+        if self.watched is not None:
+            self.watched.start()
+            self._server, self.proxies = self.watched.nodes[0], list[Proxy]()
+        else:
+            self._server = Server(aof=True, settings=settings)
+            self._server.start()
+            self.proxies = [Proxy(self._server.port, scripts=SCRIPTS) for _ in range(instances)]
         for proxy in self.proxies:
             proxy.start()
         self.jobds = [self._instance(number) for number in range(instances)]
@@ -86,10 +96,15 @@ class Field:
         }
         return JobdProcess(
             self.directory / f"instance-{number + 1}",
-            redis_url=self.proxies[number].url(),
+            redis_url=self.watched.url if self.watched else self.proxies[number].url(),
             config=config,
             env={"CHAOS_RECORD": str(self.record)},
         )
+
+    @property
+    def server(self) -> Server:
+        """The one that is written to."""
+        return self.watched.primary() if self.watched else self._server
 
     def raw(self) -> Raw:
         """A client of the server, around the proxies."""
@@ -278,6 +293,13 @@ class Field:
         self.proxies[act.instance].drop_request_once(act.command)
         return []
 
+    def _fail_over(self, act: Act) -> Sequence[int]:
+        assert self.watched is not None
+        dead = self.watched.fail_over()
+        self._lasting(act)
+        self.watched.rejoin(dead)
+        return list(set().union(*self._pids))  # the replica may have missed what any has done
+
     # The end
 
     def drain(self, timeout_s: float) -> dict[str, int]:
@@ -324,7 +346,7 @@ class Field:
                 jobd.close()  # it prints its log, which stays in its folder too
         for proxy in self.proxies:
             proxy.stop()
-        self.server.close()
+        self.watched.close() if self.watched else self._server.close()
 
 
 def _size(pid: int) -> tuple[int, float]:
