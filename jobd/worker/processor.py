@@ -24,6 +24,7 @@ from jobd.errors import (
 )
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
+from jobd.jobs.iterable import IterableJob
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
@@ -138,6 +139,7 @@ class Processor:
             return False
         faults.point("claimed")
         attention, take = self._attention, self._fetcher.take
+        attention.learn_cancelled()
         while unit is not None:
             if attention.is_stopping or attention.is_quiet:
                 log.clear_job()
@@ -190,9 +192,11 @@ class Processor:
 
     def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
         progress = self._attention.progress
-        if not has_killed_enough(payload) or progress is None:
+        kind = self._app.registry.find(payload["class"])
+        is_iterable = kind is not None and issubclass(kind, IterableJob)
+        if not has_killed_enough(payload) or progress is None or not is_iterable:
             return has_killed_enough(payload)
-        # An iterable job that comes further each time does not loop.
+        # A job that comes further each time does not loop.
         return recoveries(payload) - progress.forgiven(payload) >= MOST_RECOVERIES
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from jobd.errors import JobInterrupted, RedisRejected, UnknownJob, WorkerKilled
 from jobd.jobs import Job, RetryIn
+from jobd.jobs.iterating import Nowhere
 from jobd.metrics import Counts
+from jobd.payload import Payload
 from jobd.scoreboard import State, fingerprint
 from tests.support import wire as by_hand
 from tests.worker.conftest import SLOT, Bench, MakeBench
@@ -460,6 +462,18 @@ def test_a_killer_whose_hook_killed_a_worker_is_buried_without_it(bench: Bench) 
     bench.knows(BenchAdvised).push("BenchAdvised", recovered=4)
     bench.step()
     assert len(bench.entries("dead")) == 1
+
+
+def test_only_an_iterable_job_may_make_up_for_the_deaths_of_its_workers(bench: Bench) -> None:
+    class Lenient(Nowhere):
+        def forgiven(self, payload: Payload) -> int:
+            return int(payload["recovered"])  # as if Redis had not answered
+
+    bench.attention.progress = Lenient()
+    bench.knows(BenchEcho).push("BenchEcho", recovered=3)
+    bench.step()
+    assert BenchEcho.ran == []
+    assert bench.only("dead")["error_class"].endswith("WorkerKilled")
 
 
 @pytest.mark.parametrize("recovered", [2, "3", None])
