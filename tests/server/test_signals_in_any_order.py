@@ -62,6 +62,7 @@ def obey(raw: Raw, start_jobd: StartJobd, sequence: Sequence, *, is_booting: boo
         jobd.signal(signal.SIGTERM)
     assert jobd.wait(PATIENCE_S) == 0
     check_the_end(raw, jobd, pushed)
+    jobd.close()
 
 
 EVERY_PUSH = settings(
