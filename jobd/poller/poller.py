@@ -317,6 +317,7 @@ class Poller:
                 finished,
                 message["jid"],
                 message["time_limit"],
+                message["max_memory"],
             )
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})

@@ -43,7 +43,7 @@ from jobd.worker.retry import (
     record_failure,
     recoveries,
 )
-from jobd.worker.time_limit import limit_of, overdue
+from jobd.worker.time_limit import forget_kill, limit_of, why_killed
 from jobd.worker.title import Title
 
 _FORK_RETURNED: Final = 70
@@ -181,8 +181,8 @@ class Processor:
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
-            elif "timed_out" in payload:
-                self._has_failed(unit, overdue(payload), jid, self._measured_as(unit, payload))
+            elif "timed_out" in payload or "outgrown" in payload:
+                self._has_failed(unit, why_killed(payload), jid, self._measured_as(unit, payload))
             else:
                 self._perform(unit, payload, jid)
         finally:
@@ -300,7 +300,7 @@ class Processor:
         """Settle a failure; True if nothing is kept, and the next claim acknowledges it."""
         # From the bytes again: what middleware did to the payload is not kept.
         payload = decode(unit.raw)
-        payload.pop("timed_out", None)  # or its next run would be taken for killed too
+        forget_kill(payload)  # or its next run would be taken for killed too
         kind = self._app.registry.find(payload["class"])
         if payload.get("retry") is None:
             payload["retry"] = True if kind is None else kind.wire_options().get("retry", True)

@@ -644,6 +644,18 @@ def test_a_job_whose_worker_was_killed_for_its_time_limit_has_failed(bench: Benc
     assert (BenchEcho.ran, bench.counts()) == ([], {"processed": 1, "failed": 1})
 
 
+def test_a_job_whose_worker_was_killed_for_its_memory_has_failed(bench: Bench) -> None:
+    BenchEcho.ran.clear()
+    bench.knows(BenchEcho).push("BenchEcho", outgrown=120_000_000)
+    bench.step()
+    failed = bench.only("retry")
+    assert failed["error_class"] == "jobd.errors.JobTooBig"
+    assert "worker.max_memory (120000000 bytes)" in failed["error_message"]
+    assert failed["retry_count"] == 0
+    assert "outgrown" not in failed
+    assert (BenchEcho.ran, bench.counts()) == ([], {"processed": 1, "failed": 1})
+
+
 def test_a_time_limit_that_another_client_made_up_is_a_failure(bench: Bench) -> None:
     bench.knows(BenchEcho).push("BenchEcho", time_limit="soon")
     bench.step()
