@@ -132,6 +132,13 @@ class Keys:
         """String with what became of a job, as JSON; for the ``result_ttl`` of that job."""
         return f"{self.prefix}jobd:result:{jid}"
 
+    def task(self, jid: str) -> str:
+        """String with the attempts of a task of Django whose result is kept, as JSON.
+
+        30 days from its last change, and for its ``result_ttl`` when it has ended.
+        """
+        return f"{self.prefix}jobd:task:{jid}"
+
     @property
     def cancelled(self) -> str:
         """Sorted set of the jids of cancelled jobs by when they were; 30 days, 10,000 of them."""
