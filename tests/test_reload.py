@@ -5,6 +5,7 @@ The children are toys (tests/toy_master.py), whose options a reload reads from `
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -42,6 +43,36 @@ def at(instance: Instance, event: str) -> datetime:
 def until_in_force(instance: Instance, generation: int) -> None:
     instance.sees(f'msg="the new generation is in force" generation={generation}')
     instance.sees(f"generation={generation} state=done")
+
+
+def fewest_serving(log: str, workers: int) -> int:
+    """How many were ready and not asked to leave, at each moment since the first so many were."""
+    serving: set[str] = set()
+    fewest: list[int] = []
+    for event, slot in re.findall(r'msg="toy (ready|got)" slot=([1-9]\d*).*(?:SIGTERM|incar)', log):
+        serving = serving | {slot} if event == "ready" else serving - {slot}
+        if fewest or len(serving) == workers:
+            fewest.append(len(serving))
+    return min(fewest)
+
+
+@pytest.mark.parametrize("preload", ["import_app", None])
+@pytest.mark.parametrize("how", ["HUP", "USR2", "age"])
+def test_there_are_never_fewer_workers_serving_than_there_should_be(
+    start: Start, how: str, preload: str | None
+) -> None:
+    age = {"max_age_s": 1.0} if how == "age" else {}
+    instance = start(workers=4, preload=preload, min_uptime_s=0.1, **age).until_ready(4)
+    if how == "age":
+        instance.sees("is replaced", 6)
+    else:
+        for generation in (2, 3):
+            instance.kill(signal.Signals[f"SIG{how}"])
+            until_in_force(instance, generation)
+    log = instance.log
+    assert log.count('msg="toy got"') >= 4
+    assert fewest_serving(log, 4) == 4
+    assert instance.term() == 0
 
 
 @pytest.mark.parametrize("preload", ["import_app", None])

@@ -28,7 +28,8 @@ SHOTS = Path(os.environ.get("JOBD_SCREENSHOTS", Path(__file__).parents[2] / ".sc
 @pytest.fixture
 def access(redis_url: str) -> Access:
     """What the dashboard reads through."""
-    return Access(redis=Pool(RedisSettings(url=redis_url)))
+    # A machine that is busy with other tests may let a server wait for seconds.
+    return Access(redis=Pool(RedisSettings(url=redis_url, network_timeout=30)))
 
 
 @pytest.fixture
