@@ -1,6 +1,5 @@
 """What stands around every page: a way to other dashboards."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +16,8 @@ FLEETS = {"Europe": "/", "Asia": "https://asia.example.com/jobs"}
 
 def test_other_dashboards_can_be_switched_to(make: Callable[..., Any]) -> None:
     page = Visitor(make(instances=FLEETS)).get("/queues").text
-    assert re.search(
-        r'<summary>Europe</summary>.*<a href="/" aria-current="true">', page, re.DOTALL
-    )
+    assert "<summary>Europe</summary>" in page
+    assert '<a href="/" aria-current="true">Europe</a>' in page
     assert '<a href="https://asia.example.com/jobs">Asia</a>' in page
 
 
