@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from jobd.config import settings as declared
+from jobd.config.capacity import Room, room
 from jobd.config.checks import EMBEDDED, url_fault
 from jobd.config.located import Value, given, read_yaml
 from jobd.config.model import (
@@ -94,7 +95,7 @@ class Flags:
     config: str | Path | None = None
     environment: str | None = None
     require: tuple[str, ...] | None = None
-    concurrency: int | None = None
+    concurrency: int | str | None = None
     queues: tuple[str, ...] | None = None
     timeout: float | None = None
     tag: str | None = None
@@ -300,11 +301,13 @@ class _Sources:
         )
 
     def config(self) -> Config:
+        workers = self._workers()
         return Config(
             environment=self.environment,
-            concurrency=self.pick(declared.CONCURRENCY),
+            concurrency=workers.workers,
+            concurrency_is=workers.reason,
             timeout=self.pick(declared.TIMEOUT),
-            capsules=self._capsules(),
+            capsules=self._capsules(workers.workers),
             redis=self.redis(),
             tag=self.pick(declared.TAG) or _default_tag(self._directory),
             fetch=self.pick(declared.FETCH),
@@ -327,6 +330,10 @@ class _Sources:
             source=self.source,
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
         )
+
+    def _workers(self) -> Room:
+        said = self.pick(declared.CONCURRENCY)
+        return room(self.pick(declared.WORKER_MAX_MEMORY)) if said == "auto" else Room(said, "")
 
     def _worker(self) -> WorkerSettings:
         return WorkerSettings(
@@ -362,10 +369,10 @@ class _Sources:
         address = self.pick(declared.HEALTH)
         return self._path(declared.HEALTH) if address and "/" in address else address
 
-    def _capsules(self) -> tuple[Capsule, ...]:
+    def _capsules(self, concurrency: int) -> tuple[Capsule, ...]:
         default = Capsule(
             name="default",
-            concurrency=self.pick(declared.CONCURRENCY),
+            concurrency=concurrency,
             queues=self.pick(declared.QUEUES),
         )
         capsules = (default, *self.pick(declared.CAPSULES))

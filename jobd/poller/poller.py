@@ -29,6 +29,7 @@ _REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CANCEL_EVERY_S: Final = 0.9
+_LOOK_AGAIN_S: Final = 0.5
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT", "HUP"})
@@ -155,11 +156,13 @@ class Poller:
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
+        self._looking_again = Duty(self._look_again)
         self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
             Duty(self._cancel),
             self._recovering,
+            self._looking_again,
             Duty(self._promote),
             Duty(self._sweep),
             Duty(self._count),
@@ -314,10 +317,16 @@ class Poller:
                 finished,
                 message["jid"],
                 message["time_limit"],
+                message["max_memory"],
             )
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
             self._deaths.pop(0)
+            self._looking_again.due = self._clock.monotonic() + _LOOK_AGAIN_S
+        return float("inf")
+
+    def _look_again(self) -> float:
+        self._recovery.look_again()
         return float("inf")
 
     def _promote(self) -> float:

@@ -61,7 +61,7 @@ class Points:
             return int(path.suffix[1:])
         return None
 
-    def wait_for(self, point: str, timeout: float = 20.0) -> int:
+    def wait_for(self, point: str, timeout: float = PATIENCE_S) -> int:
         """Wait until somebody has come to the point; returns the pid."""
         return eventually(lambda: self.taken(point), timeout, f"nobody came to {point!r}")
 

@@ -54,7 +54,7 @@ def test_F4_failover_under_load_is_followed_without_a_restart_and_loses_nothing_
     before = {jobd.poller().pid, jobd.worker(1).pid, jobd.worker(2).pid}
     pushed = [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
     pushed.append(client.push({"class": "Hold", "args": ["a"]}))
-    eventually(lambda: len(jobd.ran()) == 50 and jobd.ran("start"), 30, jobd.log)
+    eventually(lambda: len(jobd.ran()) == 50 and jobd.ran("start"), message=jobd.log)
     watched.replicated()
 
     with watched.connect(0) as primary:

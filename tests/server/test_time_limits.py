@@ -70,6 +70,8 @@ class NeverReturn(Deaf):
         sum(range(10**15))  # for days in C, and keeps the interpreter
 
 class Quick(Limited):
+    time_limit = 60
+
     def perform(self):
         record("done", "Quick", self.jid, [])
 """
@@ -99,8 +101,8 @@ def test_B6_a_job_fails_at_its_time_limit_whatever_it_waits_for_and_its_worker_g
     for name in [*names, "Tidy", "Quick"]:
         wire.push(raw, name)
 
-    eventually(lambda: len(jobd.ran()) == 2, timeout=30, message=jobd.log)
-    eventually(lambda: sorted(failures(raw)) == sorted(names), timeout=30, message=jobd.log)
+    eventually(lambda: len(jobd.ran()) == 2, message=jobd.log)
+    eventually(lambda: sorted(failures(raw)) == sorted(names), message=jobd.log)
 
     assert {entry["error_class"] for entry in failures(raw).values()} == {TIMED_OUT}
     assert failures(raw)["Loop"]["error_message"] == "it ran longer than its time_limit of 0.3 s"
@@ -128,8 +130,8 @@ def test_B6_a_job_that_does_not_heed_its_time_limit_is_killed_and_spends_a_retry
     neighbours += [wire.push(raw, "Echo", number) for number in range(3)]
     jobd = start_jobd(jobs=JOBS)
 
-    eventually(lambda: failures(raw), timeout=30, message=jobd.log)
-    eventually(lambda: len(jobd.ran()) == 6, timeout=30, message=jobd.log)
+    eventually(lambda: failures(raw), message=jobd.log)
+    eventually(lambda: len(jobd.ran()) == 6, message=jobd.log)
 
     entry = failures(raw)[name]
     assert (entry["jid"], entry["error_class"], entry["retry_count"]) == (jid, TIMED_OUT, 0)

@@ -56,7 +56,7 @@ class Watched:
             eventually(lambda: replica.info("replication")["master_link_status"] == "up")
         for port in self.ports:
             self._processes.append(self._watch(port))
-        eventually(self._agree, timeout=30)
+        eventually(self._agree)
 
     def connect(self, node: int) -> contextlib.closing[Raw]:
         """A client of one of the nodes."""
