@@ -36,9 +36,13 @@ def recorded() -> list[str]:
 
 
 def comes_later(told: Iterator[str], line: str) -> bool:
-    """Go on to a line like this; only the clock of a reload may show another time."""
-    pattern = re.sub(r"MONOTONIC_USEC=[0-9]+", "MONOTONIC_USEC=[0-9]+", re.escape(line))
-    return any(re.fullmatch(pattern, each) for each in told)
+    """Go on to a line like this; only times may be others."""
+    alike = without_times(line)
+    return any(without_times(each) == alike for each in told)
+
+
+def without_times(line: str) -> str:
+    return re.sub(r"(?<=MONOTONIC_USEC=)[0-9]+|[0-9]+(?= s left)", "N", line)
 
 
 def hears(jobd: JobdProcess, pattern: str) -> None:
@@ -75,7 +79,8 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
     eventually(lambda: jobd.notify.saw("READY=1"), message=jobd.log)
     jobd.signal(signal.SIGHUP)
     jobd.wait_for_log("the new generation is in force")
-    eventually(lambda: re.search("(?s)RELOADING.*\nSTATUS=ready 1/1, 0 jobs running$", heard(jobd)))
+    again = r"(?ms)RELOADING.*^STATUS=ready 1/1, 0 jobs running$"
+    eventually(lambda: re.search(again, heard(jobd)), message=lambda: heard(jobd))
     for number, then in ((signal.SIGTSTP, "quiet, 0"), (signal.SIGCONT, "ready 1/1, 0")):
         before = heard(jobd).count(then)
         jobd.signal(number)
@@ -83,7 +88,7 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
     wire.push(raw, "Hold", "long")
     eventually(lambda: "STATUS=ready 1/1, 1 job running" in heard(jobd))
     jobd.signal(signal.SIGTERM)
-    eventually(lambda: "STATUS=draining 1 job, 4 s left" in heard(jobd))
+    eventually(lambda: len(re.findall("STATUS=draining 1 job, . s left", heard(jobd))) >= 2)
     jobd.release("long")
     assert jobd.wait() == 0
     told = iter(heard(jobd).splitlines())
