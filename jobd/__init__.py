@@ -34,7 +34,7 @@ if typing.TYPE_CHECKING:
         UnfitResult,
         UnknownJob,
     )
-    from jobd.jobs import Job, job, push, push_bulk
+    from jobd.jobs import Job, apush, apush_bulk, job, push, push_bulk
     from jobd.jobs.callbacks import (
         after_enqueue,
         after_perform,
@@ -73,6 +73,8 @@ __all__ = [
     "__version__",
     "after_enqueue",
     "after_perform",
+    "apush",
+    "apush_bulk",
     "around_perform",
     "before_perform",
     "carry",
@@ -110,7 +112,7 @@ _NAMES: typing.Final = {
         "UnfitResult",
         "UnknownJob",
     ),
-    "jobd.jobs": ("Job", "job", "push", "push_bulk"),
+    "jobd.jobs": ("Job", "apush", "apush_bulk", "job", "push", "push_bulk"),
     "jobd.jobs.callbacks": (
         "after_enqueue",
         "after_perform",

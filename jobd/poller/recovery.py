@@ -98,6 +98,7 @@ class Recovery:
         self._keeps_running_jobs = keeps_running_jobs
         self._empty_sweeps: dict[str, int] = {}
         self._suspected_since: dict[str, float] = {}
+        self._emptied: list[tuple[str, str]] = []  # a private list of a dead worker, and its queue
 
     def recover_worker(self, slot: int, incarnation: int, death: Death) -> None:
         """Return what a dead worker of this instance held, or tell that it is lost."""
@@ -113,6 +114,17 @@ class Recovery:
         for queue in self._queues:
             key = self._store.keys.private(self._identity, processor, queue)
             self._return_or_tell(key, queue, death)
+            self._emptied.append((key, queue))
+
+    def look_again(self) -> None:
+        """Return what came to the lists of dead workers after they were emptied.
+
+        A push wakes a BLMOVE that was waiting when its worker died, until the server has read the
+        end of that connection. Without this look the job would wait for the next sweep.
+        """
+        while self._emptied:
+            self._return_or_tell(*self._emptied[0], None)
+            self._emptied.pop(0)
 
     def sweep(self) -> float:
         """Return what lies in private lists whose owner is dead; forget lists that stay empty.

@@ -24,6 +24,7 @@ from jobd.errors import (
 )
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
+from jobd.jobs.iterable import IterableJob
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
@@ -79,15 +80,11 @@ class Display:
 
     Of the metrics it is as in Sidekiq's lib/sidekiq/metrics/tracking.rb: a name that nobody
     defines is not counted, nor is a run that a stop interrupts, since it runs again.
-
-    Attributes:
-        by_queue: the metrics keep the queues of a class apart, which costs a job 0.1 microseconds.
     """
 
     slot: SlotWriter
     title: Title
     tally: TallyWriter
-    by_queue: bool = False
 
 
 class Processor:
@@ -119,7 +116,6 @@ class Processor:
         self._rules = rules
         self._attention = attention
         self._slot, self._title, self._tally = display.slot, display.title, display.tally
-        self._by_queue = display.by_queue
         self._clock = clock
         self._rng = rng
         self._is_ours = True
@@ -138,6 +134,7 @@ class Processor:
             return False
         faults.point("claimed")
         attention, take = self._attention, self._fetcher.take
+        attention.learn_cancelled()
         while unit is not None:
             if attention.is_stopping or attention.is_quiet:
                 log.clear_job()
@@ -190,9 +187,11 @@ class Processor:
 
     def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
         progress = self._attention.progress
-        if not has_killed_enough(payload) or progress is None:
+        kind = self._app.registry.find(payload["class"])
+        is_iterable = kind is not None and issubclass(kind, IterableJob)
+        if not has_killed_enough(payload) or progress is None or not is_iterable:
             return has_killed_enough(payload)
-        # An iterable job that comes further each time does not loop.
+        # A job that comes further each time does not loop.
         return recoveries(payload) - progress.forgiven(payload) >= MOST_RECOVERIES
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
@@ -229,7 +228,7 @@ class Processor:
     def _measured_as(self, unit: UnitOfWork, payload: dict[str, Any]) -> str:
         wrapped = payload.get("wrapped")
         name: str = wrapped if isinstance(wrapped, str) else payload["class"]
-        return row_of(name, unit.queue) if self._by_queue else name
+        return row_of(name, unit.queue)
 
     def _call(self, payload: dict[str, Any]) -> None:
         kind = self._app.registry.find(payload["class"])

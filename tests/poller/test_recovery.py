@@ -50,6 +50,16 @@ def test_what_a_dead_worker_held_goes_to_the_end_that_runs_next(station: Station
     assert station.raw.smembers("queues") == {b"default", b"low"}
 
 
+def test_a_job_that_still_came_to_a_dead_worker_goes_back_uncharged(station: Station) -> None:
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", running=""))
+    (late,) = station.hold(a_payload("Echo"), owner=OURS)
+    station.recovery.look_again()
+    assert station.queue() == [late]
+    station.hold(a_payload("Echo"), owner=OURS)
+    station.recovery.look_again()
+    assert station.held() == 1, "it looks once; the sweep finds what comes even later"
+
+
 def test_only_the_job_that_was_running_is_charged(station: Station) -> None:
     running, other = a_payload("Echo", 1), a_payload("Echo", 2)
     raw, untouched = station.hold(running, other, owner=OURS)

@@ -79,10 +79,10 @@ def test_B15_leaking_worker_is_replaced_and_no_job_is_lost_or_run_twice(
     raw: Raw, start_jobd: StartJobd, *, limit: dict[str, object], preload: bool
 ):
     jobd = start_jobd(config={"worker": limit, "preload": preload}, jobs=LEAKING)
-    pushed = push_many(raw, "Leak", 80)
+    pushed = push_many(raw, "Leak", 40)
     jobd.wait_for_log("worker 1 is replaced.*reason=", timeout=PATIENCE_S)
     jobd.wait_for_log('"worker 1 left".*status="exit 0"', timeout=PATIENCE_S)
-    eventually(lambda: len(jids([jobd])) == 80, timeout=PATIENCE_S, message=jobd.log)
+    eventually(lambda: len(jids([jobd])) == 40, timeout=PATIENCE_S, message=jobd.log)
     assert sorted(jids([jobd])) == sorted(pushed)
     assert jobd.stop() == 0
     assert is_empty(raw)

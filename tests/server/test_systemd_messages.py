@@ -36,13 +36,9 @@ def recorded() -> list[str]:
 
 
 def comes_later(told: Iterator[str], line: str) -> bool:
-    """Go on to a line like this; only times may be others."""
-    alike = without_times(line)
-    return any(without_times(each) == alike for each in told)
-
-
-def without_times(line: str) -> str:
-    return re.sub(r"(?<=MONOTONIC_USEC=)[0-9]+|[0-9]+(?= s left)", "N", line)
+    """Go on to a line like this; only its seconds may be others."""
+    pattern = re.sub(r"(?<=USEC=)[0-9]{9,}|[0-9](?=\\ s\\ left)", "[0-9]+", re.escape(line))
+    return any(re.fullmatch(pattern, each) for each in told)
 
 
 def hears(jobd: JobdProcess, pattern: str) -> None:
@@ -79,8 +75,7 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
     eventually(lambda: jobd.notify.saw("READY=1"), message=jobd.log)
     jobd.signal(signal.SIGHUP)
     jobd.wait_for_log("the new generation is in force")
-    again = r"(?ms)RELOADING.*^STATUS=ready 1/1, 0 jobs running$"
-    eventually(lambda: re.search(again, heard(jobd)), message=lambda: heard(jobd))
+    eventually(lambda: re.search("(?s)RELOADING.*\nSTATUS=ready 1/1, 0 jobs running$", heard(jobd)))
     for number, then in ((signal.SIGTSTP, "quiet, 0"), (signal.SIGCONT, "ready 1/1, 0")):
         before = heard(jobd).count(then)
         jobd.signal(number)
@@ -88,12 +83,15 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
     wire.push(raw, "Hold", "long")
     eventually(lambda: "STATUS=ready 1/1, 1 job running" in heard(jobd))
     jobd.signal(signal.SIGTERM)
-    eventually(lambda: len(re.findall("STATUS=draining 1 job, . s left", heard(jobd))) >= 2)
+    eventually(lambda: re.search("STATUS=draining 1 job, [1-4] s left", heard(jobd)))
     jobd.release("long")
     assert jobd.wait() == 0
-    told = iter(heard(jobd).splitlines())
-    missed = [line for line in recorded() if not comes_later(told, line)]
-    assert missed == [], heard(jobd)
+
+    def missed() -> list[str]:
+        told = iter(heard(jobd).splitlines())
+        return [line for line in recorded() if not comes_later(told, line)]
+
+    eventually(lambda: not missed(), message=lambda: f"{missed()} of\n{heard(jobd)}")
 
 
 def test_a_reload_that_is_refused_is_ready_again_and_says_so(start_jobd: StartJobd) -> None:
@@ -115,7 +113,7 @@ def test_a_long_drain_asks_for_time_again_and_again(start_jobd: StartJobd, raw: 
     jobd.notify.forget()
     jobd.signal(signal.SIGTERM)
     count = "EXTEND_TIMEOUT_USEC=15000000"
-    eventually(lambda: heard(jobd).count(count) == 2, timeout=15, message=lambda: heard(jobd))
+    eventually(lambda: heard(jobd).count(count) >= 2, message=lambda: heard(jobd))
     assert re.search("STATUS=draining 1 job, 2[0-9] s left", heard(jobd))
     jobd.release("long")
     assert jobd.wait() == 0
@@ -125,7 +123,7 @@ def test_an_outage_of_redis_is_told_and_its_end(start_jobd: StartJobd) -> None:
     with servers.running("valkey") as valkey:
         jobd = start_jobd(redis_url=valkey.url())
         valkey.stop()
-        hears(jobd, "STATUS=degraded: ready 1/1, .*; Redis does not answer for [1-9] s$")
+        hears(jobd, "STATUS=degraded: ready 1/1, .*; Redis does not answer for [0-9]+ s$")
         valkey.start()
         hears(jobd, "STATUS=ready 1/1, 0 jobs running$")
         assert jobd.stop() == 0
@@ -143,6 +141,7 @@ def test_why_it_leaves_is_the_last_that_systemd_hears(
 ) -> None:
     jobd = start_jobd(ready=False, jobs=jobs, config=config)
     assert jobd.wait() == status
+    eventually(lambda: jobd.notify.saw(f"ERRNO={errno}"), message=lambda: heard(jobd))
     assert re.fullmatch(f"STATUS={why}\nERRNO={errno}", jobd.notify.messages()[-1].text)
 
 
