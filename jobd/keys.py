@@ -5,7 +5,7 @@ of Sidekiq 8.1.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
 
 class PrivateList(NamedTuple):
@@ -104,6 +104,13 @@ class Keys:
     def histogram(self, name: str, minute: str) -> str:
         """String of 26 16-bit counters: durations of a class of jobs in a minute; 8 h."""
         return f"{self.prefix}h|{name}-{minute}"
+
+    def metrics_by(self, what: Literal["queue", "host"]) -> Self:
+        """Where the same rollups and histograms are kept by queue and by host, of jobd's jobs only.
+
+        There the name of a queue or a host stands for that of a class.
+        """
+        return type(self)(f"{self.prefix}jobd:metrics:{what}:")
 
     def marks(self, day: str) -> str:
         """Hash of the deploys of a UTC day (YYYYMMDD): ISO 8601 minute to label; 90 days."""

@@ -569,7 +569,7 @@ def test_a_task_does_not_run_before_its_time(shop: Any, start_site: StartSite) -
     site = start_site()
     moment = timezone.now() + dt.timedelta(seconds=1.5)
     shop.tasks.add.using(run_after=moment).enqueue(1)
-    (finished,) = eventually(lambda: site.ran("finished"), timeout=20, message=site.log)
+    (finished,) = eventually(lambda: site.ran("finished"), message=site.log)
     assert finished["started_at"] >= moment.timestamp()
 
 
@@ -578,7 +578,7 @@ def test_a_task_does_not_run_before_its_time(shop: Any, start_site: StartSite) -
 def test_a_task_whose_worker_is_killed_runs_again(shop: Any, start_site: StartSite) -> None:
     site = start_site()
     result = shop.tasks.mortal.enqueue()
-    (finished,) = eventually(lambda: site.ran("finished"), timeout=30, message=site.log)
+    (finished,) = eventually(lambda: site.ran("finished"), message=site.log)
     assert (finished["id"], finished["status"]) == (result.id, "SUCCESSFUL")
     assert [line["attempt"] for line in site.ran("mortal")] == [1, 2]
     assert len({line["pid"] for line in site.ran("mortal")}) == 2
