@@ -6,9 +6,10 @@ left to redis-py (``redis_py``), which takes longer to import than all of jobd.
 
 import re
 import socket
-from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from jobd.link import Command, ErrorReply, Link
 
@@ -34,8 +35,7 @@ class Dialer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a server is, and who we are there.
 
     Attributes:

@@ -1,11 +1,11 @@
 """When a worker is worn, as values; and that it is then replaced, by toys."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from jobd.scoreboard import SlotState, State
 from jobd.supervisor.plan import Wear

@@ -7,9 +7,9 @@ that of counters.
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
 import psutil
 
 from jobd._version import __version__
@@ -31,8 +31,7 @@ class QueueFigures(NamedTuple):
     latency_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
+class Backlog(msgspec.Struct, frozen=True):
     """What waits, for all instances on this Redis.
 
     Attributes:
@@ -44,8 +43,7 @@ class Backlog:
     sets: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What the poller has seen of Redis; each is asked for when it is shown.
 
     Attributes:

@@ -5,14 +5,13 @@ dead. Source: Sidekiq's lib/sidekiq/launcher.rb; the fields are those of 8.1 (an
 inside ``info``, where 6.x and 7.x look for it).
 """
 
-import dataclasses
 import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import psutil
 
 from jobd import log
@@ -31,8 +30,7 @@ _SLOW_US: Final = 50_000
 _SLOW_PINGS: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True):
     """Who an instance is.
 
     Attributes:
@@ -150,7 +148,7 @@ class Heartbeat:
     def _read(self, slot: int) -> SlotState:
         state = self._scoreboard.read(slot)
         if self._scoreboard.read_assignment(slot).pid != state.pid:
-            return dataclasses.replace(state, started=0.0)  # what a dead worker was doing
+            return msgspec.structs.replace(state, started=0.0)  # what a dead worker was doing
         return state
 
     def _work(self, states: dict[int, SlotState]) -> dict[str, bytes]:

@@ -7,8 +7,9 @@ and a poller that is killed at any instruction is simply replaced.
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from jobd import log, signals
 from jobd.clock import Clock
@@ -67,8 +68,7 @@ class Master(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Duty:
+class Duty(msgspec.Struct):
     """Something to do again and again."""
 
     run: Callable[[], float]
@@ -76,8 +76,7 @@ class Duty:
     due: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a poller stands.
 
     Attributes:
@@ -91,8 +90,7 @@ class Place:
     orphan_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """What a poller does."""
 
     promoter: Promoter

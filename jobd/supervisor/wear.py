@@ -9,9 +9,10 @@ Source: uwsgi's max-requests and reload-on-rss, granian's samples.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from jobd.clock import Clock
 from jobd.scoreboard import SlotState
@@ -25,8 +26,7 @@ _SAMPLES: Final = 3
 _SPREAD: Final = 0.1
 
 
-@dataclass(slots=True)
-class Worn:
+class Worn(msgspec.Struct):
     """What is known of one worker.
 
     Attributes:
