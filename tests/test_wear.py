@@ -7,9 +7,10 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
+from jobd.proc import size_bytes
 from jobd.scoreboard import SlotState, State
 from jobd.supervisor.plan import Wear
-from jobd.supervisor.wear import Worn, reason, size_bytes
+from jobd.supervisor.wear import Worn, reason
 from tests.support.eventually import eventually
 from tests.support.toy_instance import Start, starting
 

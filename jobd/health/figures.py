@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
-import psutil
 
 from jobd._version import __version__
 from jobd.clock import Clock
 from jobd.health.exposition import Family, Sample
 from jobd.metrics import BOUNDS_MS, Counts
+from jobd.proc import size_bytes
 from jobd.scoreboard import Assignment, Scoreboard, State
 from jobd.tallies import Tallies
 
@@ -162,7 +162,7 @@ class Figures:
         text = "Processes replaced, by how the last one ended."
         yield Family("jobd_restarts_total", "counter", text, restarts)
         memory = [
-            Sample(_rss_bytes(seat.pid), {"process": _name(slot)})
+            Sample(size_bytes(seat.pid, is_shared=False), {"process": _name(slot)})
             for slot, seat in self._seats()
             if seat.pid
         ]
@@ -200,10 +200,3 @@ def _histogram(counts: Counts, labels: Mapping[str, str]) -> Iterator[Sample]:
 
 def _name(slot: int) -> str:
     return "poller" if slot == _POLLER_SLOT else f"worker {slot}"
-
-
-def _rss_bytes(pid: int) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except (psutil.Error, ValueError):
-        return 0

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import psutil
 
 from jobd import log
 from jobd._version import __version__
@@ -20,6 +19,7 @@ from jobd.clock import Clock
 from jobd.config import Config
 from jobd.metrics import Wire
 from jobd.poller.proof import proof_of_this_host, start_ticks
+from jobd.proc import size_bytes
 from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
 from jobd.store import Store
@@ -277,7 +277,4 @@ def _outline(state: SlotState) -> str:
 
 
 def _rss_kb(pid: int) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss) // 1024
-    except (psutil.Error, ValueError):
-        return 0
+    return size_bytes(pid, is_shared=False) // 1024

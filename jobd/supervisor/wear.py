@@ -9,12 +9,12 @@ Source: uwsgi's max-requests and reload-on-rss, granian's samples.
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from jobd.clock import Clock
+from jobd.proc import size_bytes
 from jobd.scoreboard import SlotState
 from jobd.supervisor.child import Handle
 from jobd.supervisor.plan import Wear
@@ -118,14 +118,3 @@ class WearWatch:
         size = size_bytes(child.pid, is_shared=is_shared)
         if worn.sample(size, limit, state):
             self._replace(slot, f"it has {size // 1_000_000} MB")
-
-
-def size_bytes(pid: int, *, is_shared: bool) -> int:
-    """The memory of a process; of pages that are shared with others only its share."""
-    name, key = ("smaps_rollup", "Pss:") if is_shared else ("status", "VmRSS:")
-    try:
-        text = Path(f"/proc/{pid}/{name}").read_text()
-    except OSError:  # it has just left
-        return 0
-    found = next((line for line in text.splitlines() if line.startswith(key)), "Pss: 0 kB")
-    return int(found.split()[1]) * 1024
