@@ -214,7 +214,7 @@ def test_D8_bad_line_makes_all_slower_and_breaks_nothing(stage: Stage, line: str
         setattr(stage.proxy, name, value)
 
     jids = busy(stage)
-    failing = stage.push("Fail")
+    failing = stage.push("Fail", runs=3)  # its retry may come due, so slow is this line
 
     stage.wait_for("done", *jids)
     eventually(lambda: stage.places().get(failing) == ["retry"], PATIENCE_S, stage.last_lines)
