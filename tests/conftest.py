@@ -6,6 +6,7 @@ and emptied before every test that uses it.
 
 import contextlib
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +28,12 @@ Servers: TypeAlias = Callable[[servers.Kind], Server]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``bin/test --all``."""
     parser.addoption("--all", action="store_true", help="run the tests marked long, too")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, though a shell that starts the tests in the background has them ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: TID251 - for children
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

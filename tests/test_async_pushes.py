@@ -63,10 +63,10 @@ def rows_job() -> Any:
 
 def function_job() -> Any:
     @job(queue="low")
-    def add(x: int, y: int = 2) -> int:
+    def awaited(x: int, y: int = 2) -> int:  # a name that no other test's job has
         return x + y
 
-    return add
+    return awaited
 
 
 def fields(store: RecordingStore) -> list[Any]:

@@ -49,8 +49,10 @@ def fewest_serving(log: str, workers: int) -> int:
     """How many were ready and not asked to leave, at each moment since the first so many were."""
     serving: set[str] = set()
     fewest: list[int] = []
-    for event, slot in re.findall(r'msg="toy (ready|got)" slot=([1-9]\d*).*(?:SIGTERM|incar)', log):
-        serving = serving | {slot} if event == "ready" else serving - {slot}
+    for event, slot in re.findall(
+        r'msg="toy (serves|got)" slot=([1-9]\d*).*(?:SIGTERM|incar)', log
+    ):
+        serving = serving | {slot} if event == "serves" else serving - {slot}
         if fewest or len(serving) == workers:
             fewest.append(len(serving))
     return min(fewest)

@@ -89,6 +89,8 @@ def test_each_block_of_a_tutorial_is_one_that_a_reader_can_use(page: Path):
         ("start pid=12 queue=low", "start pid=4711 queue=low", "start pid=4711 queue=high"),
         ("a  b ...", "a b and more", "a and more"),
         ("2 of 3", "2 of 3", "1 of 3"),
+        ("due (in 60 min)", "due (in 59 min)", "due (in 60 s)"),
+        ("failed (3.6 s ago)", "failed (1.2 min ago)", "failed (3.6 s)"),
         ("in /home/ada/mood", "in /tmp/x/mood", "in /tmp/x/bank"),
         ("8 passed in 0.04s", "8 passed in 1.23s", "7 passed in 0.04s"),
     ],

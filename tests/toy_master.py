@@ -53,6 +53,8 @@ class ToyWorker:
         self.inbox.open()
         if OPTIONS.get("busy") is True or OPTIONS.get("busy") == self.child.slot:
             self.start_job()
+        # Before the master knows: the order of two processes' lines is that of the moments.
+        log.event("toy serves", slot=self.child.slot, incarnation=self.child.incarnation)
         self.child.ready()
         log.event(
             "toy ready",

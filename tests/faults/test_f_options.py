@@ -151,7 +151,7 @@ def test_F2_pushes_that_are_being_sent_when_the_server_dies_arrive_once_and_in_t
         jids = [pusher.stdout.readline().decode().strip() for _ in range(500)]
         for jid in jids:
             stage.expect(jid)
-        stage.proxy.bytes_per_s = 40_000.0
+        stage.proxy.bytes_per_s = 20_000.0
         stage.server.start()
         eventually(lambda: stage.raw.llen("queue:unserved") > 50, PATIENCE_S)
         stage.server.kill9()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tests.support import leash
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 INIT: Final = Path("/lib/systemd/systemd")
@@ -135,7 +135,7 @@ class Systemd:
         lines = self.systemctl("show", unit).stdout.splitlines()
         return dict(line.partition("=")[::2] for line in lines)
 
-    def expect(self, unit: str, timeout: float = 20, **properties: str) -> None:
+    def expect(self, unit: str, timeout: float = PATIENCE_S, **properties: str) -> None:
         """Wait until a unit has these properties; a value may be the beginning of one."""
 
         def has_all() -> bool:

@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 import pytest
 
-Check: TypeAlias = Callable[[Path], dict[int, list[str]]]
+Errors: TypeAlias = dict[str, dict[int, list[str]]]
+"""What is said, by the name of the file and the line."""
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -35,52 +36,53 @@ def run(*words: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(params=["mypy", "pyright"])
-def check(request: pytest.FixtureRequest, tmp_path: Path) -> Check:
-    """Gives the errors of a file by line, as one checker sees it."""
-
-    def mypy(file: Path) -> dict[int, list[str]]:
-        words = ("--config-file=", "--strict", f"--cache-dir={tmp_path}", "--no-error-summary")
-        errors: dict[int, list[str]] = {}
-        for line in run("-m", "mypy", *words, str(file), cwd=ROOT).splitlines():
-            found = re.match(r"(.+?):(\d+): error: (.*)", line)
-            if found:
-                errors.setdefault(int(found[2]), []).append(f"{Path(found[1]).name}: {found[3]}")
-        return errors
-
-    def pyright(file: Path) -> dict[int, list[str]]:
-        settings = {
-            "include": [str(file)],
-            "typeCheckingMode": "strict",
-            "enableTypeIgnoreComments": False,
-            "reportUnnecessaryTypeIgnoreComment": "error",
-            "extraPaths": [str(ROOT)],
-        }
-        project = tmp_path / "pyrightconfig.json"
-        project.write_text(json.dumps(settings))
-        options = ("--outputjson", f"--pythonpath={sys.executable}", f"--project={project}")
-        report = json.loads(run("-m", "basedpyright", *options, cwd=tmp_path))
-        assert report["summary"]["filesAnalyzed"] == 1
-        errors: dict[int, list[str]] = {}
-        for found in report["generalDiagnostics"]:
-            line = found["range"]["start"]["line"] + 1
-            errors.setdefault(line, []).append(found["message"])
-        return errors
-
-    return mypy if request.param == "mypy" else pyright
+def mypy(place: Path) -> Errors:
+    """What it says of both files."""
+    words = ("--config-file=", "--strict", f"--cache-dir={place}", "--no-error-summary")
+    errors: Errors = {}
+    for line in run("-m", "mypy", *words, str(TYPING), str(WRONG), cwd=ROOT).splitlines():
+        found = re.match(r"(.+?):(\d+): error: (.*)", line)
+        if found:
+            name = Path(found[1]).name
+            errors.setdefault(name, {}).setdefault(int(found[2]), []).append(found[3])
+    return errors
 
 
-@pytest.mark.slow
-def test_calls_have_the_types_that_the_typing_file_says(check: Check) -> None:
-    assert check(TYPING) == {}
+def pyright(place: Path) -> Errors:
+    """What it says of both files."""
+    settings = {
+        "include": [str(TYPING), str(WRONG)],
+        "typeCheckingMode": "strict",
+        "enableTypeIgnoreComments": False,
+        "reportUnnecessaryTypeIgnoreComment": "error",
+        "extraPaths": [str(ROOT)],
+    }
+    project = place / "pyrightconfig.json"
+    project.write_text(json.dumps(settings))
+    options = ("--outputjson", f"--pythonpath={sys.executable}", f"--project={project}")
+    report = json.loads(run("-m", "basedpyright", *options, cwd=place))
+    assert report["summary"]["filesAnalyzed"] == 2
+    errors: Errors = {}
+    for found in report["generalDiagnostics"]:
+        line = found["range"]["start"]["line"] + 1
+        errors.setdefault(Path(found["file"]).name, {}).setdefault(line, []).append(
+            found["message"]
+        )
+    return errors
 
 
 @pytest.mark.slow
-def test_each_wrong_call_is_an_error_and_no_other_is(check: Check) -> None:
+@pytest.mark.parametrize("check", [mypy, pyright])
+def test_calls_have_the_types_that_the_typing_file_says_and_each_wrong_one_is_an_error(
+    check: Callable[[Path], Errors], tmp_path: Path
+) -> None:
+    """Of both files at once: each run looks through all of jobd."""
     lines = WRONG.read_text().splitlines()
     wrong = [number for number, line in enumerate(lines, 1) if line.endswith("# wrong")]
     assert len(wrong) > 15
-    assert sorted(check(WRONG)) == wrong
+    found = check(tmp_path)
+    assert sorted(found.pop(WRONG.name)) == wrong
+    assert found == {}
 
 
 @pytest.mark.parametrize("file", [TYPING, WRONG], ids=lambda file: file.stem)

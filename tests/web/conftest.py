@@ -64,9 +64,13 @@ def serve(make: Callable[..., Any]) -> Iterator[Callable[..., str]]:
         yield start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium.
+
+    Until its end a loop runs in this thread, so that no other test could use `asyncio.run`: in the
+    session's last module that was nobody, unless a worker of pytest-xdist stole tests afterwards.
+    """
     path = leash.needs("chromium", "chromium")
     with sync_playwright() as playwright:
         # The sandbox needs more rights than a container gives.

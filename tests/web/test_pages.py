@@ -1,5 +1,6 @@
 """Every page, as HTML and as its JSON twin, of ordinary and of hostile data."""
 
+import dataclasses
 import html
 import json
 import re
@@ -18,8 +19,11 @@ from jobd.config import RedisSettings
 from jobd.errors import ConfigError
 from jobd.pool import Pool
 from jobd.web import create_app
+from jobd.web.pages import find
+from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd
+from tests.support.proxy import Proxy
 from tests.support.ruby import Ruby
 from tests.support.servers import Raw, running
 from tests.web.stock import Stock, a_failed_job, a_job, fill
@@ -132,8 +136,9 @@ def test_a_redis_that_is_away_is_said_in_so_many_words(make: Callable[..., Any])
     ],
 )
 def test_a_queue_of_any_name_has_its_pages_and_acts(
-    visitor: Visitor, raw: Raw, name: bytes
+    visitor: Visitor, raw: Raw, name: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(find, "_BUDGET_S", 60.0)  # time for both queues, however busy we are
     raw.sadd("queues", name)
     jobs = [a_job("Echo", number) for number in range(3)]
     raw.lpush(b"queue:" + name, *map(json.dumps, jobs))
@@ -379,6 +384,17 @@ def test_the_overview_tells_the_days_and_the_last_hour(visitor: Visitor, stock: 
     assert sum(minute["processed"] for minute in told["minutes"]) > 0
     assert {job["name"] for job in told["failing"]} <= {"ChargeCard", "Reminder"}
     assert told["totals"]["retries"] == 2
+
+
+def test_a_job_in_a_queue_is_found_though_redis_is_far_away(
+    access: Access, raw: Raw, proxy: Proxy
+) -> None:
+    jid = wire.push(raw, "Echo")
+    proxy.latency_s = 0.02
+    far = RedisSettings(url=proxy.url(), network_timeout=30)
+    visitor = Visitor(create_app(access=dataclasses.replace(access, redis=Pool(far))))
+    (place,) = visitor.json(f"/find?jid={jid}")["places"]
+    assert place["source"] == "queue:default"
 
 
 def test_a_search_finds_by_each_of_its_words(visitor: Visitor, stock: Stock) -> None:
