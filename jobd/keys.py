@@ -4,8 +4,9 @@ The keys without ``jobd:`` are Sidekiq's own. Source: lib/sidekiq/{client,api,la
 of Sidekiq 8.1.
 """
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
+
+import msgspec
 
 
 class PrivateList(NamedTuple):
@@ -18,8 +19,7 @@ class PrivateList(NamedTuple):
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     """The names of all keys of one instance set.
 
     Args:
@@ -138,6 +138,13 @@ class Keys:
     def result(self, jid: str) -> str:
         """String with what became of a job, as JSON; for the ``result_ttl`` of that job."""
         return f"{self.prefix}jobd:result:{jid}"
+
+    def task(self, jid: str) -> str:
+        """String with the attempts of a task of Django whose result is kept, as JSON.
+
+        30 days from its last change, and for its ``result_ttl`` when it has ended.
+        """
+        return f"{self.prefix}jobd:task:{jid}"
 
     @property
     def cancelled(self) -> str:

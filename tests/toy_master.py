@@ -5,7 +5,6 @@ no Redis. What a behaviour does differently is in `BEHAVIOURS`.
 """
 
 import contextlib
-import dataclasses
 import errno
 import gc
 import json
@@ -21,6 +20,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from jobd import log, signals
 from jobd.clock import SystemClock
@@ -109,6 +110,10 @@ class ToyPoller(ToyWorker):
                 self.is_stopping = True
 
     def answer(self, died: Died) -> None:
+        if not OPTIONS.get("deaf"):
+            answer = {"slot": died["slot"], "incarnation": died["incarnation"]}
+            self.child.send({"type": "recovered", **answer})
+        # Not before the answer: who reads it may kill this process at once.
         log.event(
             "toy told",
             slot=died["slot"],
@@ -118,9 +123,6 @@ class ToyPoller(ToyWorker):
             is_charged=bool(died["running"]),
             finished=len(died["finished"]),
         )
-        if not OPTIONS.get("deaf"):
-            answer = {"slot": died["slot"], "incarnation": died["incarnation"]}
-            self.child.send({"type": "recovered", **answer})
 
     def start_job(self) -> None:
         pass
@@ -375,7 +377,7 @@ class ToyRenewal:
     def outcome(self, number: int) -> Renewed:
         new = self._read()
         OPTIONS.update(new)
-        generation = dataclasses.replace(first_generation(), number=number)
+        generation = msgspec.structs.replace(first_generation(), number=number)
         return Renewed(generation, ", ".join(new), must_roll="live" not in new)
 
     def _read(self) -> dict[str, object]:

@@ -44,13 +44,18 @@ def unknown_key(where: str, key: str, known: Iterable[str]) -> str:
     return f'{where}: unknown key "{key}"; {remedy}'
 
 
-def whole(at_least: int) -> Check[int]:
-    """A whole number; ``5_000`` and ``"5"`` are fine, ``010`` is ten and ``1:30`` is none."""
+def whole(at_least: int, else_: str = "") -> Check[int]:
+    """A whole number; ``5_000`` and ``"5"`` are fine, ``010`` is ten and ``1:30`` is none.
+
+    Args:
+        at_least: the smallest that will do.
+        else_: what the message says would do, too.
+    """
 
     def check(name: str, value: Value) -> int:
         written = (_scalar(value) or "").replace("_", "")
         if not _NUMBER.fullmatch(written) or "." in written or int(written) < at_least:
-            sentence = f"must be a whole number from {at_least}, not {value.shown()}"
+            sentence = f"must be a whole number from {at_least}{else_}, not {value.shown()}"
             raise refused(name, value, sentence)
         return int(written)
 
@@ -128,9 +133,9 @@ def texts(name: str, value: Value) -> tuple[str, ...]:
     return _each(text, [(name, item) for item in _items(value)])
 
 
-def batch(name: str, value: Value) -> Literal["auto"] | int:
-    """``auto`` or a number of jobs."""
-    return "auto" if _scalar(value) == "auto" else whole(1)(name, value)
+def auto_or_whole(name: str, value: Value) -> Literal["auto"] | int:
+    """``auto`` or a number of jobs or processes."""
+    return "auto" if _scalar(value) == "auto" else whole(1, " or auto")(name, value)
 
 
 def not_yet(check: Check[T], *, default: T, remedy: str) -> Check[T]:

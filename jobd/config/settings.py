@@ -8,14 +8,15 @@ Source: the keys of Sidekiq's YAML are those of its lib/sidekiq/cli.rb and confi
 """
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
 
 from jobd.config.checks import (
     EMBEDDED,
     Check,
     address,
-    batch,
+    auto_or_whole,
     boolean,
     capsules,
     not_yet,
@@ -34,8 +35,7 @@ from jobd.config.model import Capsule, Fetch, LogFormat, LogLevel, QueueWeight, 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting(Generic[T]):
+class Setting(msgspec.Struct, Generic[T], frozen=True):
     """One thing that can be set.
 
     Attributes:
@@ -44,7 +44,6 @@ class Setting(Generic[T]):
     """
 
     key: str
-    _: KW_ONLY
     default: T
     unit: str
     check: Check[T]
@@ -53,12 +52,13 @@ class Setting(Generic[T]):
 
 _LATER_THREADS: Final = "raise concurrency for more processes until then"
 
-CONCURRENCY: Final = Setting(
+CONCURRENCY: Final[Setting[Literal["auto"] | int]] = Setting(
     "concurrency",
     default=4,
-    unit="processes",
-    check=whole(1),
-    help="Worker processes of the default capsule. Each runs one job at a time.",
+    unit="processes, or auto",
+    check=auto_or_whole,
+    help="Worker processes of the default capsule. Each runs one job at a time. With auto as many "
+    "as this process may use CPUs, if a limit of its cgroup's memory has room for them.",
 )
 THREADS: Final = Setting(
     "threads",
@@ -107,7 +107,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     "batch",
     default="auto",
     unit="auto or jobs",
-    check=batch,
+    check=auto_or_whole,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
     "are so short that the last one begins within 10 ms; 1 turns that off.",
 )
@@ -278,7 +278,8 @@ WORKER_MAX_MEMORY: Final[Setting[int | None]] = Setting(
     unit="bytes, or such as 200M or 2G",
     check=size_bytes,
     help="A worker that was found so big, or up to a tenth bigger, three times between jobs is "
-    "replaced. With preload its share of common memory counts (PSS), else all of it (RSS).",
+    "replaced; where one job makes it half as big again, the worker is killed and the job has "
+    "failed. With preload its share of common memory counts (PSS), else all of it (RSS).",
 )
 WORKER_MAX_AGE: Final[Setting[float | None]] = Setting(
     "worker.max_age",

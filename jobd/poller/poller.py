@@ -5,15 +5,17 @@ outage and its end are told once for the whole instance. Every duty can be repea
 and a poller that is killed at any instruction is simply replaced.
 """
 
+import contextlib
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisDenied, RedisError, RedisUnavailable
+from jobd.errors import RedisDenied, RedisError, RedisRejected, RedisUnavailable
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
@@ -28,6 +30,7 @@ _REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CANCEL_EVERY_S: Final = 0.9
+_LOOK_AGAIN_S: Final = 0.5
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT", "HUP"})
@@ -66,8 +69,7 @@ class Master(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Duty:
+class Duty(msgspec.Struct):
     """Something to do again and again."""
 
     run: Callable[[], float]
@@ -75,8 +77,7 @@ class Duty:
     due: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a poller stands.
 
     Attributes:
@@ -90,8 +91,7 @@ class Place:
     orphan_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """What a poller does."""
 
     promoter: Promoter
@@ -154,11 +154,13 @@ class Poller:
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
+        self._looking_again = Duty(self._look_again)
         self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
             Duty(self._cancel),
             self._recovering,
+            self._looking_again,
             Duty(self._promote),
             Duty(self._sweep),
             Duty(self._count),
@@ -299,6 +301,10 @@ class Poller:
         return _CANCEL_EVERY_S
 
     def _recover(self) -> float:
+        if self._deaths:
+            # Before they are back in their queues, or a cancelled one would begin again.
+            with contextlib.suppress(RedisRejected):  # as a key of the wrong type does
+                self._cancels.learn()
         while self._deaths:
             message = self._deaths[0]
             slot, incarnation = message["slot"], message["incarnation"]
@@ -309,10 +315,16 @@ class Poller:
                 finished,
                 message["jid"],
                 message["time_limit"],
+                message["max_memory"],
             )
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
             self._deaths.pop(0)
+            self._looking_again.due = self._clock.monotonic() + _LOOK_AGAIN_S
+        return float("inf")
+
+    def _look_again(self) -> float:
+        self._recovery.look_again()
         return float("inf")
 
     def _promote(self) -> float:

@@ -1,14 +1,17 @@
 """Ends jobs that run for too long or are cancelled, and workers that show no sign of life.
 
 The one place where a clock runs for a job: its deadline stands in the scoreboard, and the master
-looks at it in each turn of its loop, once a second at least. First the worker is asked (USR2: it
+looks at it in each turn of its loop, once a second at least; a worker that sets one before the
+master would wake says so. First the worker is asked (USR2: it
 raises ``JobTimeout`` in the job); what does not end then is killed. Before the kill the stacks are
 asked for, which come from C, and so from a job that keeps the GIL too.
 """
 
 import signal
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
+
+import msgspec
 
 from jobd import log
 from jobd.scoreboard import Limit, Scoreboard, State
@@ -19,8 +22,7 @@ _STACKS_S: Final = 0.25
 """For the stacks to be written."""
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(msgspec.Struct):
     """What was done about one worker.
 
     Attributes:
@@ -44,7 +46,7 @@ class Limits:
         scoreboard: where they show what they do.
 
     Attributes:
-        next_looks: when something will have to be done, in monotonic seconds.
+        next_looks: when something else will have to be done, in monotonic seconds.
     """
 
     def __init__(self, slots: Slots, scoreboard: Scoreboard) -> None:
@@ -67,11 +69,14 @@ class Limits:
         self.next_looks.clear()
         for handle, watch in self._watched.items():
             limit = self._scoreboard.limit(handle.slot)
-            if limit is not None:
-                self.next_looks.append(limit.deadline)
-                if now >= limit.deadline:
-                    self._end_job(handle, watch, limit, now)
+            if limit is not None and now >= limit.deadline:
+                self._end_job(handle, watch, limit, now)
         self._replace_hung(now, resumed_at)
+
+    def deadlines(self) -> Iterator[float]:
+        """Of the jobs that run now; some may have passed."""
+        limits = (self._scoreboard.limit(handle.slot) for handle in self._watched)
+        yield from (limit.deadline for limit in limits if limit is not None)
 
     def cancel(self, slot: int, incarnation: int, jid: str) -> None:
         """End this job, if this worker still runs it."""

@@ -5,6 +5,7 @@ One message is one packet, a JSON object::
     child to master
         {"type": "ready", "slot": 2, "incarnation": 7, "pid": 4711}
         {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
+        {"type": "look"}                        a job is limited to less than the master waits
         {"type": "born", "pid": 4711}                        a worker that the mold has forked
         {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
         {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT" | "HUP"}     the poller alone
@@ -14,7 +15,7 @@ One message is one packet, a JSON object::
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
          "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"], "time_limit": 0.0}
+         "finished": ["f4b75e523969083d"], "time_limit": 0.0, "max_memory": 0}
         {"type": "seats"}                                a worker has another pid or is ready
         {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
          "text": "queues"}
@@ -26,8 +27,9 @@ One message is one packet, a JSON object::
 
 import json
 import signal
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+import msgspec
 
 _REMOTE: Final = {
     "TSTP": signal.SIGTSTP,
@@ -37,11 +39,12 @@ _REMOTE: Final = {
     "HUP": signal.SIGHUP,
 }
 
+LOOK: Final = {"type": "look"}
+
 BootFailureKind: TypeAlias = Literal["config", "transient"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """The child has booted and begins its work; its signal handlers are in place."""
 
     slot: int
@@ -49,45 +52,43 @@ class Ready:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class BootFailed:
+class BootFailed(msgspec.Struct, frozen=True):
     """The child cannot boot: for good (``config``), or until something else changes."""
 
     kind: BootFailureKind
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Born:
+class Look(msgspec.Struct, frozen=True):
+    """The scoreboard says something that cannot wait."""
+
+
+class Born(msgspec.Struct, frozen=True):
     """The mold has forked the child, which the master has adopted or will in a moment."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class CannotPreload:
+class CannotPreload(msgspec.Struct, frozen=True):
     """A mold has imported the application, and found what no fork may share."""
 
     reasons: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(msgspec.Struct, frozen=True):
     """A command that came through Redis, as the signal that has the same effect."""
 
     number: signal.Signals
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(msgspec.Struct, frozen=True):
     """What a dead worker held is back in its queues."""
 
     slot: int
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True):
     """A worker runs a job that is cancelled."""
 
     slot: int
@@ -95,12 +96,13 @@ class Cancel:
     jid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """Nothing more will come from this child, which need not be dead."""
 
 
-Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
+Message: TypeAlias = (
+    Ready | BootFailed | Look | Born | CannotPreload | Remote | Recovered | Cancel | Ended
+)
 
 
 class Died(TypedDict):
@@ -113,6 +115,7 @@ class Died(TypedDict):
         jid: the same job's, for the log.
         finished: fingerprints of jobs that are done and perhaps not acknowledged.
         time_limit: seconds that the running job was killed for, or 0.
+        max_memory: bytes that the running job was killed for, or 0.
     """
 
     type: Literal["died"]
@@ -124,6 +127,7 @@ class Died(TypedDict):
     jid: str
     finished: list[str]
     time_limit: float
+    max_memory: int
 
 
 class Order(TypedDict):
@@ -173,7 +177,7 @@ def parse(packet: bytes) -> Message | None:
         whole = json.loads(packet)
     except (ValueError, RecursionError):
         return None
-    return _of_boot(whole) or _of_poller(whole)
+    return _of_boot(whole) or _of_poller(whole) or (Look() if whole == LOOK else None)
 
 
 def _of_boot(whole: Any) -> Message | None:

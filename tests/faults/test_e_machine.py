@@ -1,5 +1,6 @@
 """E: the machine under us: clocks, disks, descriptors, names, the package itself."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,9 +14,11 @@ from tests.faults.conftest import StartRigged
 from tests.faults.rigged import CLOCK
 from tests.faults.stage import PATIENCE_S, Stage
 from tests.server.load import server_now_s
-from tests.support import leash, wire
+from tests.support import leash, shifted_clock, wire
+from tests.support.control_groups import MEMORY, group
 from tests.support.eventually import eventually
 from tests.support.jobd_process import REPOSITORY
+from tests.support.servers import Kind
 
 pytestmark = [pytest.mark.redis, pytest.mark.process]
 
@@ -29,16 +32,15 @@ def test_E1_clock_that_is_wrong_makes_no_job_early_or_late_and_takes_no_lease(
 ):
     """Due is what the server calls due; how long is measured by a clock that nobody sets."""
     jobd = start_rigged(stage.server.url(), config=APART, env={CLOCK: str(ahead_s)})
-    jobd.wait_for_log("this host's clock differs", timeout=20)
+    jobd.wait_for_log("this host's clock differs")
     due_s = server_now_s(stage.raw) + 1
     payload = wire.a_payload("Echo", queue="apart")
     stage.raw.zadd("schedule", {wire.encode(payload): due_s})
     held = wire.push(stage.raw, "Hold", "clock", queue="apart")
     eventually(lambda: jobd.ran("start"), message=jobd.log)
-    failing = wire.push(stage.raw, "Fail", queue="apart")
-
     jobd.release("clock")
     eventually(lambda: len(jobd.ran()) == 2, message=jobd.log)
+    failing = wire.push(stage.raw, "Fail", queue="apart")
     eventually(lambda: stage.raw.zcard("retry") == 1, message=jobd.log)
 
     runs = {run["jid"]: run for run in jobd.ran()}
@@ -50,6 +52,42 @@ def test_E1_clock_that_is_wrong_makes_no_job_early_or_late_and_takes_no_lease(
     assert 0 < score - server_now_s(stage.raw) < 60
     assert jobd.stop() == 0
     stage.raw.delete("retry")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_E2_server_s_clock_that_jumps_takes_no_lease_and_loses_nothing(
+    kind: Kind, tmp_path: Path, start_rigged: StartRigged
+):
+    """Every key that expires does so at once when it jumps forward, the heartbeats among them."""
+    with (
+        shifted_clock.running(kind, tmp_path) as server,
+        contextlib.closing(Stage(tmp_path / "stage", server)) as stage,
+    ):
+        stage.others.append(start_rigged(server.url()))  # it would take over
+        both = (stage.jobd, *stage.others)
+        before = {child.pid for jobd in both for child in jobd.children()}
+        held = stage.hold()
+        in_a_day = due_in(stage, DAY_S)
+        server.set_clock(DAY_S + 1)
+        stage.wait_for("done", in_a_day)
+        server.set_clock(-DAY_S)
+        stage.wait_for("done", due_in(stage, 1), *stage.push_many("Echo", 3))
+        failing = stage.push("Fail")
+        eventually(lambda: stage.places().get(failing) == ["retry"], 30, stage.last_lines)
+        ((_, score),) = stage.raw.zrange("retry", 0, -1, withscores=True)
+        stage.release()
+        stage.wait_for("done", held)
+        stage.audit()
+        assert 0 < score - server_now_s(stage.raw) < 60
+        assert {child.pid for jobd in both for child in jobd.children()} == before
+
+
+def due_in(stage: Stage, seconds: float) -> str:
+    """Schedule a job by the server's clock."""
+    payload = wire.a_payload("Echo")
+    stage.raw.zadd("schedule", {wire.encode(payload): server_now_s(stage.raw) + seconds})
+    return stage.expect(payload["jid"])
 
 
 def test_E3_full_disk_for_the_log_costs_no_job(stage: Stage, start_rigged: StartRigged):
@@ -86,6 +124,26 @@ def test_E6_processor_that_others_keep_busy_is_no_reason_to_take_a_job_or_kill_a
     assert {child.pid for child in stage.jobd.children()} == before
 
 
+@pytest.mark.long
+def test_E7_instance_without_memory_loses_the_worker_that_took_it_and_nobody_else(stage: Stage):
+    """A control group stands for the machine: the whole instance is in it."""
+    held = stage.hold()
+    jid = stage.push("Do", "bytes(2_000_000_000).replace(b'\\0', b'x')", runs=3, queue="other")
+    family = [stage.jobd.pid, *(child.pid for child in stage.jobd.children())]
+    with group(MEMORY, memory__limit_in_bytes=200_000_000) as folder:
+        for pid in family:
+            (folder / "cgroup.procs").write_text(str(pid))
+        eventually(lambda: stage.places().get(jid) == ["dead"], PATIENCE_S, stage.last_lines)
+        others = stage.push_many("Echo", 5)
+        stage.wait_for("done", *others)
+        stage.release()
+        stage.wait_for("done", held)
+        for pid in (folder / "cgroup.procs").read_text().split():
+            (MEMORY / "cgroup.procs").write_text(pid)
+    assert "SIGKILL" in wire.entries(stage.raw, "dead")[0]["error_message"]
+    assert stage.jobd.poller().pid in family
+
+
 def test_E8_name_that_cannot_be_resolved_is_waited_for(start_rigged: StartRigged):
     jobd = start_rigged("redis://nowhere.invalid:6379/0", config=APART)
 
@@ -115,7 +173,8 @@ def test_E10_package_that_is_taken_away_under_a_running_server_is_not_missed(
 ):
     """As an upgrade does: the master has imported what its children need before it forks."""
     for name in ("jobd", "tests"):
-        shutil.copytree(REPOSITORY / name, tmp_path / "old" / name)
+        source, ignored = REPOSITORY / name, shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, tmp_path / "old" / name, ignore=ignored)
     jobd = start_rigged(stage.server.url(), config=APART, env={"PYTHONPATH": str(tmp_path / "old")})
     shutil.rmtree(tmp_path / "old" / "jobd")
 

@@ -258,7 +258,7 @@ def test_an_instance_of_jobd_is_shown_with_its_workers(
         rows = visitor.json("/running")["rows"]
         return rows or None
 
-    (row,) = eventually(busy, timeout=25)
+    (row,) = eventually(busy)
     assert row["job"]["class_name"] == "Hold"
     process = visitor.json("/processes")["hosts"][0]["processes"][0]
     assert (process["tag"], process["is_jobd"], len(process["workers"])) == ("shop", True, 2)

@@ -10,7 +10,9 @@ import pytest
 
 from jobd.errors import JobInterrupted, RedisRejected, UnknownJob, WorkerKilled
 from jobd.jobs import Job, RetryIn
+from jobd.jobs.iterating import Nowhere
 from jobd.metrics import Counts
+from jobd.payload import Payload
 from jobd.scoreboard import State, fingerprint
 from jobd.tallies import by_class
 from tests.support import wire as by_hand
@@ -463,6 +465,18 @@ def test_a_killer_whose_hook_killed_a_worker_is_buried_without_it(bench: Bench) 
     assert len(bench.entries("dead")) == 1
 
 
+def test_only_an_iterable_job_may_make_up_for_the_deaths_of_its_workers(bench: Bench) -> None:
+    class Lenient(Nowhere):
+        def forgiven(self, payload: Payload) -> int:
+            return int(payload["recovered"])  # as if Redis had not answered
+
+    bench.attention.progress = Lenient()
+    bench.knows(BenchEcho).push("BenchEcho", recovered=3)
+    bench.step()
+    assert BenchEcho.ran == []
+    assert bench.only("dead")["error_class"].endswith("WorkerKilled")
+
+
 @pytest.mark.parametrize("recovered", [2, "3", None])
 def test_fewer_deaths_do_not_keep_it_from_running(bench: Bench, recovered: object) -> None:
     bench.knows(BenchEcho).push("BenchEcho", recovered=recovered)
@@ -628,6 +642,18 @@ def test_a_job_whose_worker_was_killed_for_its_time_limit_has_failed(bench: Benc
     assert (failed["retry_count"], failed["recovered"]) == (0, 1)
     assert "timed_out" not in failed
     assert [type(error).__name__ for error in handled] == ["JobTimeout"]
+    assert (BenchEcho.ran, bench.counts()) == ([], {"processed": 1, "failed": 1})
+
+
+def test_a_job_whose_worker_was_killed_for_its_memory_has_failed(bench: Bench) -> None:
+    BenchEcho.ran.clear()
+    bench.knows(BenchEcho).push("BenchEcho", outgrown=120_000_000)
+    bench.step()
+    failed = bench.only("retry")
+    assert failed["error_class"] == "jobd.errors.JobTooBig"
+    assert "worker.max_memory (120000000 bytes)" in failed["error_message"]
+    assert failed["retry_count"] == 0
+    assert "outgrown" not in failed
     assert (BenchEcho.ran, bench.counts()) == ([], {"processed": 1, "failed": 1})
 
 
