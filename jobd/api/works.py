@@ -73,12 +73,19 @@ class WorkSet:
         identities = sorted(map(text, redis.call("SMEMBERS", keys.processes)))
         if not identities:
             return []
-        replies = redis.pipeline([("HGETALL", keys.work(identity)) for identity in identities])
-        found = [
-            self._work(identity, tid, raw)
-            for identity, reply in zip(identities, replies, strict=True)
-            for tid, raw in flat(reply).items()
+        # Sidekiq before 7 tells its jobs elsewhere, and jobd with ``wire: 7`` in both places.
+        asked = [
+            (identity, key)
+            for identity in identities
+            for key in (keys.workers(identity), keys.work(identity))
         ]
+        replies = redis.pipeline([("HGETALL", key) for _, key in asked])
+        told_of = {
+            (identity, tid): raw
+            for (identity, _), reply in zip(asked, replies, strict=True)
+            for tid, raw in flat(reply).items()
+        }
+        found = [self._work(identity, tid, raw) for (identity, tid), raw in told_of.items()]
         states = iteration_states((work.record.jid for work in found), access=self._access)
         told = (replace(work, iteration=states.get(work.record.jid)) for work in found)
         return sorted(told, key=_started_s)

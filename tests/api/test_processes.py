@@ -231,6 +231,19 @@ def test_a_broken_work_entry_is_a_job_of_which_nothing_is_known(
     assert json.dumps(work.as_dict())
 
 
+def test_jobs_stand_where_sidekiq_6_tells_them_or_in_both_places(raw: Raw, access: Access):
+    register(raw, "a:1:x", INFO_8)
+    works = {
+        tid: json.dumps({"queue": "low", "payload": wire.encode(wire.a_payload(tid)).decode()})
+        for tid in ("Old", "Both")
+    }
+    raw.hset("a:1:x:workers", mapping=works)
+    raw.hset("a:1:x:work", "Both", works["Both"])
+
+    assert {work.record.class_name for work in WorkSet(access=access)} == {"Old", "Both"}
+    assert WorkSet(access=access).size == 2
+
+
 def test_how_far_a_running_iterable_job_has_come_is_told(raw: Raw, access: Access):
     register(raw, "a:1:x", INFO_8)
     for tid, name in (("1.0.1", "Rows"), ("2.0.1", "Echo")):

@@ -36,6 +36,15 @@ class Shared
   end
 end
 
+# A job that runs until something is pushed to "ruby:release".
+class Held
+  include Sidekiq::Worker
+
+  def perform(*)
+    Sidekiq.redis { |redis| redis.blpop("ruby:release", timeout: 60) }
+  end
+end
+
 ENV.fetch("RUBY_JOBS", "").split(",").each { |name| Object.const_set(name, Class.new(RecordedJob)) }
 
 # Look for due jobs at once and often; the default is ten seconds later and every five.

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from jobd.api import Access, Deploy
+from jobd.keys import Keys
 from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd
 from tests.support.servers import Raw
@@ -34,6 +35,7 @@ PAGES = {
     "dead": "/dead",
     "metrics": "/metrics",
     "class": "/metrics/ChargeCard",
+    "by-queue": "/metrics?by=queue",
     "configuration": "/configuration",
     "audit": "/audit",
     "find": "/find?jid=abc",
@@ -50,6 +52,7 @@ def shop(stock: Stock, access: Access, raw: Raw) -> Iterator[Stock]:
     """Something on every page."""
     stock.history()
     stock.metrics({"OrderConfirmationMail": 0.05, "ChargeCard": 0.12, "Thumbnails": 0.9})
+    stock.metrics({"critical": 0.12, "mailers": 0.05}, keys=Keys().metrics_by("queue"))
     Deploy.mark("v2.4.1", at=datetime.now(UTC) - timedelta(minutes=22), access=access)
     stock.queue(
         *(a_job("OrderConfirmationMail", f"c{n}@example.com", n + 1) for n in range(40)),
