@@ -66,6 +66,12 @@ def test_perform_shows_these_arguments() -> None:
     assert list(inspect.signature(Import.perform).parameters) == ["self", "table", "limit"]
 
 
+def test_the_class_to_derive_from_is_no_job() -> None:
+    assert registry.find("IterableJob") is None
+    with pytest.raises(InvalidJob, match="IterableJob is a base"):
+        IterableJob.perform_async()  # type: ignore[misc]
+
+
 def test_a_base_is_no_job_and_what_derives_from_it_inherits(jobd_fake: None) -> None:
     class ApplicationIterable(IterableJob):
         save_every = 2

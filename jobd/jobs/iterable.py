@@ -9,7 +9,7 @@ Source: Sidekiq's lib/sidekiq/job/iterable.rb, whose hooks have the same names.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
 
 from jobd.errors import InvalidJob
 from jobd.jobs.classes import Job
@@ -19,6 +19,14 @@ from jobd.jobs.pushing import Delay, Moment, Setter
 from jobd.payload import Payload
 
 P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _of_bases(perform: F) -> F:
+    """Mark a ``perform`` so that a class which has only this one is a base, and no job."""
+    marked: Any = perform
+    marked.__isabstractmethod__ = True
+    return perform
 
 
 class HasEnumerator(Protocol[P]):
@@ -73,6 +81,7 @@ class IterableJob(Job):
         job_instance._payload = payload  # noqa: SLF001 - its own class
         return job_instance
 
+    @_of_bases
     def perform(self, *args: Any) -> None:
         """Go through the items; each class has one, with the parameters of its enumerator."""
         self._arguments = args
@@ -189,10 +198,6 @@ class IterableJob(Job):
         def perform_inline(cls: type[HasEnumerator[P]], *args: P.args, **kwargs: P.kwargs) -> None:
             """See ``Job.perform_inline``."""
             ...
-
-
-_base: Any = IterableJob.perform
-_base.__isabstractmethod__ = True  # a class that has only this one is a base
 
 
 def _check(job_class: type[IterableJob]) -> None:
