@@ -174,6 +174,7 @@ ENGLISH: Final[dict[str, str]] = {
     "running.p95": "95 % within {span}",
     "running.slow": "slow",
     "running.got_to": "got to {cursor}",
+    "iteration.items": "{n} item done||{n:,} items done",
     "running.none": "No job is running.",
     "running.none.hint": "Processes tell what they run with each heartbeat, every ten seconds.",
     # Queues

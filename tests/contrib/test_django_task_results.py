@@ -161,7 +161,8 @@ def test_a_task_that_is_done_has_its_return_value(
         assert result.enqueued_at <= result.started_at <= result.finished_at
         assert result.last_attempted_at == result.started_at
         assert len(result.worker_ids[0]) <= 64
-    assert 3_500 < raw.ttl(f"jobd:result:{added.id}") <= 3_600
+    for name in ("result", "task"):
+        assert 3_400 < raw.ttl(f"jobd:{name}:{added.id}") <= 3_600
     assert asyncio.run(kept[0].aget_result(added.id)) == added
 
 

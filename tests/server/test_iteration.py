@@ -111,3 +111,48 @@ def test_every_row_is_seen_and_progress_never_goes_back(
         assert before[0] < after[0] <= before[-1] + 1
     assert {"ex": 5, "c": ROW_COUNT - 1, "n": ROW_COUNT}.items() <= state(raw, jid).items()
     assert not raw.exists("retry", "dead")
+
+
+@pytest.mark.long  # the one above holds the same promise with fewer rows and interruptions
+@pytest.mark.timeout(600)
+def test_100_000_rows_survive_twelve_kills_quiets_and_deploys(
+    raw: Raw, start_jobd: StartJobd, tmp_path: Path
+) -> None:
+    count = 100_000
+    walked = Walked(tmp_path / "rows")
+    options = {"jobs": ROWS, "env": {"ROWS": str(walked.path)}, "config": {"timeout": 20}}
+    jid = wire.push(raw, "Rows", count)
+    jobd = start_jobd(**options)
+    saved = [0]
+    kinds = ("kill", "quiet", "deploy") * 4
+
+    for number, kind in enumerate(kinds, 1):
+        eventually(
+            lambda n=number: walked.count() == n and walked.goes_on(), timeout=60, message=jobd.log
+        )
+        match kind:
+            case "kill":
+                kill(jobd)
+            case "quiet":
+                jobd.signal(signal.SIGTSTP)
+                eventually(lambda: wire.queued(raw), message=jobd.log)
+                jobd.signal(signal.SIGCONT)
+            case "deploy":
+                assert jobd.stop() == 0
+                jobd = start_jobd(**options)
+        saved.append(state(raw, jid)["c"])
+    Path(f"{walked.path}-hurry").touch()
+    eventually(
+        lambda: raw.exists(f"it-{jid}") and "done" in state(raw, jid), timeout=300, message=jobd.log
+    )
+
+    runs = walked.runs()
+    assert len(runs) == len(kinds) + 1
+    assert set(itertools.chain(*runs)) == set(range(count))
+    assert saved == sorted(saved)
+    for kind, before, after in zip(kinds, runs, runs[1:], strict=False):
+        assert before == list(range(before[0], before[-1] + 1))
+        # Twice is at most what one save covers; nothing, if the job could save at its end.
+        assert before[0] < after[0] <= before[-1] + 1
+        assert kind == "kill" or after[0] == before[-1] + 1
+    assert {"ex": len(runs), "c": count - 1, "n": count}.items() <= state(raw, jid).items()

@@ -299,10 +299,16 @@ def test_how_far_a_running_iterable_job_has_come_is_told(
     for jid in ("iterates", "does not"):
         work = {"queue": "ruby", "payload": json.dumps(a_job("Walk", jid=jid)), "run_at": 1}
         raw.hset(f"{identity}:work", jid, json.dumps(work))
-    raw.hset("it-iterates", mapping={"ex": 2, "c": '{"user": 4711}', "rt": 3.5})
-    told = {row["worker"]: row["got_to"] for row in visitor.json("/running")["rows"]}
-    assert told == {"iterates": '{"user": 4711}', "does not": "", "tid1": ""}
-    assert "got to {&#34;user&#34;: 4711}" in visitor.get("/running").text
+    raw.hset("it-iterates", mapping={"ex": 2, "c": '{"user": 4711}', "rt": 3.5, "n": 12_345})
+    rows = {row["worker"]: row for row in visitor.json("/running")["rows"]}
+    told = {name: (row["got_to"], row["items"]) for name, row in rows.items()}
+    nothing = ("", 0)
+    assert told == {"iterates": ('{"user": 4711}', 12_345), "does not": nothing, "tid1": nothing}
+    assert "got to {&#34;user&#34;: 4711}, 12,345 items done" in visitor.get("/running").text
+    query = urlencode({"in": "running", "id": rows["iterates"]["job"]["id"]})
+    page = visitor.json(f"/job?{query}")
+    assert (page["iteration"], page["items"]) == ('{"user": 4711}', 12_345)
+    assert "12,345 items done" in visitor.get(f"/job?{query}").text
 
 
 def test_a_job_is_slow_if_it_was_so_when_its_process_told_of_it(

@@ -14,6 +14,7 @@ from jobd.contrib.django.results import moment, result_of
 from jobd.payload import Payload
 
 _LONGEST_ID: Final = 64
+_UNKNOWN: Final = "unknown"
 
 
 class Attempts:
@@ -30,7 +31,7 @@ class Attempts:
         known = [] if records is None else records.attempts(payload["jid"])
         # Who ran it before may not be known; how often is.
         lost = _failures(payload) - len(known)
-        self.all: list[Attempt] = [_attempt("unknown", _last_tried(payload))] * lost + known
+        self.all: list[Attempt] = [_attempt(_UNKNOWN, _last_tried(payload))] * lost + known
 
     @classmethod
     def of(cls, payload: Payload) -> Self:
@@ -39,8 +40,7 @@ class Attempts:
 
     def begin(self) -> None:
         """One begins here and now."""
-        me = f"{socket.gethostname()}:{os.getpid()}"[-_LONGEST_ID:]
-        self.all.append(_attempt(me, timezone.now().isoformat()))
+        self.all.append(_attempt(_me(), timezone.now().isoformat()))
         if self._records is not None:
             self._records.began(self._payload, self.all)
 
@@ -48,12 +48,19 @@ class Attempts:
         """The last one has failed; nothing happens if that is noted already."""
         if not self.all or self.all[-1]["ended_at"] is not None:
             return
+        last = self.all[-1]
         self.all[-1] = {
-            **self.all[-1],
+            **last,
+            "worker": _me() if last["worker"] == _UNKNOWN else last["worker"],
             "ended_at": timezone.now().isoformat(),
             "error": _told(error),
         }
         self._change()
+
+    def end(self) -> None:
+        """There will be no other one: what is noted is kept for as long as the result."""
+        if self._records is not None:
+            self._records.is_over(self._payload)
 
     def forget(self) -> None:
         """The last one was none."""
@@ -67,6 +74,10 @@ class Attempts:
     def _change(self) -> None:
         if self._records is not None:
             self._records.changed(self._payload, self.all)
+
+
+def _me() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"[-_LONGEST_ID:]
 
 
 def _attempt(worker: str, started_at: str | None) -> Attempt:

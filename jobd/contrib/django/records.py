@@ -143,8 +143,7 @@ class Records:
 
     def _note(self, *commands: tuple[Any, ...]) -> None:
         try:
-            for command in commands:
-                self._store.redis.call(*command)
+            self._store.redis.pipeline(commands)
         except RedisError as error:
             _tell(error)
 

@@ -25,9 +25,9 @@ from jobd.contrib.django.contract import (
     task_finished,
     task_started,
 )
-from jobd.contrib.django.records import OPTION, Records
+from jobd.contrib.django.records import OPTION
 from jobd.contrib.django.results import amend, as_enqueued, loaded
-from jobd.errors import JobCancelled, JobdError, Stop
+from jobd.errors import JobdError, JobInterrupted, JobPutOff
 from jobd.jobs import Job
 from jobd.payload import Payload, check_values
 
@@ -79,15 +79,13 @@ class DjangoTask(Job, name=JOB_NAME):
         context = [TaskContext(task_result=result)] if task.takes_context else []
         try:
             value = self._json(path, task.call(*context, *args, **kwargs))
-        except JobCancelled as error:
-            attempts.fail(error)
-            raise
-        except Stop:
+        except (JobInterrupted, JobPutOff):
             attempts.forget()  # it is given back, and this was no try
             raise
         except BaseException as error:
             attempts.fail(error)
             raise
+        attempts.end()
         finished_at = timezone.now()
         amend(
             result,
@@ -151,8 +149,7 @@ def report_failure(payload: Payload, error: BaseException) -> None:
         return
     attempts = Attempts.of(payload)
     attempts.fail(error)
-    if OPTION in payload and (records := Records.of_app()) is not None:
-        records.is_over(payload)
+    attempts.end()
     try:
         task = find(payload)
     except SuspiciousOperation:

@@ -71,6 +71,7 @@ class JobPage:
         raw: all bytes of what is no job; else empty.
         process: where it runs; or empty.
         iteration: how far an iterable job has come; None if it is none.
+        items: how many it has gone through; 0 where nobody counts.
     """
 
     job: JobRow
@@ -86,6 +87,7 @@ class JobPage:
     raw: str
     process: str
     iteration: str | None
+    items: int
 
 
 def job_page(visit: Visit) -> View:
@@ -139,6 +141,7 @@ def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPag
         raw=_raw(visit, record) if record.is_malformed else "",
         process=process,
         iteration=None if state is None else preview(state.cursor, 500),
+        items=0 if state is None else state.items,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobd.api import Work, WorkSet, iteration_states
+from jobd.api import IterationState, Work, WorkSet, iteration_states
 from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import View, Visit
@@ -23,6 +23,7 @@ class RunningRow:
         elapsed_s: since it was started.
         usual: how long jobs of its class took lately; None if none ran.
         got_to: the cursor of an iterable job, as JSON; empty if it is none, or has none yet.
+        items: how many that one has gone through, up to its last save; 0 where nobody counts.
         is_slow: at the last heartbeat it had run longer than 95 of 100 of them.
     """
 
@@ -32,6 +33,7 @@ class RunningRow:
     elapsed_s: float | None
     usual: Usual | None
     got_to: str
+    items: int
     is_slow: bool
 
 
@@ -53,7 +55,7 @@ def running(visit: Visit) -> View:
     page = visit.number("page", 1, most=pages)
     shown = every[(page - 1) * _PAGE : page * _PAGE]
     usual = usual_times(visit, {work.record.display_class for work in shown})
-    got_to = _cursors(visit, [work.record.jid for work in shown])
+    states = iteration_states([work.record.jid for work in shown], access=visit.access)
     beats = {process.identity: process.beat_at for process in visit.processes}
     return View(
         "running",
@@ -63,7 +65,7 @@ def running(visit: Visit) -> View:
                     visit,
                     work,
                     usual=usual.get(work.record.display_class),
-                    got_to=got_to.get(work.record.jid, ""),
+                    state=states.get(work.record.jid),
                     beat_at=beats.get(work.process),
                 )
                 for work in shown
@@ -76,17 +78,13 @@ def running(visit: Visit) -> View:
     )
 
 
-def _cursors(visit: Visit, jids: Sequence[str]) -> dict[str, str]:
-    states = iteration_states(jids, access=visit.access)
-    return {
-        jid: preview(state.cursor, _LONGEST_CURSOR)
-        for jid, state in states.items()
-        if state.cursor is not None
-    }
-
-
 def _row(
-    visit: Visit, work: Work, *, usual: Usual | None, got_to: str, beat_at: datetime | None
+    visit: Visit,
+    work: Work,
+    *,
+    usual: Usual | None,
+    state: IterationState | None,
+    beat_at: datetime | None,
 ) -> RunningRow:
     elapsed_s = None
     is_slow = False
@@ -96,12 +94,14 @@ def _row(
         known_s = (beat_at or work.run_at) - work.run_at
         is_slow = usual is not None and known_s.total_seconds() > max(usual.p95_s, 1.0)
     job_id = f"{work.process}|{work.tid}"
+    cursor = None if state is None else state.cursor
     return RunningRow(
         job=job_row(visit, work.record, "running", id=job_id, at=work.run_at),
         process=work.process,
         worker=work.tid,
         elapsed_s=elapsed_s,
         usual=usual,
-        got_to=got_to,
+        got_to="" if cursor is None else preview(cursor, _LONGEST_CURSOR),
+        items=0 if state is None else state.items,
         is_slow=is_slow,
     )
