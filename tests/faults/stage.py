@@ -231,12 +231,15 @@ class Stage:
         assert self._master_mb() - self._memory_mb < _MORE_MEMORY_MB
 
     def _note_recovery(self) -> None:
-        """From the last fault that a job began or ended after, until that: see `times`."""
+        """From the last fault that a job began after, until that: see `times`."""
         if TIMES not in os.environ:
             return
-        struck = [*self._struck_at, *self.points.struck_at()]
-        runs = sorted(run["at_ms"] / 1000 for run in (*self.runs("start"), *self.runs("done")))
-        took_s = [min(at for at in runs if at > s) - s for s in sorted(struck) if s < runs[-1]]
+        struck = sorted([*self._struck_at, *self.points.struck_at()])
+        short = [run for run in self.runs("done") if run["class"] != "Hold"]
+        begun = [run["at_ms"] / 1000 for run in (*self.runs("start"), *short)]
+        took_s = [
+            min(at for at in begun if at > s) - s for s in struck if s < max(begun, default=0)
+        ]
         if took_s:
             with Path(os.environ[TIMES]).open("a") as file:
                 file.write(f"{os.environ['PYTEST_CURRENT_TEST']}\t{took_s[-1]:.3f}\n")
