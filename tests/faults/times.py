@@ -1,7 +1,8 @@
 """How long recoveries took: ``python -m tests.faults.times FILE`` after tests with the file.
 
 ``JOBD_FAULTS_TIMES=FILE pytest tests/faults`` appends to it. Measured is from the last fault, or
-its end, until the next job begins (short ones: ends); lives of heartbeats are as short as `rigged` has them.
+its end, until the next job begins (a short one: ends). The lives of heartbeats are as short as
+`rigged` has them.
 """
 
 import re
