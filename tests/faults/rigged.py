@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jobd import boot, faults
-from jobd.cancelling import Cancelled
 from jobd.cli import main
 from jobd.clock import SystemClock
 from jobd.scoreboard import Scoreboard, SlotWriter
@@ -123,7 +122,6 @@ def rig() -> None:
     for method in _OF_A_SLOT:
         _between(SlotWriter, method)
     _between(Child, "ready")
-    _between(Cancelled, "refresh")
     _between(Scoreboard, "set_newest_cancel")
     _between(Limits, "cancel")
     os.fork = _fork

@@ -31,6 +31,8 @@ SCRIPTS = {
 }
 """By which the proxy knows the store's scripts."""
 _MORE_MEMORY_MB = 16.0
+TIMES = "JOBD_FAULTS_TIMES"
+"""Names a file for how long each recovery took."""
 
 SETTINGS: dict[str, Any] = {
     "concurrency": 2,
@@ -64,6 +66,11 @@ class Points:
     def wait_for(self, point: str, timeout: float = PATIENCE_S) -> int:
         """Wait until somebody has come to the point; returns the pid."""
         return eventually(lambda: self.taken(point), timeout, f"nobody came to {point!r}")
+
+    def struck_at(self) -> list[float]:
+        """When somebody has carried out an order, in epoch seconds."""
+        taken = (path for path in self.folder.glob("*.*") if path.suffix[1:].isdigit())
+        return [path.stat().st_ctime for path in taken]
 
     def clear(self) -> None:
         """Take back all orders."""
@@ -119,6 +126,7 @@ class Stage:
         self._uncounted: set[str] = set()
         self.points.clear()
         self.proxy.heal()
+        self._struck_at: list[float] = []
 
     def close(self) -> None:
         """End the instance; what it leaves behind is a failure."""
@@ -211,6 +219,7 @@ class Stage:
         A job that ran to its end is nowhere; one that did not is in one place. Nobody ran more
         often than the test allows. No private list, process, descriptor or megabyte is left.
         """
+        self._note_recovery()
         eventually(lambda: not wire.privates(self.raw), PATIENCE_S, self._whats_wrong)
         eventually(self._has_no_doubt, PATIENCE_S, self._whats_wrong)
         starts = Counter(run["jid"] for run in self.runs("start"))
@@ -220,6 +229,20 @@ class Stage:
         eventually(self._is_whole, PATIENCE_S, self._whats_wrong)
         eventually(self._owners_live, PATIENCE_S, self._whats_wrong)
         assert self._master_mb() - self._memory_mb < _MORE_MEMORY_MB
+
+    def _note_recovery(self) -> None:
+        """From the last fault that a job began after, until that: see `times`."""
+        if TIMES not in os.environ:
+            return
+        struck = sorted([*self._struck_at, *self.points.struck_at()])
+        short = [run for run in self.runs("done") if run["class"] != "Hold"]
+        begun = [run["at_ms"] / 1000 for run in (*self.runs("start"), *short)]
+        took_s = [
+            min(at for at in begun if at > s) - s for s in struck if s < max(begun, default=0)
+        ]
+        if took_s:
+            with Path(os.environ[TIMES]).open("a") as file:
+                file.write(f"{os.environ['PYTEST_CURRENT_TEST']}\t{took_s[-1]:.3f}\n")
 
     def _has_no_doubt(self) -> bool:
         return not self._misplaced()
@@ -277,7 +300,17 @@ class Stage:
     def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> float:
         """Signal a process of the instance; returns the moment in epoch seconds."""
         os.kill(pid, number)
+        self.is_struck()
         return time.time()
+
+    def is_struck(self) -> None:
+        """A fault came, or was over, just now: recovery is measured from here."""
+        self._struck_at.append(time.time())
+
+    def heal(self) -> None:
+        """End what the proxy does; recovery is measured from here."""
+        self.proxy.heal()
+        self.is_struck()
 
     def is_gone(self, pid: int) -> bool:
         """Whether a process has ended."""

@@ -67,6 +67,7 @@ def test_D1_D2_restart_or_kill_of_redis_under_load_loses_and_doubles_nothing(
             durable.expect(jid)
         eventually(durable.runs, message=durable.last_lines)
         interrupt(durable.server)
+        durable.is_struck()
     durable.release()
 
     durable.wait_for("done")
@@ -96,7 +97,7 @@ def test_D3_job_that_ends_while_redis_cannot_be_reached_is_settled_when_it_can(
     if vanish is not Proxy.reset:
         stage.jobd.wait_for_log("cannot use Redis")
 
-    stage.proxy.heal()
+    stage.heal()
 
     stage.wait_for("done", *later)
     assert children(stage.jobd) == before
@@ -118,7 +119,7 @@ def test_D4_instance_cut_off_for_longer_than_its_lease_loses_its_job_to_another(
     eventually(lambda: other.ran("start"), message=other.log)
     stage.release()
     eventually(lambda: len(stage.runs("done", held)) == 2, message=stage.last_lines)
-    stage.proxy.heal()
+    stage.heal()
 
     stage.jobd.wait_for_log("Redis answers again")
     eventually(lambda: not wire.privates(stage.raw), message=stage.last_lines)
@@ -226,7 +227,7 @@ def test_D21_peer_that_vanishes_without_a_word_is_noticed(stage: Stage):
     stage.proxy.blackhole()
     stage.jobd.wait_for_log("cannot use Redis")
 
-    stage.proxy.heal()
+    stage.heal()
 
     stage.push_many("Echo", 3)
     stage.wait_for("done")
@@ -279,6 +280,7 @@ def test_D9_server_that_stalls_is_waited_for(
 
     resume()
     eventually(lambda: bool(stage.raw.ping()))
+    stage.is_struck()
 
     stage.push_many("Echo", 3)
     stage.wait_for("done")
@@ -468,6 +470,7 @@ def move(stage: Stage, replica: Server) -> None:
     stage.raw.close()
     stage.server, stage.raw = replica, servers.connect(replica.unix_url())
     stage.proxy.lead_to(replica.port)
+    stage.is_struck()
 
 
 def hand_over(stage: Stage, raw: Raw, replica: Server) -> None:
