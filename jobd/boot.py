@@ -8,7 +8,6 @@ imported by the mold, or after the fork by each worker; only then a worker says 
 
 import contextlib
 import copy
-import dataclasses
 import functools
 import os
 import random
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
+import msgspec
 from setproctitle import setproctitle
 
 from jobd import greeting, log, results
@@ -104,8 +104,8 @@ def _at_store(config: Config, store: EmbeddedStore | None) -> Config:
     """The configuration with the address of the private store, where it has one."""
     if store is None or not config.redis.embedded:
         return config
-    redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
-    return dataclasses.replace(config, redis=redis)
+    redis = msgspec.structs.replace(config.redis, url=store.url, embedded=False)
+    return msgspec.structs.replace(config, redis=redis)
 
 
 def check(config: Config) -> int:
