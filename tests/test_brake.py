@@ -4,7 +4,11 @@ import random
 
 import pytest
 
+from jobd.scoreboard import Scoreboard, SlotState
 from jobd.supervisor.brake import HEALTHY_S, Brake, ForkBudget
+from jobd.supervisor.plan import Generation
+from jobd.supervisor.slots import Slots
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture
@@ -66,3 +70,23 @@ def test_a_budget_gives_its_burst_at_once_and_then_its_rate() -> None:
     assert budget.next_at() == pytest.approx(100 + 1 / 3)
     assert [budget.take(101.0) for _ in range(4)] == [True] * 3 + [False]
     assert [budget.take(1000.0) for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_jobs_that_others_ran_on_the_same_page_release_no_brake(clock: FakeClock) -> None:
+    board = Scoreboard(clock, 4)
+    board.writer(1).set_counts(5, 0)
+    generation = Generation(groups={"": 1}, run_worker=lambda _: 0, run_poller=lambda _: 0)
+    slots = Slots(board, clock=clock, rng=random.Random(7))
+    slot = slots.add("worker", generation)
+    assert slot is not None
+
+    def die(left: SlotState | None) -> float:
+        slot.child, child = slot.prepare("me", clock.monotonic())
+        slot.child.became_ready(clock.monotonic())
+        slot.child.close()
+        child.close()
+        slot.vacate(0, left, clock.monotonic())  # at once, and without a job
+        return slot.due - clock.monotonic()
+
+    assert die(None) < 1.5 < die(board.read(1))
+    slot.drop_stacks()

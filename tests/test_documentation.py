@@ -142,7 +142,9 @@ def is_command(text: str) -> bool:
 def flags_of(command: click.Command) -> set[str]:
     return {
         flag
-        for parameter in command.get_params(click.Context(command, **command.context_settings))
+        for parameter in command.get_params(
+            click.Context(command, help_option_names=["-h", "--help"])
+        )
         for flag in parameter.opts
         if flag.startswith("-")
     }

@@ -136,6 +136,20 @@ def everywhere(command: Command) -> Command:
     return command
 
 
+def seconds(
+    flag: str, name: str, default: float, *, help_: str, at_least: float = 0
+) -> Callable[[Command], Command]:
+    """An option that is a number of seconds, or a part of one; the help tells the default."""
+    return click.option(
+        flag,
+        name,
+        metavar="SECONDS",
+        type=click.FloatRange(min=at_least),
+        default=default,
+        help=f"{help_} ({default:g}).",
+    )
+
+
 def agree(question: str) -> None:
     """Go on only if a person at a terminal says yes.
 

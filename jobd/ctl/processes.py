@@ -13,7 +13,7 @@ import click
 
 from jobd.api import Process, ProcessSet
 from jobd.clock import SystemClock
-from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere
+from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, seconds
 from jobd.ctl.words import count_of, did_you_mean, duration, safe
 from jobd.errors import CannotAct, RedisUnavailable
 
@@ -66,14 +66,7 @@ _DUMP: Final = _Order(
 
 _whom = click.argument("whom", metavar="[IDENTITY|all]...", nargs=-1)
 _wait = click.option("--wait", is_flag=True, help="Wait until it is seen.")
-_timeout = click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=60,
-    help="With --wait: how long (60).",
-)
+_timeout = seconds("--timeout", "timeout_s", 60, help_="With --wait: how long")
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 
 from jobd.api import Process, ProcessSet
 from jobd.clock import SystemClock
-from jobd.ctl.operator import EX_FAILED, Operator, end, everywhere
+from jobd.ctl.operator import EX_FAILED, Operator, end, everywhere, seconds
 from jobd.ctl.processes import meant
 from jobd.ctl.words import duration, safe
 from jobd.errors import CannotAct
@@ -29,14 +29,7 @@ class _Outcome:
 @click.command()
 @everywhere
 @click.argument("whom", metavar="[IDENTITY|all]...", nargs=-1)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=300,
-    help="How long to wait for it (300).",
-)
+@seconds("--timeout", "timeout_s", 300, help_="How long to wait for it")
 @click.pass_obj
 def reload(operator: Operator, *, whom: Sequence[str], timeout_s: float) -> None:
     """Have processes read their settings anew.

@@ -5,19 +5,12 @@ import sys
 import click
 
 from jobd.ctl.glimpse import Glimpse
-from jobd.ctl.operator import EX_UNAVAILABLE, Operator, end, everywhere
+from jobd.ctl.operator import EX_UNAVAILABLE, Operator, end, everywhere, seconds
 
 
 @click.command()
 @everywhere
-@click.option(
-    "--every",
-    "every_s",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0.2),
-    default=2,
-    help="How often it looks (2).",
-)
+@seconds("--every", "every_s", 2, at_least=0.2, help_="How often it looks")
 @click.pass_obj
 def top(operator: Operator, *, every_s: float) -> None:
     """Watch queues, processes and running jobs, live. With --json, once."""

@@ -116,6 +116,8 @@ class Slots:
             return None
         slot = Slot(number, kind, Brake(self._rng), generation, group=group, replaces=replaces)
         slot.incarnation = self._incarnations.pop(number, 0)
+        if slot.is_worker:  # what others have run on this page does not count for its brake
+            slot.processed = self._scoreboard.read(number).processed
         self._slots[number] = slot
         return slot
 
