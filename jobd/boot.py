@@ -298,7 +298,6 @@ class Server:
             slot,
             Title(child.slot, _keep_title) if self._is_embedded else Title(child.slot),
             self._tallies.writer(child.slot),
-            by_queue=config.health is not None,
         )
         fetcher = self._fetcher(child, attention, display, store, rng)
         return Worker(

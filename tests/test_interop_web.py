@@ -210,7 +210,7 @@ def test_a_waiting_job_is_deleted_and_a_queue_cleared(ruby: Ruby, raw: Raw, jobd
 def test_the_buttons_of_the_busy_page_quiet_and_stop_the_fleet(
     ruby: Ruby, raw: Raw, jobd: JobdProcess
 ):
-    (identity,) = raw.smembers("processes")
+    (identity,) = eventually(lambda: raw.smembers("processes"), message=jobd.log)
 
     send(ruby, "/busy", identity=identity.decode(), quiet="1")
     eventually(lambda: raw.hget(identity, "quiet") == b"true", message=jobd.log)

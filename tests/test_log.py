@@ -505,7 +505,7 @@ def python(script: str, stdout: int = subprocess.PIPE) -> "subprocess.CompletedP
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(log.__file__).parent.parent,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from jobd.api.access import Access
 from jobd.connection import Reply
@@ -35,6 +35,8 @@ from jobd.metrics import (
     ten_minutes,
     unpack,
 )
+
+Group: TypeAlias = Literal["class", "queue", "host"]
 
 _GIT_TIMEOUT_S: Final = 10
 _STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -86,7 +88,9 @@ class JobMetrics:
     total: Counts = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "total", sum((p.counts for p in self.points), start=Counts()))
+        counts = [point.counts for point in self.points]
+        total = sum(counts, start=Counts()) if self.has_histogram else _without_histogram(counts)
+        object.__setattr__(self, "total", total)
 
     @property
     def executions(self) -> int:
@@ -171,10 +175,14 @@ class Metrics:
 
     Args:
         access: by default that of the current app.
+        by: what the "classes" are: with ``queue`` or ``host`` they are queues or hosts, of which
+            jobd's processes tell, and Ruby's do not.
     """
 
-    def __init__(self, *, access: Access | None = None) -> None:
+    def __init__(self, *, access: Access | None = None, by: Group = "class") -> None:
         self._access = access or Access.of()
+        keys = self._access.keys
+        self._keys = keys if by == "class" else keys.metrics_by(by)
 
     def top_jobs(
         self,
@@ -198,14 +206,15 @@ class Metrics:
             ValueError: a span that is not kept.
         """
         span = _Span.of(self._access.now_ms(), minutes, hours)
-        keys = self._access.keys
+        keys = self._keys
         asked = [[keys.rollup(name) for name in span.rollups(at_s)] for at_s in span.starts]
         replies = self._ask([("HGETALL", key) for names in asked for key in names])
         takes = _filter(match)
-        points = [_by_class(next(replies) for _ in names) for names in asked]
+        fields = _Fields()
+        points = [fields.by_class(next(replies) for _ in names) for names in asked]
         names = {name for point in points for name in point if takes(name)}
         jobs = [
-            JobMetrics(name, span.points([point.get(name, Counts()) for point in points]))
+            JobMetrics(name, span.points([point.get(name, _NOTHING) for point in points]))
             for name in names
         ]
         jobs.sort(key=lambda job: (-job.total_ms, -job.executions, job.name))
@@ -223,7 +232,7 @@ class Metrics:
             ValueError: a span that is not kept.
         """
         span = _Span.of(self._access.now_ms(), minutes, hours)
-        keys = self._access.keys
+        keys = self._keys
         fields = [f"{name}|{what}" for what in ("p", "f", "ms")]
         rollups = [[keys.rollup(each) for each in span.rollups(at_s)] for at_s in span.starts]
         grams = [[keys.histogram(name, each) for each in span.grams(at_s)] for at_s in span.starts]
@@ -239,7 +248,7 @@ class Metrics:
         return iter(self._access.redis.pipeline(commands))
 
     def _report(self, span: "_Span", jobs: Sequence[JobMetrics]) -> Report:
-        begins, ends = _moment(span.starts[0]), _moment(span.starts[-1])
+        begins, ends = span.moments[0], span.moments[-1]
         marks = Deploy.marks(begins, _moment(span.now_s), access=self._access)
         return Report(begins, ends, span.step_s, tuple(jobs), marks)
 
@@ -302,6 +311,8 @@ class Deploy:
 
 
 _MINUTE_S: Final = 60
+_NOTHING: Final = Counts()
+_PLACES: Final = {"p": 0, "f": 1, "ms": 2}
 _TEN_MINUTES_S: Final = 600
 
 
@@ -312,6 +323,7 @@ class _Span:
     now_s: float
     step_s: int
     starts: tuple[float, ...]
+    moments: tuple[datetime, ...]
 
     @classmethod
     def of(cls, now_ms: int, minutes: int | None, hours: int | None) -> "_Span":
@@ -328,7 +340,7 @@ class _Span:
     def _until(cls, now_s: float, step_s: int, count: int) -> "_Span":
         last = now_s // step_s * step_s
         starts = tuple(last - step_s * back for back in reversed(range(count)))
-        return cls(now_s, step_s, starts)
+        return cls(now_s, step_s, starts, tuple(map(_moment, starts)))
 
     def rollups(self, at_s: float) -> Sequence[str]:
         if self.step_s == _TEN_MINUTES_S:
@@ -342,8 +354,7 @@ class _Span:
         return list(dict.fromkeys((histogram_minute(at_s, 8), histogram_minute(at_s, 7))))
 
     def points(self, counts: Sequence[Counts]) -> tuple[Point, ...]:
-        moments = map(_moment, self.starts)
-        return tuple(Point(at, each) for at, each in zip(moments, counts, strict=True))
+        return tuple(map(Point, self.moments, counts))
 
 
 def _check(what: str, number: int, most: int) -> None:
@@ -353,6 +364,15 @@ def _check(what: str, number: int, most: int) -> None:
 
 def _moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC)
+
+
+def _without_histogram(several: Sequence[Counts]) -> Counts:
+    """Their sum; a report of hundreds of queues has ten thousands of points."""
+    return Counts(
+        sum(counts.executions for counts in several),
+        sum(counts.failures for counts in several),
+        sum(counts.total_ms for counts in several),
+    )
 
 
 def _mean_ms(counts: Counts) -> float:
@@ -369,29 +389,29 @@ def _filter(match: str | Callable[[str], object] | None) -> Callable[[str], obje
     return match
 
 
-def _by_class(replies: Iterable[Sequence[bytes]]) -> dict[str, Counts]:
-    """The counts by class that the rollups of one moment hold."""
-    found: dict[str, Counts] = {}
-    for flat in replies:
-        for field_name, value in zip(flat[::2], flat[1::2], strict=True):
-            name, _, what = field_name.decode(errors="replace").rpartition("|")
-            counts = _counted(what, value)
-            if name and counts is not None:
-                found[name] = found.get(name, Counts()) + counts
-    return found
+class _Fields:
+    """Reads rollups. Each names the same fields, so their names are taken apart once."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[str, int] | None] = {}
+
+    def by_class(self, replies: Iterable[Sequence[bytes]]) -> dict[str, Counts]:
+        """The counts by class that the rollups of one moment hold."""
+        found: dict[str, list[int]] = {}
+        for flat in replies:
+            for field_name, value in zip(flat[::2], flat[1::2], strict=True):
+                if field_name not in self._known:
+                    self._known[field_name] = _parted(field_name)
+                parts = self._known[field_name]
+                if parts is not None:
+                    numbers = found.setdefault(parts[0], [0, 0, 0])
+                    numbers[parts[1]] += int(value) if value.isdigit() else 0
+        return {name: Counts(p, f, ms) for name, (p, f, ms) in found.items()}
 
 
-def _counted(what: str, value: bytes) -> Counts | None:
-    number = int(value) if value.isdigit() else 0
-    match what:
-        case "p":
-            return Counts(executions=number)
-        case "f":
-            return Counts(failures=number)
-        case "ms":
-            return Counts(total_ms=number)
-        case _:
-            return None
+def _parted(field_name: bytes) -> tuple[str, int] | None:
+    name, _, what = field_name.decode(errors="replace").rpartition("|")
+    return (name, _PLACES[what]) if name and what in _PLACES else None
 
 
 def _of_class(replies: Iterable[Sequence[bytes | None]]) -> Counts:

@@ -80,6 +80,8 @@ _LOCAL: Final = frozenset({"development", "test"})
 _DEFAULT_ENVIRONMENT: Final = "development"
 # The scoreboard has 1,024 slots, and a roll needs a second one for each worker it replaces.
 _MOST_WORKERS: Final = 1000
+_SLACK_S: Final = 10
+"""For a worker that is silent because Redis is."""
 
 
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,7 +346,7 @@ class _Sources:
     def _hung_after(self) -> float | None:
         seconds = self.pick(declared.WORKER_HUNG_AFTER)
         # A worker that waits for a server which does not answer is silent for that long.
-        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + 10
+        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + _SLACK_S
         if seconds is not None and seconds < fewest:
             self.problems.append(
                 f"worker.hung_after: {seconds:g} s; a worker may be silent for {fewest:g} s while "

@@ -15,7 +15,7 @@ from jobd._version import __version__
 from jobd.clock import Clock
 from jobd.health.exposition import Family, Sample
 from jobd.metrics import BOUNDS_MS, Counts
-from jobd.proc import size_bytes
+from jobd.proc import resident_bytes
 from jobd.scoreboard import Assignment, Scoreboard, State
 from jobd.tallies import Tallies
 
@@ -162,7 +162,7 @@ class Figures:
         text = "Processes replaced, by how the last one ended."
         yield Family("jobd_restarts_total", "counter", text, restarts)
         memory = [
-            Sample(size_bytes(seat.pid, is_shared=False), {"process": _name(slot)})
+            Sample(resident_bytes(seat.pid), {"process": _name(slot)})
             for slot, seat in self._seats()
             if seat.pid
         ]

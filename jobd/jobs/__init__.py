@@ -6,7 +6,7 @@ How a job is run belongs to the worker.
 from jobd.jobs.classes import Job, Registry, RetryIn, registry
 from jobd.jobs.functions import FunctionJob, job
 from jobd.jobs.performing import Run, perform
-from jobd.jobs.pushing import Delay, HasPerform, Moment, Setter, push, push_bulk
+from jobd.jobs.pushing import Delay, HasPerform, Moment, Setter, apush, apush_bulk, push, push_bulk
 
 __all__ = [
     "Delay",
@@ -18,6 +18,8 @@ __all__ = [
     "RetryIn",
     "Run",
     "Setter",
+    "apush",
+    "apush_bulk",
     "job",
     "perform",
     "push",

@@ -165,6 +165,27 @@ class IterableJob(Job):
             ...
 
         @classmethod
+        async def aperform_async(
+            cls: type[HasEnumerator[P]], *args: P.args, **kwargs: P.kwargs
+        ) -> str | None:
+            """See ``Job.aperform_async``."""
+            ...
+
+        @classmethod
+        async def aperform_in(
+            cls: type[HasEnumerator[P]], delay: Delay, /, *args: P.args, **kwargs: P.kwargs
+        ) -> str | None:
+            """See ``Job.aperform_in``."""
+            ...
+
+        @classmethod
+        async def aperform_at(
+            cls: type[HasEnumerator[P]], moment: Moment, /, *args: P.args, **kwargs: P.kwargs
+        ) -> str | None:
+            """See ``Job.aperform_at``."""
+            ...
+
+        @classmethod
         def perform_inline(cls: type[HasEnumerator[P]], *args: P.args, **kwargs: P.kwargs) -> None:
             """See ``Job.perform_inline``."""
             ...

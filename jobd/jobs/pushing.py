@@ -8,10 +8,11 @@ Source: Sidekiq's lib/sidekiq/job.rb.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, cast
 
 from jobd.app import current_app  # noqa: TID251 - jobs are the place that looks it up
-from jobd.client import Prepared
+from jobd.client import Prepared, in_thread
 from jobd.errors import InvalidJob
 from jobd.jobs.callbacks import Callbacks
 from jobd.jobs.in_tests import Jobs, clear_kept, drain_kept, perform_first
@@ -105,6 +106,40 @@ class Setter(Generic[P]):
             on_pushed=self._on_pushed,
         )
 
+    async def aperform_async(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Push the job; see ``Job.aperform_async``."""
+        if self._options.get("sync"):
+            await in_thread(partial(self.perform_inline, *args, **kwargs))
+            return None
+        return await self._apush(self._item(args, kwargs))
+
+    async def aperform_in(self, delay: Delay, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Push the job for later; see ``Job.aperform_in``."""
+        return await self._apush({**self._item(args, kwargs), "at": delay})
+
+    async def aperform_at(self, moment: Moment, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Push the job for a moment; see ``Job.aperform_at``."""
+        return await self._apush({**self._item(args, kwargs), "at": moment})
+
+    async def aperform_bulk(
+        self,
+        argument_lists: Iterable[Sequence[Any]],
+        *,
+        batch_size: int | None = None,
+        at: When | Sequence[When] | None = None,
+        spread_interval: float | None = None,
+    ) -> list[str | None]:
+        """Push many jobs; see ``Job.aperform_bulk``."""
+        item = self._fields()
+        item["args"] = map(self._bound, argument_lists)
+        return await current_app().client.apush_bulk(
+            item,
+            batch_size=batch_size,
+            at=at,
+            spread_interval=spread_interval,
+            on_pushed=self._on_pushed,
+        )
+
     def perform_inline(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run the job here and now; see ``Job.perform_inline``."""
         app = current_app()
@@ -119,6 +154,9 @@ class Setter(Generic[P]):
 
     def _push(self, item: Payload) -> str | None:
         return current_app().client.push(item, on_pushed=self._on_pushed)
+
+    async def _apush(self, item: Payload) -> str | None:
+        return await current_app().client.apush(item, on_pushed=self._on_pushed)
 
     @property
     def _on_pushed(self) -> Callable[[Prepared], object] | None:
@@ -228,6 +266,45 @@ class Pushed:
         )
 
     @classmethod
+    async def aperform_async(
+        cls: type[HasPerform[P]], *args: P.args, **kwargs: P.kwargs
+    ) -> str | None:
+        """Push the job without blocking the loop, as ``perform_async`` does otherwise.
+
+        Middleware and callbacks are called where it is awaited; a thread does the write. If the
+        task that awaits it is cancelled, whether the job was pushed is not known.
+        """
+        return await Setter(cls).aperform_async(*args, **kwargs)
+
+    @classmethod
+    async def aperform_in(
+        cls: type[HasPerform[P]], delay: Delay, /, *args: P.args, **kwargs: P.kwargs
+    ) -> str | None:
+        """Push the job so that it runs later, without blocking the loop; see ``perform_in``."""
+        return await Setter(cls).aperform_in(delay, *args, **kwargs)
+
+    @classmethod
+    async def aperform_at(
+        cls: type[HasPerform[P]], moment: Moment, /, *args: P.args, **kwargs: P.kwargs
+    ) -> str | None:
+        """Push the job for a moment, without blocking the loop; see ``perform_at``."""
+        return await Setter(cls).aperform_at(moment, *args, **kwargs)
+
+    @classmethod
+    async def aperform_bulk(
+        cls: type[HasPerform[P]],
+        argument_lists: Iterable[Sequence[Any]],
+        *,
+        batch_size: int | None = None,
+        at: When | Sequence[When] | None = None,
+        spread_interval: float | None = None,
+    ) -> list[str | None]:
+        """Push many jobs; the loop goes on between their slices; see ``perform_bulk``."""
+        return await Setter(cls).aperform_bulk(
+            argument_lists, batch_size=batch_size, at=at, spread_interval=spread_interval
+        )
+
+    @classmethod
     def perform_inline(cls: type[HasPerform[P]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Run the job here and now, through JSON and both chains of middleware; no retry."""
         Setter(cls).perform_inline(*args, **kwargs)
@@ -288,5 +365,23 @@ def push_bulk(
 ) -> list[str | None]:
     """Push many jobs of one name; see ``Client.push_bulk``."""
     return current_app().client.push_bulk(
+        item, batch_size=batch_size, at=at, spread_interval=spread_interval
+    )
+
+
+async def apush(item: Mapping[str, Any]) -> str | None:
+    """Push a job by its name, without blocking the loop; see ``Client.apush``."""
+    return await current_app().client.apush(item)
+
+
+async def apush_bulk(
+    item: Mapping[str, Any],
+    *,
+    batch_size: int | None = None,
+    at: When | Sequence[When] | None = None,
+    spread_interval: float | None = None,
+) -> list[str | None]:
+    """Push many jobs of one name, without blocking the loop; see ``Client.apush_bulk``."""
+    return await current_app().client.apush_bulk(
         item, batch_size=batch_size, at=at, spread_interval=spread_interval
     )

@@ -5,6 +5,7 @@ outage and its end are told once for the whole instance. Every duty can be repea
 and a poller that is killed at any instruction is simply replaced.
 """
 
+import contextlib
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -14,7 +15,7 @@ import msgspec
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisDenied, RedisError, RedisUnavailable
+from jobd.errors import RedisDenied, RedisError, RedisRejected, RedisUnavailable
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
@@ -300,6 +301,10 @@ class Poller:
         return _CANCEL_EVERY_S
 
     def _recover(self) -> float:
+        if self._deaths:
+            # Before they are back in their queues, or a cancelled one would begin again.
+            with contextlib.suppress(RedisRejected):  # as a key of the wrong type does
+                self._cancels.learn()
         while self._deaths:
             message = self._deaths[0]
             slot, incarnation = message["slot"], message["incarnation"]
@@ -310,6 +315,7 @@ class Poller:
                 finished,
                 message["jid"],
                 message["time_limit"],
+                message["max_memory"],
             )
             self._recovery.recover_worker(slot, incarnation, death)
             self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})

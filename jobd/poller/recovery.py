@@ -42,6 +42,7 @@ class Death(msgspec.Struct, frozen=True):
         finished: fingerprints of jobs that were done and perhaps not acknowledged.
         jid: of the job that was running, for the log.
         time_limit: seconds that this job was killed for, or 0.
+        max_memory: bytes that this job was killed for, or 0.
     """
 
     reason: str
@@ -49,6 +50,7 @@ class Death(msgspec.Struct, frozen=True):
     finished: tuple[str, ...] = ()
     jid: str = ""
     time_limit: float = 0.0
+    max_memory: int = 0
 
     def is_of(self, raw: bytes, *, is_alone: bool) -> bool:
         """Whether a job was running when the worker died; ``is_alone``: it held no other."""
@@ -276,9 +278,10 @@ def _charged(raw: bytes, death: Death) -> bytes:
         payload: dict[str, Any] = decode(raw)
     except MalformedPayload:
         return raw
-    if death.time_limit:
+    if death.time_limit or death.max_memory:
         # It has not crashed, it has failed: the next worker settles that, with the app's hooks.
-        payload["timed_out"] = death.time_limit
+        mark = "timed_out" if death.time_limit else "outgrown"
+        payload[mark] = death.time_limit or death.max_memory
         return encode(payload)
     recovered = payload.get("recovered")
     payload["recovered"] = (recovered if isinstance(recovered, int) else 0) + 1

@@ -278,6 +278,7 @@ class Handle(_End):
         is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
         is_open: False once the stream has ended, which a job can bring about by closing fds.
         is_overdue: it was killed because its job did not heed its time limit.
+        outgrown: it was killed because its job outgrew so many bytes by half; else 0.
     """
 
     def __init__(
@@ -296,6 +297,7 @@ class Handle(_End):
         self.is_reaped = False
         self.is_open = True
         self.is_overdue = False
+        self.outgrown = 0
         self._on_ready: list[int] = []
 
     def receive(self) -> list[Message]:

@@ -32,7 +32,7 @@ class Deaths:
         """
         # Who was killed because the time to drain was up is not to blame, nor who had just ended.
         time_limit = left.time_limit if left is not None and handle.is_overdue else 0.0
-        is_to_blame = not handle.is_killed or time_limit > 0
+        is_to_blame = not handle.is_killed or time_limit > 0 or handle.outgrown > 0
         charged = left if left is not None and left.is_busy and is_to_blame else None
         died = Died(
             type="died",
@@ -44,6 +44,7 @@ class Deaths:
             jid=charged.jid if charged else "",
             finished=list(left.finished) if left is not None else [],
             time_limit=time_limit,
+            max_memory=handle.outgrown,
         )
         if len(self._kept) >= _MOST_KEPT:
             del self._kept[next(iter(self._kept))]

@@ -15,7 +15,7 @@ One message is one packet, a JSON object::
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
          "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"], "time_limit": 0.0}
+         "finished": ["f4b75e523969083d"], "time_limit": 0.0, "max_memory": 0}
         {"type": "seats"}                                a worker has another pid or is ready
         {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
          "text": "queues"}
@@ -115,6 +115,7 @@ class Died(TypedDict):
         jid: the same job's, for the log.
         finished: fingerprints of jobs that are done and perhaps not acknowledged.
         time_limit: seconds that the running job was killed for, or 0.
+        max_memory: bytes that the running job was killed for, or 0.
     """
 
     type: Literal["died"]
@@ -126,6 +127,7 @@ class Died(TypedDict):
     jid: str
     finished: list[str]
     time_limit: float
+    max_memory: int
 
 
 class Order(TypedDict):

@@ -91,6 +91,7 @@ class Attention:
         is_out_of_time: a settlement that does not succeed is not tried again.
         was_interrupted: the last job was ended from outside; else its ``Stop`` was its own.
         cancelled_jids: jobs that are not to be begun.
+        learn_cancelled: has ``cancelled_jids`` hold what the poller knows by now.
         progress: of iterable jobs.
     """
 
@@ -122,6 +123,7 @@ class Attention:
         self.is_out_of_time = False
         self.was_interrupted = False
         self.cancelled_jids: set[str] = set()
+        self.learn_cancelled: Callable[[], None] = lambda: None
         self.progress: Progress | None = None
 
     def open(self) -> None:

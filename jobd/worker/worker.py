@@ -1,5 +1,6 @@
 """One worker process from READY to its end: heed, work, rest, leave."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -103,6 +104,13 @@ class CancelWatch:
         self._scoreboard = scoreboard
         self._attention = attention
         self._known: float | None = None
+        attention.learn_cancelled = self.look
+
+    def look(self) -> None:
+        """As `step`, with a job in hand that came while we waited."""
+        if self._scoreboard.newest_cancel != self._known:
+            with contextlib.suppress(RedisUnavailable):  # should it run, the master hears of it
+                self.step()
 
     def step(self) -> None:
         """Fetch what is new; costs nothing if nothing is.

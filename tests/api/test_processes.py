@@ -262,6 +262,8 @@ def test_a_jobd_tells_its_workers_and_obeys(raw: Raw, access: Access, start_jobd
     jobd = start_jobd(config={"concurrency": 2})
     jid = wire.push(raw, "Nap", 60)
     (process,) = eventually(lambda: list(ProcessSet(access=access)), message=jobd.log)
+    # It is there from its first heartbeat on, which may come before the second worker.
+    eventually(lambda: len(process.instance().workers) == 2, message=jobd.log)
 
     assert process.is_jobd
     assert process.concurrency == 2

@@ -1,8 +1,7 @@
-"""The backend of django.tasks: what Django promises of a backend, but for results.
+"""The backend of django.tasks: what Django promises of a backend.
 
-Not kept yet, and so not asserted, are results: get_result equals, unknown and malformed ids, a
-result of another task, refresh, the status in between, the ids of earlier workers and errors of
-earlier tries. Nor is an order of priorities: the backend says that it has none.
+Its results are in `test_django_task_results`. An order of priorities is not asserted: the backend
+says that it has none.
 """
 
 import asyncio
@@ -181,22 +180,6 @@ def test_options_of_the_backend_are_those_of_the_job(shop: Any, store: Recording
     assert store.pushed[0]["retry"] == 0
 
 
-# Results
-
-
-def test_results_are_said_not_to_be_supported(shop: Any, store: RecordingStore) -> None:
-    result = shop.tasks.add.enqueue(1)
-    assert task_backends["default"].supports_get_result is False
-    with pytest.raises(NotImplementedError, match="jobd keeps no results of tasks yet"):
-        shop.tasks.add.get_result(result.id)
-    with pytest.raises(NotImplementedError, match="write what you need"):
-        asyncio.run(shop.tasks.add.aget_result("no such"))
-    with pytest.raises(NotImplementedError, match=result.id):
-        result.refresh()
-    with pytest.raises(NotImplementedError):
-        asyncio.run(result.arefresh())
-
-
 # Validation
 
 
@@ -258,18 +241,23 @@ def test_a_queue_that_jobd_cannot_name_is_refused(shop: Any) -> None:
         shop.tasks.add.using(backend="any", queue_name="mail box")
 
 
+def task_of(func: Callable[..., Any], *, takes_context: bool = False) -> Task:
+    fields = {"priority": 0, "backend": "default", "queue_name": "default", "run_after": None}
+    return Task(func=func, takes_context=takes_context, **fields)  # Django 6.0 wants them all
+
+
 def test_what_is_no_function_of_a_module_is_refused(app: App) -> None:
     def inner() -> None:
         pass
 
     for func in (inner, lambda: None, print):
         with pytest.raises(InvalidTask, match="module level"):
-            Task(func=func)
+            task_of(func)
 
 
 def test_a_task_that_takes_a_context_has_a_parameter_for_it(shop: Any) -> None:
     with pytest.raises(InvalidTask, match="context"):
-        Task(func=shop.tasks.no_task, takes_context=True)
+        task_of(shop.tasks.no_task, takes_context=True)
 
 
 # Settings

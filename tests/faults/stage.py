@@ -135,10 +135,10 @@ class Stage:
         jid = wire.push(self.raw, name, *args, **fields)
         return self.expect(jid, runs=runs)
 
-    def hold(self, *, runs: int = 1) -> str:
+    def hold(self, *, runs: int = 1, **fields: Any) -> str:
         """Push a job and wait until it runs; it goes on until `release`."""
         self._holds += 1
-        jid = self.push("Hold", f"hold-{self._holds}", runs=runs)
+        jid = self.push("Hold", f"hold-{self._holds}", runs=runs, **fields)
         self.wait_for("start", jid)
         return jid
 

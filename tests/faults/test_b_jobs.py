@@ -4,9 +4,7 @@ What a job does is a piece of Python beside its assertions, run by the job ``Do`
 """
 
 import contextlib
-import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,12 +13,11 @@ import pytest
 from tests.faults.conftest import StartRigged
 from tests.faults.stage import PATIENCE_S, Stage
 from tests.support import leash, wire
+from tests.support.control_groups import MEMORY, PIDS, group
 from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.redis, pytest.mark.process]
 
-MEMORY = Path("/sys/fs/cgroup/memory")
-PIDS = Path("/sys/fs/cgroup/pids")
 
 RAISES = {
     "raise RuntimeError('as told')": "RuntimeError",
@@ -162,22 +159,6 @@ finally:
     assert wire.entries(stage.raw, "retry")[0]["error_class"] == "MemoryError"
 
 
-@contextlib.contextmanager
-def group(controller: Path, **limits: int) -> Iterator[Path]:
-    """A control group of our own with these limits; skips where none may be made."""
-    folder = controller / f"jobd-test-{os.getpid()}"
-    try:
-        folder.mkdir()
-    except OSError as error:
-        pytest.skip(f"needs a control group of its own: {error}")
-    try:
-        for name, limit in limits.items():
-            (folder / name.replace("__", ".")).write_text(str(limit))
-        yield folder
-    finally:
-        eventually(lambda: folder.rmdir() or True)
-
-
 @pytest.mark.long
 def test_B5_job_killed_for_its_memory_is_dead_after_three_starts(stage: Stage):
     with group(MEMORY, memory__limit_in_bytes=200_000_000) as folder:
@@ -208,9 +189,8 @@ def test_B6_endless_job_keeps_its_lease_and_is_given_back_uncharged_at_a_stop(
     jobd = start_rigged(stage.server.url(), config={"queues": ["apart"], "timeout": 0.5})
     jid = wire.push(stage.raw, "Do", STUBBORN[name], queue="apart")
     eventually(lambda: jobd.ran("start"), message=jobd.log)
-    (identity,) = [
-        each for each in stage.raw.smembers("processes") if str(jobd.pid).encode() in each
-    ]
+    pid = f":{jobd.pid}:".encode()
+    (identity,) = eventually(lambda: [i for i in stage.raw.smembers("processes") if pid in i])
     assert float(stage.raw.hget(identity, "busy")) <= 1
 
     assert jobd.stop() == 0

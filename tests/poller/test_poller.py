@@ -33,6 +33,7 @@ def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dic
     return {
         "type": "died",
         "time_limit": 0.0,
+        "max_memory": 0,
         "slot": slot,
         "incarnation": incarnation,
         "status": 9,

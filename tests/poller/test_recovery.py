@@ -81,6 +81,16 @@ def test_a_job_that_was_killed_for_its_time_limit_goes_back_as_failed_and_unchar
     assert kept == untouched
 
 
+def test_a_job_that_was_killed_for_its_memory_goes_back_as_failed_and_uncharged(
+    station: Station,
+) -> None:
+    big = a_payload("Echo", 1, recovered=1)
+    (raw,) = station.hold(big, owner=OURS)
+    death = Death("SIGKILL", running=fingerprint(raw), max_memory=1_000)
+    station.recovery.recover_worker(1, 1, death)
+    assert json.loads(station.queue()[0]) == big | {"outgrown": 1_000}
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (0, 1), ("2", 1), (None, 1)])
 def test_each_death_counts(station: Station, before: object, after: int) -> None:
     payload = a_payload("Echo", recovered=before)

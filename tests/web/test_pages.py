@@ -555,7 +555,7 @@ def test_a_class_of_any_name_has_its_metrics(
 def test_a_class_that_has_gone_is_said_to_have(visitor: Visitor) -> None:
     answer = visitor.get("/metrics/sha1:" + 40 * "0")
     assert answer.status_code == 404
-    assert "No such class of jobs has run" in answer.text
+    assert "Nothing of that name has run" in answer.text
 
 
 def test_different_versions_side_by_side_are_pointed_out(
