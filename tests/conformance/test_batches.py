@@ -201,6 +201,21 @@ def test_drawn_shares_are_the_weights(jobs: int):
     assert drawn == pytest.approx([0.6, 0.3, 0.1], rel=0.05)
 
 
+@pytest.mark.parametrize("jobs", [17, 100, 128])
+def test_a_claim_asks_few_of_many_queues_and_none_goes_short(jobs: int):
+    draw = Draw(a_capsule(*((f"q{number}", 1) for number in range(50))), random.Random(7))
+    total: Counter[int] = Counter()
+    while total.total() < 50_000:
+        shares = draw.shares(jobs)
+        assert sum(map(bool, shares)) <= 16
+        total.update(dict(enumerate(shares)))
+
+    # Drawn one by one, each would have 1,000 +- 31: a whole tenth too few or too many at times.
+    assert [total[index] / total.total() for index in range(50)] == pytest.approx(
+        [0.02] * 50, rel=0.05
+    )
+
+
 def test_the_first_of_a_drawn_order_is_drawn_by_weight():
     draw = Draw(a_capsule(("a", 6), ("b", 3), ("c", 1)), random.Random(7))
     first = Counter(next(iter(draw.order())) for _ in range(50_000))
