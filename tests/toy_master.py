@@ -119,7 +119,7 @@ class ToyPoller(ToyWorker):
             finished=len(died["finished"]),
         )
         if not OPTIONS.get("deaf"):
-            answer = {"slot": died["slot"], "incarnation": died["incarnation"]}
+            answer = {key: died[key] for key in ("slot", "incarnation", "thread")}
             self.child.send({"type": "recovered", **answer})
 
     def start_job(self) -> None:

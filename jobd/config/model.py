@@ -30,11 +30,17 @@ class QueueWeight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capsule:
-    """A group of worker processes with queues of their own."""
+    """A group of worker processes with queues of their own.
+
+    Attributes:
+        concurrency: processes.
+        threads: jobs side by side in each.
+    """
 
     name: str
     concurrency: int
     queues: tuple[QueueWeight, ...]
+    threads: int = 1
 
     @property
     def mode(self) -> Mode:
@@ -156,6 +162,11 @@ class Config:
     def worker_count(self) -> int:
         """Worker processes of all capsules."""
         return sum(capsule.concurrency for capsule in self.capsules)
+
+    @property
+    def most_jobs(self) -> int:
+        """Jobs that all capsules can run at once."""
+        return sum(capsule.concurrency * capsule.threads for capsule in self.capsules)
 
     @property
     def published(self) -> dict[str, object]:

@@ -45,7 +45,8 @@ class Cancels:
         if now >= self._look_until:
             return
         for slot in range(1, self._scoreboard.used + 1):
-            seen = self._scoreboard.read(slot)
-            if seen.is_busy and seen.jid in self._cancelled.jids:
-                where = {"slot": slot, "incarnation": seen.incarnation}
-                yield {"type": "cancel", "jid": seen.jid, **where}
+            for thread in self._scoreboard.threads(slot):
+                seen = self._scoreboard.read_thread(slot, thread)
+                if seen.is_busy and seen.jid in self._cancelled.jids:
+                    where = {"slot": slot, "incarnation": seen.incarnation, "thread": thread}
+                    yield {"type": "cancel", "jid": seen.jid, **where}

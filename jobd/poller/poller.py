@@ -301,7 +301,7 @@ class Poller:
     def _recover(self) -> float:
         while self._deaths:
             message = self._deaths[0]
-            slot, incarnation = message["slot"], message["incarnation"]
+            where = {key: message[key] for key in ("slot", "incarnation", "thread")}
             finished = tuple(message["finished"])
             death = Death(
                 message["reason"],
@@ -310,8 +310,8 @@ class Poller:
                 message["jid"],
                 message["time_limit"],
             )
-            self._recovery.recover_worker(slot, incarnation, death)
-            self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
+            self._recovery.recover_worker(**where, death=death)
+            self._master.send({"type": "recovered", **where})
             self._deaths.pop(0)
         return float("inf")
 

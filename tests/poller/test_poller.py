@@ -35,6 +35,7 @@ def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dic
         "time_limit": 0.0,
         "slot": slot,
         "incarnation": incarnation,
+        "thread": 0,
         "status": 9,
         "reason": "SIGKILL",
         "running": fingerprint(running) if running else "",
@@ -163,7 +164,7 @@ def test_a_death_is_answered_for_and_the_master_told(station: Station) -> None:
     station.poller._look()
     turn(station)
     assert [job["recovered"] for job in queued(station.raw)] == [1]
-    assert station.master.heard == [{"type": "recovered", "slot": 1, "incarnation": 1}]
+    assert station.master.heard == [{"type": "recovered", "slot": 1, "incarnation": 1, "thread": 0}]
 
 
 def test_a_new_poller_charges_a_death_that_it_is_told_after_its_first_sweep(
@@ -348,7 +349,7 @@ def test_a_job_that_runs_and_is_cancelled_is_told_to_the_master_until_it_has_end
     cancel(station.store, "b4a5")
     station.clock.advance(1)
     turn(station)
-    order = {"type": "cancel", "jid": "b4a5", "slot": 2, "incarnation": 7}
+    order = {"type": "cancel", "jid": "b4a5", "slot": 2, "incarnation": 7, "thread": 0}
     assert cancels(station) == [order]
     station.clock.advance(1)
     turn(station)
