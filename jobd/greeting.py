@@ -43,6 +43,7 @@ def boot_lines(config: Config, *, is_private: bool) -> None:
             "workers",
             capsule=capsule.name,
             concurrency=_count(capsule.concurrency, "process", "processes"),
+            threads=capsule.threads if capsule.threads > 1 else None,
             queues=describe_queues(capsule),
             order=capsule.mode,
         )

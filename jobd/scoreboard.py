@@ -222,6 +222,11 @@ class SlotWriter:
         return self._first[_AWAY_AT // 8]
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a job runs."""
+        return self._doubles[_STARTED] > 0
+
+    @property
     def is_cancelled(self) -> bool:
         """Whether the master says that the running job is."""
         return self._cancelled_jid[0] != 0 and self._cancelled_jid == self._jid

@@ -365,6 +365,7 @@ class _Sources:
             name="default",
             concurrency=self.pick(declared.CONCURRENCY),
             queues=self.pick(declared.QUEUES),
+            threads=self.pick(declared.THREADS),
         )
         capsules = (default, *self.pick(declared.CAPSULES))
         count = sum(capsule.concurrency for capsule in capsules)

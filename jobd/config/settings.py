@@ -18,7 +18,6 @@ from jobd.config.checks import (
     batch,
     boolean,
     capsules,
-    not_yet,
     one_of,
     patience,
     queues,
@@ -30,6 +29,7 @@ from jobd.config.checks import (
     whole,
 )
 from jobd.config.model import Capsule, Fetch, LogFormat, LogLevel, QueueWeight, Wire
+from jobd.slot_state import MOST_THREADS
 
 T = TypeVar("T")
 
@@ -51,21 +51,21 @@ class Setting(Generic[T]):
     help: str
 
 
-_LATER_THREADS: Final = "raise concurrency for more processes until then"
-
 CONCURRENCY: Final = Setting(
     "concurrency",
     default=4,
     unit="processes",
     check=whole(1),
-    help="Worker processes of the default capsule. Each runs one job at a time.",
+    help="Worker processes of the default capsule. Each runs as many jobs at a time as it has "
+    "threads.",
 )
 THREADS: Final = Setting(
     "threads",
     default=1,
-    unit="jobs",
-    check=not_yet(whole(1), default=1, remedy=_LATER_THREADS),
-    help="Jobs side by side in each worker. More than 1 arrives in a later version.",
+    unit="jobs, 100 at the most",
+    check=whole(1, MOST_THREADS),
+    help="Jobs side by side in each worker of the default capsule, for jobs that mostly wait. More "
+    "than 1 runs them in threads; docs/threads.md says what that changes.",
 )
 TIMEOUT: Final = Setting(
     "timeout",
@@ -92,9 +92,10 @@ QUEUES: Final[Setting[tuple[QueueWeight, ...]]] = Setting(
 CAPSULES: Final[Setting[tuple[Capsule, ...]]] = Setting(
     "capsules",
     default=(),
-    unit="mapping of name to {concurrency, queues}",
+    unit="mapping of name to {concurrency, queues, threads}",
     check=capsules,
-    help="Further groups of workers, each with its own processes and queues.",
+    help="Further groups of workers, each with its own processes and queues, and threads if it has "
+    "more than one.",
 )
 FETCH: Final[Setting[Fetch]] = Setting(
     "fetch",
@@ -109,7 +110,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     unit="auto or jobs",
     check=batch,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
-    "are so short that the last one begins within 10 ms; 1 turns that off.",
+    "are so short that the last one begins within 10 ms; 1 turns that off, and so do threads.",
 )
 WIRE: Final[Setting[Wire]] = Setting(
     "wire",

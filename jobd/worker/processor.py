@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from jobd import faults, log, results
 from jobd.connection import Backoff
@@ -27,17 +27,17 @@ from jobd.jobs import Job, Registry
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
-from jobd.tallies import TallyWriter, row_of
-from jobd.worker.attention import Attention
+from jobd.tallies import row_of
+from jobd.worker.company import Company
 from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
+from jobd.worker.heeding import Heeding
 from jobd.worker.retry import (
     MOST_RECOVERIES,
     Again,
     Bury,
     Discard,
     decide,
-    has_killed_enough,
     message_of,
     record_failure,
     recoveries,
@@ -73,6 +73,18 @@ class Application:
     keep_result: Callable[[dict[str, Any], dict[str, Any]], bool]
 
 
+class Tally(Protocol):
+    """Where jobs are counted; a ``TallyWriter``, or one that threads share."""
+
+    def count(self, name: str, elapsed_ms: int) -> None:
+        """A job of this class is done."""
+        ...
+
+    def count_failure(self, name: str) -> None:
+        """A job of this class failed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Display:
     """Where others see what a processor does: ``jobctl`` and recovery, ``ps``, and the metrics.
@@ -86,7 +98,7 @@ class Display:
 
     slot: SlotWriter
     title: Title
-    tally: TallyWriter
+    tally: Tally
     by_queue: bool = False
 
 
@@ -109,7 +121,7 @@ class Processor:
         *,
         app: Application,
         rules: Rules,
-        attention: Attention,
+        attention: Heeding,
         display: Display,
         clock: ServerClock,
         rng: random.Random,
@@ -122,6 +134,7 @@ class Processor:
         self._by_queue = display.by_queue
         self._clock = clock
         self._rng = rng
+        self._company = attention.company
         self._is_ours = True
         os.register_at_fork(after_in_child=self._disown)
         self._backoff = Backoff(rng)
@@ -137,14 +150,20 @@ class Processor:
         if unit is None:
             return False
         faults.point("claimed")
-        attention, take = self._attention, self._fetcher.take
+        attention, take, company = self._attention, self._fetcher.take, self._company
         while unit is not None:
-            if attention.is_stopping or attention.is_quiet:
+            if (
+                attention.is_stopping
+                or attention.is_quiet
+                or not (company is None or company.join())
+            ):
                 log.clear_job()
                 # The signal came while the claim was on its way, or during the last job.
                 self._settle(partial(self._fetcher.give_back, unit))
                 break
             self._see_through(unit)
+            if company is not None:
+                company.leave()
             unit = take()
         log.clear_job()
         return True
@@ -181,6 +200,8 @@ class Processor:
                 self._slot.give_up()
             elif "timed_out" in payload:
                 self._has_failed(unit, overdue(payload), jid, self._measured_as(unit, payload))
+            elif self._company is not None and self._is_suspect(payload):
+                self._run_alone(self._company, unit, payload, began_s)
             else:
                 self._perform(unit, payload, jid)
         finally:
@@ -189,11 +210,33 @@ class Processor:
                 title.show("idle")
 
     def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
+        return self._has_killed(payload, MOST_RECOVERIES)
+
+    def _is_suspect(self, payload: dict[str, Any]) -> bool:
+        """Whether it dies with the next worker that dies: that must not be a neighbour's doing."""
+        return "recovered" in payload and self._has_killed(payload, MOST_RECOVERIES - 1)
+
+    def _has_killed(self, payload: dict[str, Any], times: int) -> bool:
         progress = self._attention.progress
-        if not has_killed_enough(payload) or progress is None:
-            return has_killed_enough(payload)
+        if recoveries(payload) < times or progress is None:
+            return recoveries(payload) >= times
         # An iterable job that comes further each time does not loop.
-        return recoveries(payload) - progress.forgiven(payload) >= MOST_RECOVERIES
+        return recoveries(payload) - progress.forgiven(payload) >= times
+
+    def _run_alone(
+        self, company: Company, unit: UnitOfWork, payload: dict[str, Any], began_s: float
+    ) -> None:
+        self._slot.give_up()  # while it waits, nothing that happens is charged to it
+        if not company.send_away():
+            self._settle(partial(self._fetcher.give_back, unit))
+            return
+        jid = str(payload.get("jid") or NO_JID)
+        self._slot.hold(unit.raw, began_s)
+        self._slot.start(unit.queue, payload["class"], jid, began_s)
+        try:
+            self._perform(unit, payload, jid)
+        finally:
+            company.let_in()
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")

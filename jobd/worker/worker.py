@@ -13,6 +13,7 @@ from jobd.scoreboard import Scoreboard, State
 from jobd.store import Store
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import Fetcher
+from jobd.worker.heeding import Heeding
 from jobd.worker.processor import Display, Processor
 
 _POLLER_SLOT: Final = 0
@@ -140,7 +141,7 @@ class Worker:
         *,
         processor: Processor,
         fetcher: Fetcher,
-        attention: Attention,
+        attention: Heeding,
         display: Display,
         chores: Sequence[Chore],
         hooks: Hooks,
