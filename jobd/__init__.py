@@ -23,6 +23,7 @@ if typing.TYPE_CHECKING:
         JobInterrupted,
         JobPutOff,
         JobTimeout,
+        JobTooBig,
         MalformedPayload,
         PushBufferFull,
         RedisError,
@@ -33,7 +34,7 @@ if typing.TYPE_CHECKING:
         UnfitResult,
         UnknownJob,
     )
-    from jobd.jobs import Job, job, push, push_bulk
+    from jobd.jobs import Job, apush, apush_bulk, job, push, push_bulk
     from jobd.jobs.callbacks import (
         after_enqueue,
         after_perform,
@@ -57,6 +58,7 @@ __all__ = [
     "JobInterrupted",
     "JobPutOff",
     "JobTimeout",
+    "JobTooBig",
     "JobdError",
     "MalformedPayload",
     "Payload",
@@ -71,6 +73,8 @@ __all__ = [
     "__version__",
     "after_enqueue",
     "after_perform",
+    "apush",
+    "apush_bulk",
     "around_perform",
     "before_perform",
     "carry",
@@ -97,6 +101,7 @@ _NAMES: typing.Final = {
         "JobInterrupted",
         "JobPutOff",
         "JobTimeout",
+        "JobTooBig",
         "MalformedPayload",
         "PushBufferFull",
         "RedisError",
@@ -107,7 +112,7 @@ _NAMES: typing.Final = {
         "UnfitResult",
         "UnknownJob",
     ),
-    "jobd.jobs": ("Job", "job", "push", "push_bulk"),
+    "jobd.jobs": ("Job", "apush", "apush_bulk", "job", "push", "push_bulk"),
     "jobd.jobs.callbacks": (
         "after_enqueue",
         "after_perform",

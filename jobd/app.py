@@ -6,8 +6,6 @@ else is handed an ``App``. Nothing here connects before the first push.
 Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
 """
 
-import dataclasses
-import difflib
 import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +18,7 @@ from jobd.hooks import DeathHandler, ErrorHandler, Event, Hooks
 from jobd.keys import Keys
 from jobd.middleware import Chain, ClientChain, ServerChain
 from jobd.payload import Payload, Strict, When, Wire, check_options
+from jobd.redis_setting import settings_of
 
 if TYPE_CHECKING:
     # At run time where it is needed: with YAML it is half of the time that importing jobd takes.
@@ -29,20 +28,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[[], object])
 OpenStore: TypeAlias = Callable[["RedisSettings"], Writer]
-
-_CHECKS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "url": (lambda value: isinstance(value, str), "a URL, redis://HOST:PORT/0"),
-    "sentinels": (
-        lambda value: type(value) in {list, tuple} and all(type(node) is str for node in value),
-        'a list such as ["10.0.0.1:26379"]',
-    ),
-    "master": (lambda value: isinstance(value, str), "what the sentinels call the primary"),
-    "size": (lambda value: type(value) is int and value >= 1, "a number of connections"),
-    "network_timeout": (
-        lambda value: type(value) in {int, float} and 0 < value < float("inf"),
-        "seconds above 0",
-    ),
-}
 
 
 def open_store(redis: "RedisSettings") -> Writer:
@@ -272,7 +257,7 @@ class Configuration:
 
     @redis.setter
     def redis(self, given: "RedisSettings | str | Mapping[str, Any]") -> None:
-        self._app.redis = _redis_settings(given, self._app)
+        self._app.redis = settings_of(given, lambda: self._app.redis_settings)
 
     @property
     def client_middleware(self) -> ClientChain:
@@ -444,57 +429,3 @@ def _reliable(store: Writer, most: int) -> Writer:
     if not isinstance(store, Store):
         raise ConfigError([f"reliable_push: the app writes to {store!r}, which is no Redis"])
     return ReliablePush(store, most)
-
-
-def _redis_settings(given: object, app: App) -> "RedisSettings":
-    from jobd.config import RedisSettings  # noqa: PLC0415 - slow to import
-
-    if isinstance(given, RedisSettings):
-        if (problem := _problem("url", given.url)) is not None:
-            raise ConfigError([problem])
-        return given
-    if isinstance(given, str):
-        given = {"url": given}
-    if not isinstance(given, Mapping):
-        raise ConfigError([f'redis: a URL or a dict such as {{"url": ...}}, not {given!r}'])
-    chosen = cast("Mapping[str, Any]", given)
-    problems = [text for key, value in chosen.items() if (text := _problem(key, value))]
-    if problems:
-        raise ConfigError(problems)
-    if "sentinels" in chosen or "master" in chosen:
-        chosen = _with_sentinels(chosen)
-    if "url" in chosen:
-        return RedisSettings(**chosen)
-    return dataclasses.replace(app.redis_settings, **chosen)
-
-
-def _with_sentinels(chosen: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same with a URL that names them."""
-    from jobd.config import sentinel_url, url_fault  # noqa: PLC0415 - slow to import
-
-    rest = dict(chosen)
-    nodes, master = rest.pop("sentinels", ()), rest.pop("master", "")
-    if "url" in rest or not nodes or not master:
-        raise ConfigError(
-            ["redis: sentinels and master belong together, and stand for url: name both, or url"]
-        )
-    url = sentinel_url(nodes, master)
-    if fault := url_fault(url):
-        raise ConfigError([f"redis.sentinels: {fault}"])
-    return {**rest, "url": url}
-
-
-def _problem(key: str, value: object) -> str | None:
-    if key not in _CHECKS:
-        near = difflib.get_close_matches(str(key), _CHECKS, 1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
-        return f'redis: no setting "{key}": there are {", ".join(_CHECKS)}{hint}'
-    is_right, expected = _CHECKS[key]
-    if not is_right(value):
-        return f"redis.{key}: {expected}, not {value!r}"
-    if key != "url":
-        return None
-    from jobd.config import url_fault  # noqa: PLC0415 - slow to import
-
-    fault = url_fault(str(value))
-    return fault and f"redis.url: {fault}"

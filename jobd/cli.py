@@ -42,7 +42,7 @@ writes all stacks to the log, USR1 reopens the log. jobctl looks into the queues
     multiple=True,
     help="What defines the jobs: a module, or a Python file. May be repeated.",
 )
-@click.option("-c", "--concurrency", metavar="N", type=int, help="Worker processes.")
+@click.option("-c", "--concurrency", metavar="N", help="Worker processes, or auto.")
 @click.option(
     "-q",
     "--queue",
@@ -63,7 +63,7 @@ def jobd(  # noqa: PLR0913 - click passes one argument a flag
     config: str | None,
     environment: str | None,
     require: tuple[str, ...],
-    concurrency: int | None,
+    concurrency: str | None,
     queue: tuple[str, ...],
     timeout: float | None,
     tag: str | None,

@@ -3,15 +3,19 @@
 A push is never sent twice, but for ``reliable_push``, whose pushes the server knows by a number.
 Which Redis, and which settings, is the app's business.
 
+A push with ``await`` is prepared where it is called, in the context of that task; only the write
+is left to a thread, so that the loop goes on meanwhile.
+
 Source: Sidekiq's lib/sidekiq/client.rb. Unlike there, ``at`` means the same in every push: below
 1,000,000,000 it is seconds from now, and what is due already goes straight to its queue.
 """
 
+import contextlib
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, cast
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from jobd.clock import Clock, SystemClock
 from jobd.errors import InvalidArguments, InvalidJob, PushBufferFull, RedisUnavailable
@@ -29,6 +33,10 @@ from jobd.payload import (
     resolve_at,
     timestamp,
 )
+
+R = TypeVar("R")
+
+OnPushed: TypeAlias = Callable[["Prepared"], object]
 
 _SLICE: Final = 1_000
 _SLICE_SCHEDULED: Final = 100
@@ -91,9 +99,7 @@ class Client:
         self._clock = clock or SystemClock()
         self._rng = random.Random()  # noqa: S311 - spreads jobs over time, keeps no secret
 
-    def push(
-        self, item: Mapping[str, Any], *, on_pushed: Callable[[Prepared], object] | None = None
-    ) -> str | None:
+    def push(self, item: Mapping[str, Any], *, on_pushed: OnPushed | None = None) -> str | None:
         """Push one job by name.
 
         Args:
@@ -112,15 +118,29 @@ class Client:
         ready = self.prepare(item)
         if ready is None:
             return None
-        jid: str = ready.payload["jid"]
         try:
             self._write([ready])
         except RedisUnavailable as error:
-            error.jid = jid
+            error.jid = ready.payload["jid"]
             raise
-        if on_pushed is not None:
-            on_pushed(ready)
-        return jid
+        return self._announce(ready, on_pushed)
+
+    async def apush(
+        self, item: Mapping[str, Any], *, on_pushed: OnPushed | None = None
+    ) -> str | None:
+        """Push one job without blocking the loop; as ``push``.
+
+        If the task that awaits it is cancelled, whether the job was pushed is not known.
+        """
+        ready = self.prepare(item)
+        if ready is None:
+            return None
+        try:
+            await self._awrite([ready])
+        except RedisUnavailable as error:
+            error.jid = ready.payload["jid"]
+            raise
+        return self._announce(ready, on_pushed)
 
     def prepare(self, item: Mapping[str, Any]) -> Prepared | None:
         """Do all of a push but the write; None if a middleware stopped it.
@@ -140,7 +160,7 @@ class Client:
         batch_size: int | None = None,
         at: When | Sequence[When] | None = None,
         spread_interval: float | None = None,
-        on_pushed: Callable[[Prepared], object] | None = None,
+        on_pushed: OnPushed | None = None,
     ) -> list[str | None]:
         """Push many jobs of one name, slice by slice; each slice is one round trip.
 
@@ -159,6 +179,35 @@ class Client:
             InvalidJob: a field or an argument is wrong. The slices before it were pushed.
             RedisUnavailable: as for ``push``; a note tells how many jobs were pushed before.
         """
+        bulk = _Bulk()
+        for slice_ in self._slices(item, batch_size, at, spread_interval):
+            with bulk.adding(slice_) as ready:
+                self._write(ready)
+            for job in ready:
+                self._announce(job, on_pushed)
+        return bulk.jids
+
+    async def apush_bulk(
+        self,
+        item: Mapping[str, Any],
+        *,
+        batch_size: int | None = None,
+        at: When | Sequence[When] | None = None,
+        spread_interval: float | None = None,
+        on_pushed: OnPushed | None = None,
+    ) -> list[str | None]:
+        """Push many jobs without blocking the loop but to prepare a slice; as ``push_bulk``."""
+        bulk = _Bulk()
+        for slice_ in self._slices(item, batch_size, at, spread_interval):
+            with bulk.adding(slice_) as ready:
+                await self._awrite(ready)
+            for job in ready:
+                self._announce(job, on_pushed)
+        return bulk.jids
+
+    def _slices(
+        self, item: Mapping[str, Any], batch_size: object, at: object, spread_interval: object
+    ) -> "Iterator[_Slice]":
         item, given = _split(item, batch_size, at, spread_interval)
         is_scheduled = given["at"] is not None or given["spread_interval"] is not None
         size = _slice_size(given["batch_size"], is_scheduled=is_scheduled)
@@ -169,7 +218,9 @@ class Client:
         moments = self._moments(given["at"], given["spread_interval"], argument_lists, now_ms)
         jids = itertools.repeat(item["jid"]) if "jid" in item else iter(new_jid, "")
         parts = zip(_checked(argument_lists), moments, jids, strict=False)
-        return self._write_slices(self._admitted(template, parts), size, on_pushed)
+        jobs = self._admitted(template, parts)
+        while batch := list(itertools.islice(jobs, size)):
+            yield batch
 
     def _admitted(
         self, template: Payload, parts: Iterable[tuple[list[Any], float | None, str]]
@@ -239,27 +290,15 @@ class Client:
             payload["args"] = loosen(payload["args"])
             check_values(payload)
 
-    def _write_slices(
-        self,
-        jobs: Iterator[Prepared | None],
-        size: int,
-        on_pushed: Callable[[Prepared], object] | None,
-    ) -> list[str | None]:
-        jids: list[str | None] = []
-        pushed = 0
-        while batch := list(itertools.islice(jobs, size)):
-            ready = [job for job in batch if job is not None]
-            try:
-                self._write(ready)
-            except RedisUnavailable as error:
-                error.add_note(f"{pushed} jobs of this bulk were pushed before")
-                raise
-            pushed += len(ready)
-            if on_pushed is not None:
-                for job in ready:
-                    on_pushed(job)
-            jids += [job and job.payload["jid"] for job in batch]
-        return jids
+    def _announce(self, job: Prepared, on_pushed: OnPushed | None) -> str:
+        """Say that a job was written, and give its jid."""
+        if on_pushed is not None:
+            on_pushed(job)
+        jid: str = job.payload["jid"]
+        return jid
+
+    async def _awrite(self, jobs: Sequence[Prepared]) -> None:
+        await in_thread(self._write, jobs)
 
     def _write(self, jobs: Sequence[Prepared]) -> None:
         enqueued_at = timestamp(self._clock.now_ms(), self._wire)
@@ -280,6 +319,40 @@ class Client:
             error.jids = tuple(job.payload["jid"] for job in jobs)
             error.add_note(f"not taken: {' '.join(error.jids)}")
             raise
+
+
+async def in_thread(function: Callable[..., R], *arguments: Any) -> R:
+    """Call it in a thread, in this context, while the loop goes on."""
+    import asyncio  # noqa: PLC0415 - slow to import, and loaded already where a loop runs
+
+    return await asyncio.to_thread(function, *arguments)
+
+
+_Slice: TypeAlias = "Sequence[Prepared | None]"
+
+
+class _Bulk:
+    """What came of a bulk.
+
+    Attributes:
+        jids: one for each job so far, None where a middleware stopped the push.
+    """
+
+    def __init__(self) -> None:
+        self.jids: list[str | None] = []
+        self._pushed = 0
+
+    @contextlib.contextmanager
+    def adding(self, batch: _Slice) -> Generator[list[Prepared]]:
+        """The jobs of a slice that are to be written; they count as pushed afterwards."""
+        ready = [job for job in batch if job is not None]
+        try:
+            yield ready
+        except RedisUnavailable as error:
+            error.add_note(f"{self._pushed} jobs of this bulk were pushed before")
+            raise
+        self._pushed += len(ready)
+        self.jids += [job and job.payload["jid"] for job in batch]
 
 
 def _passed(payload: Payload) -> Payload | None:

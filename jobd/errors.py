@@ -9,6 +9,7 @@ JobdError
 ├── UnknownJob             a payload names a job that no loaded module defines
 ├── MalformedPayload       bytes from Redis that are not a job
 ├── JobTimeout             a job ran longer than its time_limit: an ordinary failure
+├── JobTooBig              a job made its worker outgrow worker.max_memory (also a MemoryError)
 ├── WorkerKilled           a job took its worker down too often to be started again
 ├── JobKilled              an operator killed a job that waited; death handlers are given it
 ├── JobFailed              a result was waited for, and the job is dead
@@ -114,6 +115,10 @@ class RedisRejected(RedisError):
 
 class JobTimeout(JobdError, TimeoutError):
     """A job ran longer than its ``time_limit``; an ordinary failure, so it is retried."""
+
+
+class JobTooBig(JobdError, MemoryError):
+    """A job made its worker grow far beyond ``worker.max_memory``; an ordinary failure."""
 
 
 class WorkerKilled(JobdError):

@@ -5,7 +5,7 @@ of Sidekiq 8.1.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
 
 class PrivateList(NamedTuple):
@@ -105,6 +105,13 @@ class Keys:
         """String of 26 16-bit counters: durations of a class of jobs in a minute; 8 h."""
         return f"{self.prefix}h|{name}-{minute}"
 
+    def metrics_by(self, what: Literal["queue", "host"]) -> Self:
+        """Where the same rollups and histograms are kept by queue and by host, of jobd's jobs only.
+
+        There the name of a queue or a host stands for that of a class.
+        """
+        return type(self)(f"{self.prefix}jobd:metrics:{what}:")
+
     def marks(self, day: str) -> str:
         """Hash of the deploys of a UTC day (YYYYMMDD): ISO 8601 minute to label; 90 days."""
         return f"{self.prefix}{day}-marks"
@@ -131,6 +138,13 @@ class Keys:
     def result(self, jid: str) -> str:
         """String with what became of a job, as JSON; for the ``result_ttl`` of that job."""
         return f"{self.prefix}jobd:result:{jid}"
+
+    def task(self, jid: str) -> str:
+        """String with the attempts of a task of Django whose result is kept, as JSON.
+
+        30 days from its last change, and for its ``result_ttl`` when it has ended.
+        """
+        return f"{self.prefix}jobd:task:{jid}"
 
     @property
     def cancelled(self) -> str:

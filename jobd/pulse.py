@@ -33,12 +33,16 @@ class Counted:
 
     Attributes:
         tallies: by the name of the class.
+        queues: the same by the name of the queue.
+        host: where all that happened.
         wire: 8 or 7, how the keys of metrics are called.
     """
 
     processed: int = 0
     failed: int = 0
     tallies: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
+    queues: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
+    host: str = ""
     wire: Wire = 8
 
 
@@ -86,4 +90,10 @@ class Pulse:
                 of_day = keys.stat(name, day)
                 commands += [("INCRBY", key, number) for key in (keys.stat(name), of_day)]
                 commands.append(("EXPIRE", of_day, _DAY_COUNTER_LIFE_S))
-        return commands + additions(keys, counted.tallies, self.at_s, counted.wire)
+        commands += additions(keys, counted.tallies, self.at_s, counted.wire)
+        commands += additions(keys.metrics_by("queue"), counted.queues, self.at_s, 8)
+        return commands + additions(keys.metrics_by("host"), self._of_host(), self.at_s, 8)
+
+    def _of_host(self) -> Mapping[str, Counts]:
+        counted = self.counted.queues.values()
+        return {self.counted.host: sum(counted, start=Counts())} if counted else {}

@@ -12,13 +12,13 @@ The bytes of a page::
 
     0     sequence, state, pid, incarnation, beat, job started (epoch s), processed, failed
     48    fingerprint of the running job, and whether its name is known by now
-    64    queue, class and jid of the running job, each cut to its field
+    64    queue and class of the running job, cut to their fields, and its jid (`shown_jid`)
     448   its deadline (monotonic s; 0 without one), its time_limit and kill_after (s)
     472   in a slot's first page: how many threads of the worker run jobs (0: its main thread does),
           and the most that any worker of this slot had
     512   ring of the fingerprints of jobs that are finished but not yet acknowledged
     2048  master's half: sequence, state, pid, incarnation, spawned (epoch s), restarts, last exit
-    2304  jid of the job that is cancelled, cut to its field
+    2304  jid of the job that is cancelled, likewise
 
 Source: gunicorn's workertmp and Apache's scoreboard for the idea; 0.18 µs a beat was measured
 against 1.75 µs for a touched file.
@@ -52,6 +52,7 @@ __all__ = [
     "SlotWriter",
     "State",
     "fingerprint",
+    "shown_jid",
 ]
 
 SLOTS: Final = 1024
@@ -100,6 +101,7 @@ _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the s
 _AWAY_AT: Final = 1032  # and since when Redis has not answered
 _NEWEST_CANCEL: Final = 1040 // 8  # and this: changes when another job was cancelled
 _CANCEL_AT: Final = 2304
+_WAKES: Final = 3080 // 8  # in slot 0's page, the master's half: when it looks up again
 
 
 # As plain integers, which cost a tenth to store.
@@ -175,13 +177,15 @@ class SlotWriter:
 
     def start(self, queue: str, name: str, jid: str, started: float) -> None:
         """The job begins. Longer names are cut: they are shown, never compared."""
-        words = self._words
+        words, shown = self._words, jid.encode()
+        if len(shown) > _JID.size:
+            shown = _shortened(shown)
         words[0] = self._sequence | 1
         if self._shown == (queue, name):  # the same as before, most often
-            _JID.pack_into(self._page, _JID_AT, jid.encode())
+            _JID.pack_into(self._page, _JID_AT, shown)
         else:
             self._shown = (queue, name)
-            _JOB.pack_into(self._page, _JOB_AT, queue.encode(), name.encode(), jid.encode())
+            _JOB.pack_into(self._page, _JOB_AT, queue.encode(), name.encode(), shown)
         words[_IS_NAMED] = 1
         self._doubles[_STARTED] = started
         words[_STATE] = _IS_RUNNING
@@ -225,6 +229,11 @@ class SlotWriter:
     def is_busy(self) -> bool:
         """Whether a job runs."""
         return self._doubles[_STARTED] > 0
+
+    @property
+    def master_wakes_at(self) -> float:
+        """Monotonic seconds at which the master looks up by itself."""
+        return self._first[_WAKES]
 
     @property
     def is_cancelled(self) -> bool:
@@ -364,8 +373,7 @@ class Scoreboard:
 
     def cancel(self, slot: int, jid: str, thread: int = 0) -> None:
         """Say that this job is cancelled if the thread runs it. The master alone calls this."""
-        field = jid.encode()[: _JID.size].ljust(_JID.size, b"\0")
-        self._page(slot, thread)[_CANCEL_AT : _CANCEL_AT + _JID.size] = field
+        _JID.pack_into(self._page(slot, thread), _CANCEL_AT, shown_jid(jid).encode())
 
     def read_assignment(self, slot: int) -> Assignment:
         """A consistent copy of the master's half."""
@@ -419,6 +427,10 @@ class Scoreboard:
         """Have the workers look for what was cancelled. The poller alone calls this."""
         self._first[_NEWEST_CANCEL] = number
 
+    def set_master_wakes_at(self, monotonic: float) -> None:
+        """Say until when the master waits. The master alone calls this."""
+        self._first[_WAKES] = monotonic
+
     def set_instance_state(self, state: InstanceState) -> None:
         """Say what the instance as a whole is doing. The master alone calls this."""
         _U32.pack_into(self._page(0), _INSTANCE_AT, state)
@@ -459,6 +471,20 @@ def fingerprint(raw: bytes) -> str:
     process and all that are forked from it, so worker, master and poller agree.
     """
     return _as_text(hash(raw))
+
+
+def shown_jid(jid: str) -> str:
+    """How a slot shows a jid: as it is, or its beginning and a fingerprint if it is too long.
+
+    So two of them are told apart by what is shown, which is shown again as it is.
+    """
+    whole = jid.encode()
+    return jid if len(whole) <= _JID.size else _shortened(whole).decode()
+
+
+def _shortened(whole: bytes) -> bytes:
+    beginning = whole[: _JID.size - 17].decode(errors="ignore").encode()
+    return beginning + f"~{fingerprint(whole)}".encode()
 
 
 def _as_text(number: int) -> str:

@@ -27,7 +27,7 @@ from jobd.worker.crew import Crew, Member, SharedTally
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher, Rest
 from jobd.worker.heeding import Heeding
 from jobd.worker.iterations import KeptProgress
-from jobd.worker.processor import Application, Display, Processor, Rules, Tally
+from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.thread_attention import ThreadAttention
 from jobd.worker.title import Title
@@ -107,10 +107,10 @@ class Staffing:
             attention.will_wait()
             title.show("idle")
 
-        display = self._display(slot, title, self._tallies.writer(seat.slot))
+        display = Display(slot, title, self._tallies.writer(seat.slot))
         rest = Rest(attention.wakers, will_wait)
         post = _Post(seat, 0, attention, display, store, rest, self._waiter(rest))
-        chores = self._chores(seat, attention, store, app)
+        chores = self._chores(seat, attention, app, store)
         return self._loop(post, app, chores=chores, hooks=app.hooks)
 
     def _crew(
@@ -126,7 +126,7 @@ class Staffing:
             page.open(os.getpid(), seat.incarnation)
             own = ThreadAttention(attention, page, company, self._clock)
             own.progress = self._progress(own)
-            display = self._display(page, Title(seat.slot, _keep_title), tally)
+            display = Display(page, Title(seat.slot, _keep_title), tally)
             post = _Post(seat, number, own, display, self._store(seat), rest, waiter)
             # Its chores and the app's events are the main thread's.
             return Member(number, self._loop(post, app, chores=(), hooks=Hooks()), own, page)
@@ -135,8 +135,8 @@ class Staffing:
             [member(number) for number in range(1, threads + 1)],
             company=company,
             attention=attention,
-            display=self._display(slot, Title(seat.slot), tally),
-            chores=self._chores(seat, attention, self._store(seat), app),
+            display=Display(slot, Title(seat.slot), tally),
+            chores=self._chores(seat, attention, app),
             hooks=app.hooks,
             close=waiter.close,
         )
@@ -197,16 +197,15 @@ class Staffing:
             connect=self._connect, wakers=rest.wakers, clock=self._clock, company=rest.company
         )
 
-    def _display(self, slot: SlotWriter, title: Title, tally: Tally) -> Display:
-        return Display(slot, title, tally, by_queue=self._config.health is not None)
-
     def _chores(
-        self, seat: Seat, attention: Attention, store: Store, app: App
+        self, seat: Seat, attention: Attention, app: App, store: Store | None = None
     ) -> tuple[Chore, ...]:
+        """What a worker sees to; over a store of its loop, if that is one."""
+        # Beside threads, which ask who is cancelled, each has its own; the second seldom connects.
         return (
             Pulse(app.hooks, self._clock),
-            CancelWatch(Cancelled(store), self._scoreboard, attention),
-            PollerWatch(store, seat.identity, self._scoreboard, self._clock),
+            CancelWatch(Cancelled(store or self._store(seat)), self._scoreboard, attention),
+            PollerWatch(store or self._store(seat), seat.identity, self._scoreboard, self._clock),
         )
 
     def _progress(self, attention: Heeding) -> KeptProgress:

@@ -11,7 +11,7 @@ knows already. Untouched pages cost nothing. The bytes of a slot::
     0     number of rows in use, 8 bytes
     512   row after row: 29 counters of 8 bytes, length of the name, the name
 
-A name is that of the class; where somebody asks for metrics by queue, a NUL and the queue follow.
+A name is that of the class, a NUL and the queue.
 
 A row is only ever added, and a counter only grows, so a reader needs no lock: it may see a job's
 execution before its duration, and gets that with the next heartbeat.
@@ -19,7 +19,7 @@ execution before its duration, and gets that with the next heartbeat.
 
 import mmap
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import add
 from typing import Final
 
@@ -27,7 +27,7 @@ from jobd.metrics import BUCKETS, Counts, bucket
 
 _POLLER_SLOT: Final = 0
 ROWS: Final = 1_024
-"""So many classes a worker can tell apart; further ones are not counted."""
+"""So many classes in so many queues a worker can tell apart; further ones are not counted."""
 _ROW: Final = 512
 _SLOT: Final = _ROW * (ROWS + 1)
 _WORDS_A_ROW: Final = _ROW // 8
@@ -40,6 +40,16 @@ _BEFORE_QUEUE: Final = "\0"
 def row_of(name: str, queue: str) -> str:
     """The row of a class of jobs in one queue."""
     return f"{name}{_BEFORE_QUEUE}{queue}"
+
+
+def by_class(rows: Mapping[str, Counts]) -> dict[str, Counts]:
+    """The counts of rows, summed up by class."""
+    return _summed((row.partition(_BEFORE_QUEUE)[0], counts) for row, counts in rows.items())
+
+
+def by_queue(rows: Mapping[str, Counts]) -> dict[str, Counts]:
+    """The counts of rows, summed up by queue."""
+    return _summed((row.partition(_BEFORE_QUEUE)[2], counts) for row, counts in rows.items())
 
 
 class TallyWriter:
@@ -118,11 +128,10 @@ class Tallies:
         return TallyWriter(self._of(slot))
 
     def added(self) -> dict[str, Counts]:
-        """What the workers counted and nobody has published; O(workers x classes)."""
+        """What the workers counted and nobody has published, by row; O(workers x rows)."""
         total: dict[str, list[int]] = {}
         for slot in range(1, self._used() + 1):
-            for row, numbers in self._rows(slot):
-                name = row.partition(_BEFORE_QUEUE)[0]
+            for name, numbers in self._rows(slot):
                 total[name] = list(map(add, total[name], numbers)) if name in total else numbers
         known, writer = self.read(_POLLER_SLOT), self.writer(_POLLER_SLOT)
         return {
@@ -162,6 +171,13 @@ class Tallies:
 
     def _of(self, slot: int) -> memoryview:
         return self._map[slot * _SLOT : (slot + 1) * _SLOT]
+
+
+def _summed(pairs: Iterable[tuple[str, Counts]]) -> dict[str, Counts]:
+    total: dict[str, Counts] = {}
+    for name, counts in pairs:
+        total[name] = total[name] + counts if name in total else counts
+    return total
 
 
 def _name(slot: memoryview, row: int) -> str:

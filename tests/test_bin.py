@@ -61,7 +61,7 @@ class Clone:
 
     def run(self, *words: str, **variables: str) -> tuple[int, str, str]:
         process = self.start(*words, **variables)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
     def have(self, name: str) -> None:
@@ -120,7 +120,7 @@ def test_an_environment_that_was_interrupted_before_pip_is_mended(clone: Clone) 
 
 def test_two_starts_at_once_install_once(clone: Clone) -> None:
     both = [clone.start(), clone.start()]
-    assert [process.communicate(timeout=30)[0] for process in both] == ["jobd got \n"] * 2
+    assert [process.communicate(timeout=60)[0] for process in both] == ["jobd got \n"] * 2
     assert clone.calls == ["venv", "pip"]
 
 

@@ -157,4 +157,5 @@ def test_deaths_are_kept_until_they_are_recovered_but_not_without_end(ends: Ends
         "jid": "",
         "finished": [],
         "time_limit": 0.0,
+        "max_memory": 0,
     }

@@ -104,10 +104,10 @@ def test_help_names_every_flag(
     ("words", "complaint"),
     [
         (["--chek"], "Did you mean one of: '--check'"),
-        (["-c", "many"], "'many' is not a valid integer"),
+        (["-c", "many"], "-c: must be a whole number from 1 or auto, not"),
         (["-t"], "requires an argument"),
         (["start"], "unexpected extra argument (start)"),
-        (["-c", "0"], "-c: must be a whole number from 1, not"),
+        (["-c", "0"], "-c: must be a whole number from 1 or auto, not"),
         (["-t", "-1"], "-t: must be a number of seconds above 0, or unlimited, not"),
         (["-q", "mail box"], "-q: "),
         (["-e", "a b"], '-e: environment "a b"'),

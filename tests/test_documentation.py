@@ -15,9 +15,9 @@ from typing import Literal, TypeAlias
 import click
 import pytest
 
-from jobd import jobs
 from jobd.cli import jobd
 from jobd.ctl import jobctl
+from jobd.jobs import definition
 from jobd.worker import retry
 from tests.bench.__main__ import bench
 from tests.support.servers import Raw
@@ -343,7 +343,7 @@ def test_the_tour_of_modules_is_in_reading_order() -> None:
 
 def test_the_table_of_options_is_that_of_jobs() -> None:
     table = rows(ROOT / "docs" / "jobs.md", "| option | default | what it is |")
-    assert [cells[0].strip("`") for cells in table] == list(jobs._OPTIONS)
+    assert [cells[0].strip("`") for cells in table] == list(definition.OPTIONS)
 
 
 def test_the_table_of_retries_is_the_curve() -> None:

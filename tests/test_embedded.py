@@ -16,7 +16,7 @@ from jobd import embedded, places
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError
 from tests.support import leash, servers
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 
 ROOT = Path(embedded.__file__).parent.parent
 
@@ -194,7 +194,7 @@ def test_a_server_left_behind_is_shut_down_and_nothing_is_lost(
         client(store).lpush("queue:default", number)
     assert started_pid(store) != left.pid
     assert client(store).llen("queue:default") == 1000
-    assert left.wait(10) == 0
+    assert left.wait(PATIENCE_S) == 0
 
 
 def test_a_stale_socket_is_no_obstacle(store: EmbeddedStore) -> None:

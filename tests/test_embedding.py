@@ -127,19 +127,22 @@ def test_it_is_seen_as_embedded_and_rests_when_told(raw: Raw) -> None:
 
 
 SCRIPT = """
-import sys, time
+import threading, time
 import jobd
 from jobd import Job
+
+begun = threading.Event()
 
 class Slow(Job):
     def perform(self):
         print("begins", flush=True)
+        begun.set()
         time.sleep(0.5)
         print("ends", flush=True)
 
 jobd.embed()
 Slow.perform_async()
-time.sleep(0.3)
+begun.wait()
 """
 
 

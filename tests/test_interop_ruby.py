@@ -148,7 +148,7 @@ def test_ruby_reads_a_jobd_fleet(ruby: Ruby, raw: Raw, start_jobd: StartJobd):
         found = ruby.call("processes")["processes"]
         return next((process for process in found if process["busy"] == 1), None)
 
-    process = eventually(busy_process, timeout=25, message=jobd.log)
+    process = eventually(busy_process, message=jobd.log)
 
     assert process["pid"] == jobd.pid
     assert process["tag"] == "fleet"
@@ -170,11 +170,11 @@ def test_ruby_quiets_and_stops_a_jobd(ruby: Ruby, raw: Raw, start_jobd: StartJob
     eventually(lambda: ruby.call("processes")["processes"], message=jobd.log)
 
     ruby.call("quiet")
-    eventually(lambda: ruby.call("processes")["processes"][0]["stopping"], timeout=30)
+    eventually(lambda: ruby.call("processes")["processes"][0]["stopping"])
     wire.push(raw, "Echo")
     ruby.call("stop")
 
-    assert jobd.wait(timeout=30) == 0
+    assert jobd.wait() == 0
     assert jobd.ran() == []
     assert len(wire.queued(raw)) == 1
 

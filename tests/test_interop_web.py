@@ -74,7 +74,7 @@ def only(raw: Raw, name: str) -> dict[str, Any]:
 
 
 def test_every_list_and_the_figures_are_shown(ruby: Ruby, raw: Raw, jobd: JobdProcess):
-    eventually(lambda: int(raw.get("stat:failed") or 0) == 2, timeout=25, message=jobd.log)
+    eventually(lambda: int(raw.get("stat:failed") or 0) == 2, message=jobd.log)
 
     paths = ("/", "/queues", "/queues/unserved", "/retries", "/scheduled", "/morgue")
     dashboard, queues, queue, retries, scheduled, morgue = map(text_of, visit(ruby, *paths))
@@ -124,7 +124,7 @@ def test_every_job_has_its_page(ruby: Ruby, raw: Raw, jobd: JobdProcess):
 
 
 def test_the_busy_page_shows_the_fleet_and_its_running_job(ruby: Ruby, raw: Raw, jobd: JobdProcess):
-    eventually(lambda: busy(raw) == 1, timeout=25, message=jobd.log)
+    eventually(lambda: busy(raw) == 1, message=jobd.log)
 
     (page,) = visit(ruby, "/busy")
 
@@ -210,14 +210,14 @@ def test_a_waiting_job_is_deleted_and_a_queue_cleared(ruby: Ruby, raw: Raw, jobd
 def test_the_buttons_of_the_busy_page_quiet_and_stop_the_fleet(
     ruby: Ruby, raw: Raw, jobd: JobdProcess
 ):
-    (identity,) = raw.smembers("processes")
+    (identity,) = eventually(lambda: raw.smembers("processes"), message=jobd.log)
 
     send(ruby, "/busy", identity=identity.decode(), quiet="1")
-    eventually(lambda: raw.hget(identity, "quiet") == b"true", timeout=25, message=jobd.log)
+    eventually(lambda: raw.hget(identity, "quiet") == b"true", message=jobd.log)
     jobd.release("a")
     ruby.call("dump")
-    jobd.wait_for_log("stack", timeout=25)
+    jobd.wait_for_log("stack")
     send(ruby, "/busy", stop="1")
 
-    assert jobd.wait(timeout=25) == 0
+    assert jobd.wait() == 0
     assert raw.scard("processes") == 0

@@ -505,7 +505,7 @@ def python(script: str, stdout: int = subprocess.PIPE) -> "subprocess.CompletedP
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(log.__file__).parent.parent,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -618,7 +618,7 @@ log.plain("from the child")
         stdout=subprocess.PIPE,
         cwd=Path(log.__file__).parent.parent,
     )
-    assert running.wait(30) == 0
+    assert running.wait(60) == 0
     assert running.stdout is not None
     with running.stdout:
         assert b"from the child\n" in running.stdout.read()

@@ -13,6 +13,7 @@ from jobd.scoreboard import (
     SlotWriter,
     State,
     fingerprint,
+    shown_jid,
 )
 from jobd.server_clock import ServerClock
 from tests.support.clock import FakeClock
@@ -150,6 +151,19 @@ def test_names_that_are_cut_inside_a_character_can_be_read(board: Scoreboard) ->
     writer.start("a" + "é" * 100, "é" * 100, "jid", 1.0)
     assert board.read(1).queue.endswith("é\ufffd")
     assert board.read(1).name.startswith("ééé")
+
+
+@pytest.mark.parametrize("jid", ["b4a5", "j" * 64, "j" * 65, "é" * 33, "j" * 46 + "é" * 20])
+def test_a_jid_of_any_length_is_told_from_those_that_begin_alike(
+    board: Scoreboard, jid: str
+) -> None:
+    writer = board.writer(1)
+    writer.start("q", "J", jid, 1.0)
+    shown = board.read(1).jid
+    board.cancel(1, jid + "x")
+    assert (shown, shown_jid(shown), writer.is_cancelled) == (shown_jid(jid), shown, False)
+    board.cancel(1, shown)
+    assert writer.is_cancelled
 
 
 def test_a_job_in_hand_is_charged_before_its_name_is_known(board: Scoreboard) -> None:

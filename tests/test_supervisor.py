@@ -211,7 +211,8 @@ def test_a_stop_that_comes_around_a_fork_is_never_lost(start: Start, tmp_path: P
         eventually((tmp_path / "jobd.pid").exists)
         for _ in range(step % 4):
             for pid in instance.children().values():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # the last kill is just being reaped
+                    os.kill(pid, signal.SIGKILL)
         instance.kill(signal.SIGTERM)
         assert instance.wait() == 0, instance.log
         assert not (tmp_path / "jobd.pid").exists()
@@ -355,7 +356,8 @@ def test_A20_a_worker_that_dies_too_early_is_braked_and_never_ends_the_master(
     instance = start(behaviour=behaviour, workers=1)
     instance.sees("again_in", 2)
     eventually(lambda: "poller" in instance.children())
-    assert instance.count('msg="worker 1 left"') == 2
+    log = instance.log
+    assert log.count('msg="worker 1 left"') == log.count("again_in")
     assert instance.term() == 0
 
 
@@ -376,10 +378,10 @@ def test_only_so_many_workers_boot_at_once(start: Start) -> None:
 def test_a_master_that_was_stopped_reads_what_came_meanwhile_before_it_kills(
     start: Start, tmp_path: Path
 ) -> None:
-    instance = start(behaviour="slow_to_boot", workers=1, boot_timeout_s=2)
+    instance = start(behaviour="slow_to_boot", workers=1, boot_timeout_s=3)
     instance.sees("toy boots")
     instance.kill(signal.SIGSTOP)
-    again = CLOCK.monotonic() + 2.2
+    again = CLOCK.monotonic() + 3.2
     (tmp_path / "booted").touch()
     eventually(lambda: CLOCK.monotonic() > again)
     instance.kill(signal.SIGCONT)
@@ -522,7 +524,8 @@ def test_systemd_hears_ready_pings_and_stopping_in_that_order(start: Start, tmp_
         ear.bind(str(tmp_path / "notify"))
         ear.settimeout(PATIENCE_S)
         address, usec = f"NOTIFY_SOCKET={tmp_path}/notify", "WATCHDOG_USEC=400000"
-        instance = start("env", address, usec, busy=True, timeout_s=1).until_ready()
+        # Heard from the beginning: a socket holds ten datagrams, and what comes then is lost.
+        instance = start("env", address, usec, busy=True, timeout_s=1)
         heard = [ear.recv(4096).decode()]
         while "READY=1" not in heard[-1]:
             heard.append(ear.recv(4096).decode())

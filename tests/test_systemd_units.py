@@ -20,6 +20,7 @@ def units(tmp_path: Path) -> Path:
     """The files, with a program that exists; the template as an instance of it."""
     for path in UNITS.glob("jobd*.*"):
         text = path.read_text().replace("/srv/app/.venv/bin/jobd", "/bin/true")
+        text = text.replace("/srv/app/.venv/bin/jobctl", "/bin/true")
         (tmp_path / path.name.replace("@.", "@blue.")).write_text(text)
     return tmp_path
 
@@ -77,9 +78,9 @@ def test_what_would_fail_again_is_not_started_again() -> None:
 def test_the_template_differs_from_the_service_by_names_only() -> None:
     one = directives((UNITS / "jobd.service").read_text())
     template = directives((UNITS / "jobd@.service").read_text())
-    named = {"Description", "PartOf", "ExecStart", "EnvironmentFile", "SyslogIdentifier"}
+    named = {"Description", "PartOf", "ExecStart", "ExecReload", "EnvironmentFile"}
     differ = {line.partition("=")[0] for line in one ^ template}
-    assert differ <= named | {"RuntimeDirectory", "WantedBy"}
+    assert differ <= named | {"SyslogIdentifier", "RuntimeDirectory", "WantedBy"}
 
 
 def directives(text: str) -> set[str]:

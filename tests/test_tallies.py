@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from jobd.metrics import Counts
-from jobd.tallies import ROWS, Tallies
+from jobd.tallies import ROWS, Tallies, by_class, by_queue, row_of
 
 ONE_FAST = Counts(1, 0, 3, (1, *[0] * 25))
 
@@ -41,6 +41,17 @@ def test_workers_are_summed_up_and_what_was_published_is_not_added_again(tallies
     assert tallies.added() == {}
     tallies.writer(2).count("Echo", 3)
     assert tallies.added() == {"Echo": ONE_FAST}
+
+
+def test_the_rows_of_a_class_in_several_queues_are_summed_up_either_way(tallies: Tallies):
+    for name, queue in (("Echo", "low"), ("Echo", "high"), ("Mail", "low")):
+        tallies.writer(1).count(row_of(name, queue), 3)
+
+    added = tallies.added()
+    assert by_class(added) == {"Echo": ONE_FAST + ONE_FAST, "Mail": ONE_FAST}
+    assert by_queue(added) == {"low": ONE_FAST + ONE_FAST, "high": ONE_FAST}
+    tallies.publish(added)
+    assert tallies.added() == {}
 
 
 def test_what_is_counted_while_it_is_published_follows(tallies: Tallies):

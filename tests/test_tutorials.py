@@ -84,8 +84,8 @@ def test_each_block_of_a_tutorial_is_one_that_a_reader_can_use(page: Path):
 @pytest.mark.parametrize(
     ("shown", "is_it", "is_not"),
     [
-        ("waited 5.0 s.", "waited 5.1 s.", "waited 6.0 s."),
-        ("waited 0.2 s.", "waited 1.7 s.", "waited 5.1 s."),
+        ("waited 0.2 s.", "waited 7.5 s.", "waited for long."),
+        ("done elapsed=5.000", "done elapsed=6.047", "done elapsed=5"),
         ("start pid=12 queue=low", "start pid=4711 queue=low", "start pid=4711 queue=high"),
         ("a  b ...", "a b and more", "a and more"),
         ("2 of 3", "2 of 3", "1 of 3"),

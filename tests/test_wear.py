@@ -9,7 +9,7 @@ import pytest
 
 from jobd.scoreboard import SlotState, State
 from jobd.supervisor.plan import Wear
-from jobd.supervisor.wear import Worn, reason, size_bytes
+from jobd.supervisor.wear import Worn, reason, resident_bytes, share_bytes
 from tests.support.eventually import eventually
 from tests.support.toy_instance import Start, starting
 
@@ -52,11 +52,22 @@ def test_one_look_that_finds_it_small_enough_begins_anew() -> None:
     ]
 
 
+def test_it_is_far_too_big_only_when_one_job_made_it_so_in_several_looks() -> None:
+    worn = Worn(1.0, first=0)
+    busy = replace(IDLE, started=1.0, processed=7)
+    sizes = [151, 151, 150, 151, 151, 151]
+    assert [(worn.sample(size, 100, busy), worn.huge)[1] for size in sizes] == [1, 2, 0, 1, 2, 3]
+    worn.sample(151, 100, replace(busy, processed=8))
+    assert worn.huge == 1
+    worn.sample(151, 100, replace(IDLE, processed=9))
+    assert worn.huge == 0
+
+
 def test_the_memory_of_a_process_is_read_in_both_ways() -> None:
     me = psutil.Process()
-    assert 0 < size_bytes(me.pid, is_shared=True) <= me.memory_info().rss * 1.1
-    assert size_bytes(me.pid, is_shared=False) > 1_000_000
-    assert size_bytes(2**22 + 1, is_shared=True) == 0
+    assert 0 < share_bytes(me.pid) <= me.memory_info().rss * 1.1
+    assert resident_bytes(me.pid) > 1_000_000
+    assert share_bytes(2**22 + 1) == resident_bytes(2**22 + 1) == 0
 
 
 @pytest.mark.process

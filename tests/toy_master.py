@@ -109,6 +109,10 @@ class ToyPoller(ToyWorker):
                 self.is_stopping = True
 
     def answer(self, died: Died) -> None:
+        if not OPTIONS.get("deaf"):
+            answer = {key: died[key] for key in ("slot", "incarnation", "thread")}
+            self.child.send({"type": "recovered", **answer})
+        # Not before the answer: who reads it may kill this process at once.
         log.event(
             "toy told",
             slot=died["slot"],
@@ -118,9 +122,6 @@ class ToyPoller(ToyWorker):
             is_charged=bool(died["running"]),
             finished=len(died["finished"]),
         )
-        if not OPTIONS.get("deaf"):
-            answer = {key: died[key] for key in ("slot", "incarnation", "thread")}
-            self.child.send({"type": "recovered", **answer})
 
     def start_job(self) -> None:
         pass

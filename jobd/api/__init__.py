@@ -24,7 +24,7 @@ from jobd.api.cancels import cancel
 from jobd.api.filter import EVERYTHING, Filter
 from jobd.api.instances import Instance, Worker
 from jobd.api.iterations import IterationState, iteration_states
-from jobd.api.metrics import Deploy, JobMetrics, Mark, Metrics, Point, Report
+from jobd.api.metrics import Deploy, Group, JobMetrics, Mark, Metrics, Point, Report
 from jobd.api.processes import Capsule, Process, ProcessSet
 from jobd.api.queues import Queue
 from jobd.api.records import JobRecord, SetName, SortedEntry
@@ -43,6 +43,7 @@ __all__ = [
     "DeadSet",
     "Deploy",
     "Filter",
+    "Group",
     "Health",
     "Instance",
     "IterationState",

@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from jobd.api.access import Access
 from jobd.connection import Reply
@@ -35,6 +35,8 @@ from jobd.metrics import (
     ten_minutes,
     unpack,
 )
+
+Group: TypeAlias = Literal["class", "queue", "host"]
 
 _GIT_TIMEOUT_S: Final = 10
 _STAMP: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -86,7 +88,9 @@ class JobMetrics:
     total: Counts = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "total", sum((p.counts for p in self.points), start=Counts()))
+        counts = [point.counts for point in self.points]
+        total = sum(counts, start=Counts()) if self.has_histogram else _without_histogram(counts)
+        object.__setattr__(self, "total", total)
 
     @property
     def executions(self) -> int:
@@ -171,10 +175,14 @@ class Metrics:
 
     Args:
         access: by default that of the current app.
+        by: what the "classes" are: with ``queue`` or ``host`` they are queues or hosts, of which
+            jobd's processes tell, and Ruby's do not.
     """
 
-    def __init__(self, *, access: Access | None = None) -> None:
+    def __init__(self, *, access: Access | None = None, by: Group = "class") -> None:
         self._access = access or Access.of()
+        keys = self._access.keys
+        self._keys = keys if by == "class" else keys.metrics_by(by)
 
     def top_jobs(
         self,
@@ -198,7 +206,7 @@ class Metrics:
             ValueError: a span that is not kept.
         """
         span = _Span.of(self._access.now_ms(), minutes, hours)
-        keys = self._access.keys
+        keys = self._keys
         asked = [[keys.rollup(name) for name in span.rollups(at_s)] for at_s in span.starts]
         replies = self._ask([("HGETALL", key) for names in asked for key in names])
         takes = _filter(match)
@@ -223,7 +231,7 @@ class Metrics:
             ValueError: a span that is not kept.
         """
         span = _Span.of(self._access.now_ms(), minutes, hours)
-        keys = self._access.keys
+        keys = self._keys
         fields = [f"{name}|{what}" for what in ("p", "f", "ms")]
         rollups = [[keys.rollup(each) for each in span.rollups(at_s)] for at_s in span.starts]
         grams = [[keys.histogram(name, each) for each in span.grams(at_s)] for at_s in span.starts]
@@ -302,6 +310,7 @@ class Deploy:
 
 
 _MINUTE_S: Final = 60
+_PLACES: Final = {"p": 0, "f": 1, "ms": 2}
 _TEN_MINUTES_S: Final = 600
 
 
@@ -355,6 +364,15 @@ def _moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC)
 
 
+def _without_histogram(several: Sequence[Counts]) -> Counts:
+    """Their sum; a report of hundreds of queues has ten thousands of points."""
+    return Counts(
+        sum(counts.executions for counts in several),
+        sum(counts.failures for counts in several),
+        sum(counts.total_ms for counts in several),
+    )
+
+
 def _mean_ms(counts: Counts) -> float:
     successes = counts.executions - counts.failures
     return counts.total_ms / successes if successes > 0 else 0.0
@@ -371,27 +389,14 @@ def _filter(match: str | Callable[[str], object] | None) -> Callable[[str], obje
 
 def _by_class(replies: Iterable[Sequence[bytes]]) -> dict[str, Counts]:
     """The counts by class that the rollups of one moment hold."""
-    found: dict[str, Counts] = {}
+    found: dict[str, list[int]] = {}
     for flat in replies:
         for field_name, value in zip(flat[::2], flat[1::2], strict=True):
             name, _, what = field_name.decode(errors="replace").rpartition("|")
-            counts = _counted(what, value)
-            if name and counts is not None:
-                found[name] = found.get(name, Counts()) + counts
-    return found
-
-
-def _counted(what: str, value: bytes) -> Counts | None:
-    number = int(value) if value.isdigit() else 0
-    match what:
-        case "p":
-            return Counts(executions=number)
-        case "f":
-            return Counts(failures=number)
-        case "ms":
-            return Counts(total_ms=number)
-        case _:
-            return None
+            if name and what in _PLACES:
+                numbers = found.setdefault(name, [0, 0, 0])
+                numbers[_PLACES[what]] += int(value) if value.isdigit() else 0
+    return {name: Counts(p, f, ms) for name, (p, f, ms) in found.items()}
 
 
 def _of_class(replies: Iterable[Sequence[bytes | None]]) -> Counts:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from jobd.config import settings as declared
+from jobd.config.capacity import Room, room
 from jobd.config.checks import EMBEDDED, url_fault
 from jobd.config.located import Value, given, read_yaml
 from jobd.config.model import (
@@ -78,6 +79,8 @@ _LOCAL: Final = frozenset({"development", "test"})
 _DEFAULT_ENVIRONMENT: Final = "development"
 # The scoreboard has 1,024 slots, and a roll needs a second one for each worker it replaces.
 _MOST_WORKERS: Final = 1000
+_SLACK_S: Final = 10
+"""For a worker that is silent because Redis is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,7 @@ class Flags:
     config: str | Path | None = None
     environment: str | None = None
     require: tuple[str, ...] | None = None
-    concurrency: int | None = None
+    concurrency: int | str | None = None
     queues: tuple[str, ...] | None = None
     timeout: float | None = None
     tag: str | None = None
@@ -298,11 +301,13 @@ class _Sources:
         )
 
     def config(self) -> Config:
+        workers = self._workers()
         return Config(
             environment=self.environment,
-            concurrency=self.pick(declared.CONCURRENCY),
+            concurrency=workers.workers,
+            concurrency_is=workers.reason,
             timeout=self.pick(declared.TIMEOUT),
-            capsules=self._capsules(),
+            capsules=self._capsules(workers.workers),
             redis=self.redis(),
             tag=self.pick(declared.TAG) or _default_tag(self._directory),
             fetch=self.pick(declared.FETCH),
@@ -326,6 +331,10 @@ class _Sources:
             notes=tuple(note for sheet in self._sheets for note in sheet.notes),
         )
 
+    def _workers(self) -> Room:
+        said = self.pick(declared.CONCURRENCY)
+        return room(self.pick(declared.WORKER_MAX_MEMORY)) if said == "auto" else Room(said, "")
+
     def _worker(self) -> WorkerSettings:
         return WorkerSettings(
             max_jobs=self.pick(declared.WORKER_MAX_JOBS),
@@ -337,7 +346,7 @@ class _Sources:
     def _hung_after(self) -> float | None:
         seconds = self.pick(declared.WORKER_HUNG_AFTER)
         # A worker that waits for a server which does not answer is silent for that long.
-        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + 10
+        fewest = 4 * self.pick(declared.REDIS_NETWORK_TIMEOUT) + _SLACK_S
         if seconds is not None and seconds < fewest:
             self.problems.append(
                 f"worker.hung_after: {seconds:g} s; a worker may be silent for {fewest:g} s while "
@@ -360,10 +369,10 @@ class _Sources:
         address = self.pick(declared.HEALTH)
         return self._path(declared.HEALTH) if address and "/" in address else address
 
-    def _capsules(self) -> tuple[Capsule, ...]:
+    def _capsules(self, concurrency: int) -> tuple[Capsule, ...]:
         default = Capsule(
             name="default",
-            concurrency=self.pick(declared.CONCURRENCY),
+            concurrency=concurrency,
             queues=self.pick(declared.QUEUES),
             threads=self.pick(declared.THREADS),
         )

@@ -25,7 +25,8 @@ _RESTART: Final = (
     "tag",
     "health",
 )
-_LIVE: Final = ("concurrency", "boot_timeout", "labels", "worker", "web", "source", "notes")
+_LIVE: Final = ("concurrency", "boot_timeout", "labels", "worker", "web")
+_UNTOLD: Final = ("source", "notes", "concurrency_is")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,12 @@ def compare(old: Config, new: Config) -> Changes:
     """Sort out what is different."""
     before, after = _flat(old), _flat(new)
     changed = [name for name in after if before[name] != after[name]]
-    told = [name for name in changed if name not in {"source", "notes"}]
+    told = [name for name in changed if name not in _UNTOLD]
 
     def those(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(_shown(name, before[name], after[name]) for name in told if name in names)
 
-    rest = set(after) - {*_RESTART, *_LIVE}
+    rest = set(after) - {*_RESTART, *_LIVE, *_UNTOLD}
     return Changes(those(_RESTART), those(_LIVE), those(rest))
 
 

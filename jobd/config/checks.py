@@ -46,15 +46,22 @@ def unknown_key(where: str, key: str, known: Iterable[str]) -> str:
     return f'{where}: unknown key "{key}"; {remedy}'
 
 
-def whole(at_least: int, at_most: int | None = None) -> Check[int]:
-    """A whole number; ``5_000`` and ``"5"`` are fine, ``010`` is ten and ``1:30`` is none."""
+def whole(at_least: int, at_most: int | None = None, *, else_: str = "") -> Check[int]:
+    """A whole number; ``5_000`` and ``"5"`` are fine, ``010`` is ten and ``1:30`` is none.
+
+    Args:
+        at_least: the smallest that will do.
+        at_most: the largest, if there is one.
+        else_: what the message says would do, too.
+    """
     span = f"from {at_least}" if at_most is None else f"from {at_least} to {at_most}"
 
     def check(name: str, value: Value) -> int:
         written = (_scalar(value) or "").replace("_", "")
         is_number = _NUMBER.fullmatch(written) and "." not in written
         if not is_number or not at_least <= int(written) <= (at_most or int(written)):
-            raise refused(name, value, f"must be a whole number {span}, not {value.shown()}")
+            sentence = f"must be a whole number {span}{else_}, not {value.shown()}"
+            raise refused(name, value, sentence)
         return int(written)
 
     return check
@@ -131,9 +138,9 @@ def texts(name: str, value: Value) -> tuple[str, ...]:
     return _each(text, [(name, item) for item in _items(value)])
 
 
-def batch(name: str, value: Value) -> Literal["auto"] | int:
-    """``auto`` or a number of jobs."""
-    return "auto" if _scalar(value) == "auto" else whole(1)(name, value)
+def auto_or_whole(name: str, value: Value) -> Literal["auto"] | int:
+    """``auto`` or a number of jobs or processes."""
+    return "auto" if _scalar(value) == "auto" else whole(1, else_=" or auto")(name, value)
 
 
 def queues(name: str, value: Value) -> tuple[QueueWeight, ...]:

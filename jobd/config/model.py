@@ -124,6 +124,7 @@ class Config:
 
     Attributes:
         concurrency: worker processes of the default capsule, which is ``capsules[0]``.
+        concurrency_is: why it is that many, where nobody said how many.
         timeout: seconds that running jobs get when the server stops; infinity: all they need.
         boot_timeout: seconds that a worker may take until it is ready.
         reliable_push: jobs that a client keeps while Redis is away.
@@ -138,6 +139,7 @@ class Config:
     capsules: tuple[Capsule, ...]
     redis: RedisSettings
     tag: str
+    concurrency_is: str = ""
     fetch: Fetch = "reliable"
     wire: Wire = 8
     require: tuple[str, ...] = ()
@@ -172,8 +174,8 @@ class Config:
     def published(self) -> dict[str, object]:
         """What others may see of it, by the names of the settings; passwords are masked."""
         shown = asdict(self)
-        for name in ("capsules", "labels", "notes"):
-            del shown[name]  # the heartbeat tells the first two, the boot log the last
+        for name in ("capsules", "labels", "notes", "concurrency_is"):
+            del shown[name]  # the heartbeat tells the first two, the boot log the others
         if shown["timeout"] == math.inf:
             shown["timeout"] = "unlimited"
         return {**shown, "redis": {**shown["redis"], "url": self.redis.masked_url}}

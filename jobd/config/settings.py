@@ -15,7 +15,7 @@ from jobd.config.checks import (
     EMBEDDED,
     Check,
     address,
-    batch,
+    auto_or_whole,
     boolean,
     capsules,
     one_of,
@@ -51,13 +51,14 @@ class Setting(Generic[T]):
     help: str
 
 
-CONCURRENCY: Final = Setting(
+CONCURRENCY: Final[Setting[Literal["auto"] | int]] = Setting(
     "concurrency",
     default=4,
-    unit="processes",
-    check=whole(1),
+    unit="processes, or auto",
+    check=auto_or_whole,
     help="Worker processes of the default capsule. Each runs as many jobs at a time as it has "
-    "threads.",
+    "threads. With auto as many as this process may use CPUs, if a limit of its cgroup's memory "
+    "has room for them.",
 )
 THREADS: Final = Setting(
     "threads",
@@ -108,7 +109,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     "batch",
     default="auto",
     unit="auto or jobs",
-    check=batch,
+    check=auto_or_whole,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
     "are so short that the last one begins within 10 ms; 1 turns that off, and so do threads.",
 )
@@ -279,7 +280,8 @@ WORKER_MAX_MEMORY: Final[Setting[int | None]] = Setting(
     unit="bytes, or such as 200M or 2G",
     check=size_bytes,
     help="A worker that was found so big, or up to a tenth bigger, three times between jobs is "
-    "replaced. With preload its share of common memory counts (PSS), else all of it (RSS).",
+    "replaced; where one job makes it half as big again, the worker is killed and the job has "
+    "failed. With preload its share of common memory counts (PSS), else all of it (RSS).",
 )
 WORKER_MAX_AGE: Final[Setting[float | None]] = Setting(
     "worker.max_age",

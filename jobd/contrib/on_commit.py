@@ -8,15 +8,15 @@ Source: Sidekiq's lib/sidekiq/transaction_aware_client.rb.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from jobd.client import Client, Prepared
+from jobd.client import Client, OnPushed, Prepared, in_thread
 from jobd.errors import RedisError, RedisUnavailable
-from jobd.payload import Payload, When
+from jobd.payload import Payload
 
-OnPushed: TypeAlias = Callable[[Prepared], object]
+_Waiting: TypeAlias = dict[Hashable, list[Prepared]]
 
 OPTION: Final = "enqueue_on_commit"
 """The option of a job or of one push, which never travels: False to write at once."""
@@ -40,28 +40,6 @@ class OnCommitClient(Client):
     def on_commit(self, function: Callable[[], object], transaction: Any) -> None:
         """Call the function when this transaction commits."""
 
-    def push(self, item: Mapping[str, Any], *, on_pushed: OnPushed | None = None) -> str | None:
-        """Push one job; ``on_pushed`` waits as the write does."""
-        return super().push(item, on_pushed=self._late(on_pushed))
-
-    def push_bulk(
-        self,
-        item: Mapping[str, Any],
-        *,
-        batch_size: int | None = None,
-        at: When | Sequence[When] | None = None,
-        spread_interval: float | None = None,
-        on_pushed: OnPushed | None = None,
-    ) -> list[str | None]:
-        """Push many jobs; ``on_pushed`` waits as the writes do."""
-        return super().push_bulk(
-            item,
-            batch_size=batch_size,
-            at=at,
-            spread_interval=spread_interval,
-            on_pushed=self._late(on_pushed),
-        )
-
     def _admit(self, payload: Payload, at_s: float | None) -> Prepared | None:
         # Here, where all ways of pushing and running inline meet, so that it is never written. It
         # may be no JSON; what middleware chooses instead is.
@@ -70,12 +48,27 @@ class OnCommitClient(Client):
         return None if ready is None else _Chosen.of(ready, ready.payload.pop(OPTION, choice))
 
     def _write(self, jobs: Sequence[Prepared]) -> None:
-        waiting: dict[Hashable, list[Prepared]] = {}
+        at_once, waiting = self._sorted(jobs)
+        super()._write(at_once)
+        self._keep(waiting)
+
+    async def _awrite(self, jobs: Sequence[Prepared]) -> None:
+        # Not in the thread that writes, which may have other transactions.
+        at_once, waiting = self._sorted(jobs)
+        if at_once:
+            await in_thread(super()._write, at_once)
+        self._keep(waiting)
+
+    def _sorted(self, jobs: Sequence[Prepared]) -> tuple[list[Prepared], _Waiting]:
+        """Those to write now, and those that wait."""
+        waiting: _Waiting = {}
         at_once: list[Prepared] = []
         for job in jobs:
             transaction = self.open_transaction(_choice(job))
             (at_once if transaction is None else waiting.setdefault(transaction, [])).append(job)
-        super()._write(at_once)
+        return at_once, waiting
+
+    def _keep(self, waiting: _Waiting) -> None:
         for transaction, late in waiting.items():
             self.on_commit(partial(self._write_late, late), transaction)
 
@@ -88,18 +81,14 @@ class OnCommitClient(Client):
             error.add_note(f"the transaction is committed, without the push of {len(jobs)} jobs")
             raise
 
-    def _late(self, on_pushed: OnPushed | None) -> OnPushed | None:
-        if on_pushed is None:
-            return None
-
-        def late(job: Prepared) -> None:
-            transaction = self.open_transaction(_choice(job))
-            if transaction is None:
-                on_pushed(job)
-            else:  # after the write, which waits already
-                self.on_commit(partial(on_pushed, job), transaction)
-
-        return late
+    def _announce(self, job: Prepared, on_pushed: OnPushed | None) -> str:
+        transaction = None if on_pushed is None else self.open_transaction(_choice(job))
+        if transaction is None:
+            return super()._announce(job, on_pushed)
+        # After the write, which waits already.
+        self.on_commit(partial(super()._announce, job, on_pushed), transaction)
+        jid: str = job.payload["jid"]
+        return jid
 
 
 class _Chosen(Prepared):

@@ -5,7 +5,7 @@ and clears goes through ``api``; what it pushes goes through ``client``, as ever
 
 Exit status: 0 done, 1 not done (refused by Redis, answered with no, not found), 64 the command
 line is wrong, 69 Redis cannot be reached, 73 a file exists already or cannot be made, 78 the
-configuration is wrong.
+configuration is wrong, 130 Ctrl-C.
 """
 
 import io

@@ -13,6 +13,11 @@ from jobd.jobs.names import place
 from jobd.jobs.parameters import Parameters
 from jobd.payload import check_fields, check_options
 
+WIRE_OPTIONS: Final = (
+    *("queue", "retry", "retry_for", "retry_queue", "backtrace", "dead", "tags"),
+    "result_ttl",
+)
+OPTIONS: Final = (*WIRE_OPTIONS, "time_limit", "kill_after", "name")
 HOOKS: Final = {
     "retry_in": ("count", "error", "payload"),
     "retries_exhausted": ("payload", "error"),

@@ -41,7 +41,7 @@ class Jobs:
         return _stand_in().jobs(owner if instance is None else instance)
 
 
-def drain(job: object, *, until: When | None = None) -> int:
+def drain_kept(job: object, *, until: When | None = None) -> int:
     """Run the kept jobs of this class until there are none, those pushed meanwhile too.
 
     An error of a job reaches the caller; that job is gone and those after it are still kept.
@@ -59,7 +59,7 @@ def drain(job: object, *, until: When | None = None) -> int:
     return _stand_in().drain(job, until)
 
 
-def perform_one(job: object) -> None:
+def perform_first(job: object) -> None:
     """Run the first of the kept jobs of this class.
 
     Raises:
@@ -69,7 +69,7 @@ def perform_one(job: object) -> None:
     _stand_in().perform_one(job)
 
 
-def clear(job: object) -> None:
+def clear_kept(job: object) -> None:
     """Forget the kept jobs of this class.
 
     Raises:

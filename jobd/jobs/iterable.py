@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self
 
 from jobd.errors import InvalidJob
-from jobd.jobs import Delay, Job, Moment, Setter
+from jobd.jobs.classes import Job
 from jobd.jobs.iterating import Iteration, Nowhere, Position
 from jobd.jobs.parameters import Parameters, signature
+from jobd.jobs.pushing import Delay, Moment, Setter
 from jobd.payload import Payload
 
 P = ParamSpec("P")
@@ -161,6 +162,27 @@ class IterableJob(Job):
             cls: type[HasEnumerator[P]], moment: Moment, /, *args: P.args, **kwargs: P.kwargs
         ) -> str | None:
             """See ``Job.perform_at``."""
+            ...
+
+        @classmethod
+        async def aperform_async(
+            cls: type[HasEnumerator[P]], *args: P.args, **kwargs: P.kwargs
+        ) -> str | None:
+            """See ``Job.aperform_async``."""
+            ...
+
+        @classmethod
+        async def aperform_in(
+            cls: type[HasEnumerator[P]], delay: Delay, /, *args: P.args, **kwargs: P.kwargs
+        ) -> str | None:
+            """See ``Job.aperform_in``."""
+            ...
+
+        @classmethod
+        async def aperform_at(
+            cls: type[HasEnumerator[P]], moment: Moment, /, *args: P.args, **kwargs: P.kwargs
+        ) -> str | None:
+            """See ``Job.aperform_at``."""
             ...
 
         @classmethod

@@ -19,12 +19,12 @@ from jobd import log
 from jobd._version import __version__
 from jobd.clock import Clock
 from jobd.config import Config
-from jobd.metrics import Wire
+from jobd.metrics import Counts, Wire
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
 from jobd.store import Store
-from jobd.tallies import Tallies
+from jobd.tallies import Tallies, by_class, by_queue
 
 _POLLER_SLOT: Final = 0
 _SLOW_US: Final = 50_000
@@ -88,6 +88,7 @@ class Heartbeat:
         self._beats = 0
         self._slow_pings = 0
         self._unsent: Counted | None = None
+        self._unsent_rows: Mapping[str, Counts] = {}
         self.is_behind = False
         self.reloaded: Mapping[str, Any] = {
             "count": 0,
@@ -134,11 +135,13 @@ class Heartbeat:
     def _count(self, states: dict[int, SlotState]) -> Counted:
         """What the workers counted and Redis does not know."""
         known = self._scoreboard.read(_POLLER_SLOT)
-        tallies = self._tallies.added()
+        self._unsent_rows = rows = self._tallies.added()
         return Counted(
             processed=max(sum(state.processed for state in states.values()) - known.processed, 0),
             failed=max(sum(state.failed for state in states.values()) - known.failed, 0),
-            tallies=tallies,
+            tallies=by_class(rows),
+            queues=by_queue(rows),
+            host=self._instance.host,
             wire=self._wire,
         )
 
@@ -146,7 +149,7 @@ class Heartbeat:
         # Right after the reply: a poller that is killed in between counts once more what it sent.
         known = self._scoreboard.read(_POLLER_SLOT)
         self._slot.set_counts(known.processed + counted.processed, known.failed + counted.failed)
-        self._tallies.publish(counted.tallies)
+        self._tallies.publish(self._unsent_rows)
 
     def _read(self, slot: int) -> SlotState:
         state = self._scoreboard.read(slot)

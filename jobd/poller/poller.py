@@ -5,6 +5,7 @@ outage and its end are told once for the whole instance. Every duty can be repea
 and a poller that is killed at any instruction is simply replaced.
 """
 
+import contextlib
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final, Protocol
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
-from jobd.errors import RedisDenied, RedisError, RedisUnavailable
+from jobd.errors import RedisDenied, RedisError, RedisRejected, RedisUnavailable
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
@@ -28,6 +29,7 @@ _REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
 _CANCEL_EVERY_S: Final = 0.9
+_LOOK_AGAIN_S: Final = 0.5
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
 _COMMANDS: Final = frozenset({"TSTP", "TERM", "TTIN", "CONT", "HUP"})
@@ -154,11 +156,13 @@ class Poller:
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
         self._recovering = Duty(self._recover)
+        self._looking_again = Duty(self._look_again)
         self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
             Duty(self._cancel),
             self._recovering,
+            self._looking_again,
             Duty(self._promote),
             Duty(self._sweep),
             Duty(self._count),
@@ -299,6 +303,10 @@ class Poller:
         return _CANCEL_EVERY_S
 
     def _recover(self) -> float:
+        if self._deaths:
+            # Before they are back in their queues, or a cancelled one would begin again.
+            with contextlib.suppress(RedisRejected):  # as a key of the wrong type does
+                self._cancels.learn()
         while self._deaths:
             message = self._deaths[0]
             where = {key: message[key] for key in ("slot", "incarnation", "thread")}
@@ -309,10 +317,16 @@ class Poller:
                 finished,
                 message["jid"],
                 message["time_limit"],
+                message["max_memory"],
             )
             self._recovery.recover_worker(**where, death=death)
             self._master.send({"type": "recovered", **where})
             self._deaths.pop(0)
+            self._looking_again.due = self._clock.monotonic() + _LOOK_AGAIN_S
+        return float("inf")
+
+    def _look_again(self) -> float:
+        self._recovery.look_again()
         return float("inf")
 
     def _promote(self) -> float:

@@ -42,6 +42,7 @@ class Death:
         finished: fingerprints of jobs that were done and perhaps not acknowledged.
         jid: of the job that was running, for the log.
         time_limit: seconds that this job was killed for, or 0.
+        max_memory: bytes that this job was killed for, or 0.
     """
 
     reason: str
@@ -49,6 +50,7 @@ class Death:
     finished: tuple[str, ...] = ()
     jid: str = ""
     time_limit: float = 0.0
+    max_memory: int = 0
 
     def is_of(self, raw: bytes, *, is_alone: bool) -> bool:
         """Whether a job was running when the worker died; ``is_alone``: it held no other."""
@@ -96,6 +98,7 @@ class Recovery:
         self._keeps_running_jobs = keeps_running_jobs
         self._empty_sweeps: dict[str, int] = {}
         self._suspected_since: dict[str, float] = {}
+        self._emptied: list[tuple[str, str]] = []  # a private list of a dead worker, and its queue
 
     def recover_worker(self, slot: int, incarnation: int, death: Death, thread: int = 0) -> None:
         """Return what a thread of a dead worker of ours held, or tell that it is lost."""
@@ -111,6 +114,17 @@ class Recovery:
         for queue in self._queues:
             key = self._store.keys.private(self._identity, processor, queue)
             self._return_or_tell(key, queue, death)
+            self._emptied.append((key, queue))
+
+    def look_again(self) -> None:
+        """Return what came to the lists of dead workers after they were emptied.
+
+        A push wakes a BLMOVE that was waiting when its worker died, until the server has read the
+        end of that connection. Without this look the job would wait for the next sweep.
+        """
+        while self._emptied:
+            self._return_or_tell(*self._emptied[0], None)
+            self._emptied.pop(0)
 
     def sweep(self) -> float:
         """Return what lies in private lists whose owner is dead; forget lists that stay empty.
@@ -264,9 +278,10 @@ def _charged(raw: bytes, death: Death) -> bytes:
         payload: dict[str, Any] = decode(raw)
     except MalformedPayload:
         return raw
-    if death.time_limit:
+    if death.time_limit or death.max_memory:
         # It has not crashed, it has failed: the next worker settles that, with the app's hooks.
-        payload["timed_out"] = death.time_limit
+        mark = "timed_out" if death.time_limit else "outgrown"
+        payload[mark] = death.time_limit or death.max_memory
         return encode(payload)
     recovered = payload.get("recovered")
     payload["recovered"] = (recovered if isinstance(recovered, int) else 0) + 1

@@ -25,7 +25,7 @@ from typing import Any, Final, Protocol, cast
 
 from jobd import log
 from jobd.errors import ConfigError
-from jobd.supervisor.messages import BootFailureKind, Ended, Message, News, Order, parse
+from jobd.supervisor.messages import LOOK, BootFailureKind, Ended, Message, News, Order, parse
 
 POLLER: Final = 0
 """The poller's slot; the workers' are 1 and up, a mold's is below 0."""
@@ -33,6 +33,7 @@ POLLER: Final = 0
 _LARGEST_BYTES: Final = 65_536
 _LONGEST_TEXT: Final = 8_000  # JSON may make six bytes of a character
 _TO_BE_BORN_S: Final = 5.0
+_NUDGE: Final = json.dumps(LOOK).encode()
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 # Loaded by the master, so that nothing has to be between fork and prctl.
@@ -188,6 +189,12 @@ class Child(_End):
         """Tell what keeps this mold from forking workers."""
         self.send({"type": "cannot_preload", "reasons": reasons[:_LONGEST_TEXT]})
 
+    def nudge(self) -> None:
+        """Have the master read the scoreboard at once; any thread may call this."""
+        if self._is_ours():
+            with contextlib.suppress(OSError):  # it has enough to hear, or is gone
+                self._socket.send(_NUDGE, socket.MSG_NOSIGNAL)
+
     def receive_order(self) -> tuple[Order, list[int]] | None:
         """In a mold: the next worker to fork, and its descriptors; None if there is none now.
 
@@ -271,6 +278,7 @@ class Handle(_End):
         is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
         is_open: False once the stream has ended, which a job can bring about by closing fds.
         overdue_thread: it was killed because the job of this thread did not heed its time limit.
+        outgrown: it was killed because its job outgrew so many bytes by half; else 0.
     """
 
     def __init__(
@@ -289,6 +297,7 @@ class Handle(_End):
         self.is_reaped = False
         self.is_open = True
         self.overdue_thread: int | None = None
+        self.outgrown = 0
         self._on_ready: list[int] = []
 
     def receive(self) -> list[Message]:

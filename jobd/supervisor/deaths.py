@@ -30,13 +30,21 @@ class Deaths:
             status: as ``waitpid`` gave it.
             left: what each thread that ran jobs had written into the slot, if anything.
         """
-        return [self._add(handle, status, thread, state) for thread, state in left.items()]
+        is_one = sum(state is not None and state.is_busy for state in left.values()) == 1
+        # Which of several took the memory nobody knows: each is charged, as if it had crashed.
+        outgrown = handle.outgrown if is_one else 0
+        return [
+            self._add(handle, status, thread, state, max_memory=outgrown)
+            for thread, state in left.items()
+        ]
 
-    def _add(self, handle: Handle, status: int, thread: int, left: SlotState | None) -> Died:
+    def _add(
+        self, handle: Handle, status: int, thread: int, left: SlotState | None, *, max_memory: int
+    ) -> Died:
         # Who was killed because the time to drain was up is not to blame, nor who had just ended.
         is_overdue = handle.overdue_thread == thread
         time_limit = left.time_limit if left is not None and is_overdue else 0.0
-        is_to_blame = not handle.is_killed or time_limit > 0
+        is_to_blame = not handle.is_killed or time_limit > 0 or handle.outgrown > 0
         charged = left if left is not None and left.is_busy and is_to_blame else None
         died = Died(
             type="died",
@@ -49,6 +57,7 @@ class Deaths:
             jid=charged.jid if charged else "",
             finished=list(left.finished) if left is not None else [],
             time_limit=time_limit,
+            max_memory=max_memory,
         )
         if len(self._kept) >= _MOST_KEPT:
             del self._kept[next(iter(self._kept))]

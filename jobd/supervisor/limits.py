@@ -1,12 +1,14 @@
 """Ends jobs that run for too long or are cancelled, and workers that show no sign of life.
 
 The one place where a clock runs for a job: its deadline stands in the scoreboard, and the master
-looks at it in each turn of its loop, once a second at least. First the worker is asked (USR2: it
+looks at it in each turn of its loop, once a second at least; a worker that sets one before the
+master would wake says so. First the worker is asked (USR2: it
 raises ``JobTimeout`` in the job); what does not end then is killed. Before the kill the stacks are
 asked for, which come from C, and so from a job that keeps the GIL too.
 """
 
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,7 +47,7 @@ class Limits:
         scoreboard: where they show what they do.
 
     Attributes:
-        next_looks: when something will have to be done, in monotonic seconds.
+        next_looks: when something else will have to be done, in monotonic seconds.
     """
 
     def __init__(self, slots: Slots, scoreboard: Scoreboard) -> None:
@@ -69,11 +71,14 @@ class Limits:
         self.next_looks.clear()
         for (handle, number), watch in self._watched.items():
             limit = self._scoreboard.limit(handle.slot, number)
-            if limit is not None:
-                self.next_looks.append(limit.deadline)
-                if now >= limit.deadline and not handle.is_killed:
-                    self._end_job(handle, number, watch, limit, now)
+            if limit is not None and now >= limit.deadline and not handle.is_killed:
+                self._end_job(handle, number, watch, limit, now)
         self._replace_hung(now, resumed_at)
+
+    def deadlines(self) -> Iterator[float]:
+        """Of the jobs that run now; some may have passed."""
+        limits = (self._scoreboard.limit(handle.slot, n) for handle, n in self._watched)
+        yield from (limit.deadline for limit in limits if limit is not None)
 
     def cancel(self, told: Cancel) -> None:
         """End this job, if this worker still runs it."""

@@ -172,8 +172,8 @@ class Master:
                 self._limits.cancel(message)
             case _ if self._boots.understand(handle, message, now):
                 pass
-            case messages.Ended():
-                pass  # the child may live on; waitpid() tells
+            case messages.Look() | messages.Ended():
+                pass  # every turn looks; the child may live on, and waitpid() tells
             case _:
                 log.event("a child said what makes no sense", level="warning", child=handle.pid)
 
@@ -221,6 +221,10 @@ class Master:
     def _wait(self, now: float) -> None:
         due = [self._turned_at + LONGEST_WAIT_S, self._reporter.next_ping() or NEVER]
         due += [at for at in self._deadlines() if at > now]
+        # Told before the limits of jobs are read: who sets one after that sees that it must nudge.
+        self._scoreboard.set_master_wakes_at(min(due))
+        due += [at for at in self._limits.deadlines() if at > now]
+        self._scoreboard.set_master_wakes_at(min(due))
         took = self._clock.monotonic() - self._turned_at
         self._longest_turn_s = max(self._longest_turn_s, took)
         is_over = self._stopping.exit_code is not None

@@ -5,6 +5,7 @@ One message is one packet, a JSON object::
     child to master
         {"type": "ready", "slot": 2, "incarnation": 7, "pid": 4711}
         {"type": "boot_failed", "kind": "config" | "transient", "text": "Traceback ..."}
+        {"type": "look"}                        a job is limited to less than the master waits
         {"type": "born", "pid": 4711}                        a worker that the mold has forked
         {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
         {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT" | "HUP"}     the poller alone
@@ -14,7 +15,8 @@ One message is one packet, a JSON object::
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "thread": 0, "status": 9,
          "reason": "SIGKILL", "running": "0f4b75e523969d83", "jid": "b4a5..",
-         "finished": ["f4b75e523969083d"], "time_limit": 0.0}   one for each thread that ran jobs
+         "finished": ["f4b75e523969083d"], "time_limit": 0.0, "max_memory": 0}
+                                                       one for each thread that ran jobs
         {"type": "seats"}                                a worker has another pid or is ready
         {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
          "text": "queues"}
@@ -37,6 +39,8 @@ _REMOTE: Final = {
     "HUP": signal.SIGHUP,
 }
 
+LOOK: Final = {"type": "look"}
+
 BootFailureKind: TypeAlias = Literal["config", "transient"]
 
 
@@ -55,6 +59,11 @@ class BootFailed:
 
     kind: BootFailureKind
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The scoreboard says something that cannot wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,9 @@ class Ended:
     """Nothing more will come from this child, which need not be dead."""
 
 
-Message: TypeAlias = Ready | BootFailed | Born | CannotPreload | Remote | Recovered | Cancel | Ended
+Message: TypeAlias = (
+    Ready | BootFailed | Look | Born | CannotPreload | Remote | Recovered | Cancel | Ended
+)
 
 
 class Died(TypedDict):
@@ -116,6 +127,7 @@ class Died(TypedDict):
         jid: the same job's, for the log.
         finished: fingerprints of jobs that are done and perhaps not acknowledged.
         time_limit: seconds that the running job was killed for, or 0.
+        max_memory: bytes that the running job was killed for, or 0.
     """
 
     type: Literal["died"]
@@ -128,6 +140,7 @@ class Died(TypedDict):
     jid: str
     finished: list[str]
     time_limit: float
+    max_memory: int
 
 
 class Order(TypedDict):
@@ -177,7 +190,7 @@ def parse(packet: bytes) -> Message | None:
         whole = json.loads(packet)
     except (ValueError, RecursionError):
         return None
-    return _of_boot(whole) or _of_poller(whole)
+    return _of_boot(whole) or _of_poller(whole) or (Look() if whole == LOOK else None)
 
 
 def _of_boot(whole: Any) -> Message | None:

@@ -4,15 +4,21 @@ Replacement first: so a worker runs somewhat more jobs than ``max_jobs``. Each w
 little above those that were set, or all of them would leave at once. Memory counts when several
 looks have found too much of it, each of them after another job, or without one: a job may need it.
 
-Source: uwsgi's max-requests and reload-on-rss, granian's samples.
+Half as much again is too much for one job, too: where several looks in a row find that during the
+same job, the worker is killed, and the job has failed as one that outran its ``time_limit``.
+
+Source: uwsgi's max-requests, reload-on-rss and evil-reload-on-rss, granian's samples.
 """
 
 import random
+import resource
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from jobd import log
 from jobd.clock import Clock
 from jobd.scoreboard import SlotState
 from jobd.supervisor.child import Handle
@@ -23,6 +29,10 @@ from jobd.supervisor.slots import Slots
 _LOOK_EVERY_S: Final = 1.0
 _SAMPLES: Final = 3
 _SPREAD: Final = 0.1
+_FAR_BEYOND: Final = 1.5
+_MOST_WEIGHED: Final = 4
+"""In one turn: the kernel walks all page tables of a process for its share of common memory."""
+_PAGE_BYTES: Final = resource.getpagesize()
 
 
 @dataclass(slots=True)
@@ -34,12 +44,16 @@ class Worn:
         first: jobs that its slot had run before.
         samples: looks in a row that found it too big.
         seen: jobs that its slot had run at the last of them.
+        huge: looks in a row that found it far too big during the same job.
+        during: jobs that its slot had run before that one.
     """
 
     factor: float
     first: int
     samples: int = 0
     seen: int = -1
+    huge: int = 0
+    during: int = -1
 
     def sample(self, size_bytes: int, limit_bytes: int, state: SlotState) -> bool:
         """Take note of its size; whether it has been too big for long enough."""
@@ -47,6 +61,11 @@ class Worn:
             self.samples = 0
         elif state.processed != self.seen or not state.is_busy:
             self.samples, self.seen = self.samples + 1, state.processed
+        if size_bytes <= limit_bytes * _FAR_BEYOND or not state.is_busy:
+            self.huge = 0
+        else:
+            self.huge = self.huge + 1 if state.processed == self.during else 1
+            self.during = state.processed
         return self.samples >= _SAMPLES
 
 
@@ -91,41 +110,78 @@ class WearWatch:
             return
         self._looked_at = now
         known, self._worn = self._worn, {}
-        ready = [slot for slot in self._slots.serving() if slot.has_ready_child]
-        for slot in ready:
-            state = self._slots.left_behind(slot.child) if slot.child is not None else None
-            if slot.child is not None and state is not None:
-                worn = known.get(slot.child) or self._new(state)
-                self._worn[slot.child] = worn
-                why = reason(slot.generation.wear, worn, state, now - slot.child.spawned_at)
-                if why is not None:
-                    self._replace(slot, why)
+        big: list[tuple[Slot, Handle, SlotState]] = []
+        for slot in self._slots:
+            child = slot.child
+            state = self._slots.left_behind(child) if slot.is_worker and child else None
+            if child is None or state is None or child.ready_at is None or child.is_killed:
+                continue
+            worn = self._worn[child] = known.get(child) or self._new(state)
+            why = reason(slot.generation.wear, worn, state, now - child.spawned_at)
+            if why is not None:
+                self._recycle(slot, why)
+            if self._may_be_too_big(slot, child, state):
+                big.append((slot, child, state))
         self._turn += 1
-        if ready:
-            self._weigh(ready[self._turn % len(ready)])
+        first = self._turn % len(big) if big else 0
+        for slot, child, state in (big[first:] + big[:first])[:_MOST_WEIGHED]:
+            self._weigh(slot, child, state)
 
     def _new(self, state: SlotState) -> Worn:
         return Worn(self._rng.uniform(1, 1 + _SPREAD), state.processed)
 
-    def _weigh(self, slot: Slot) -> None:
-        """One worker a turn: the kernel walks all its page tables for it."""
-        limit, child = slot.generation.wear.max_memory_bytes, slot.child
-        worn = self._worn.get(child) if child is not None else None
-        state = self._slots.left_behind(child) if child is not None else None
-        if limit is None or child is None or worn is None or state is None:
-            return
+    def _recycle(self, slot: Slot, why: str) -> None:
+        """Unless it leaves anyhow, as those do that only finish their job."""
+        if slot.replaces is None and not slot.is_retired:
+            self._replace(slot, why)
+
+    def _may_be_too_big(self, slot: Slot, child: Handle, state: SlotState) -> bool:
+        limit = slot.generation.wear.max_memory_bytes
+        worn = self._worn[child]
+        if limit is None:
+            return False
+        size = resident_bytes(child.pid)
+        is_big = size > limit * worn.factor
+        if not is_big:  # nor is its share
+            worn.sample(size, limit, state)
+        return is_big
+
+    def _weigh(self, slot: Slot, child: Handle, state: SlotState) -> None:
+        limit, worn = slot.generation.wear.max_memory_bytes or 0, self._worn[child]
         is_shared = slot.generation.preload is not None
-        size = size_bytes(child.pid, is_shared=is_shared)
+        size = share_bytes(child.pid) if is_shared else resident_bytes(child.pid)
         if worn.sample(size, limit, state):
-            self._replace(slot, f"it has {size // 1_000_000} MB")
+            self._recycle(slot, f"it has {size // 1_000_000} MB")
+        if worn.huge == _SAMPLES - 1:
+            child.signal(signal.SIGTTIN)  # what does the job do that takes so much?
+        elif worn.huge >= _SAMPLES:
+            child.outgrown = limit
+            log.event(
+                f"{slot.name} is killed: its job makes it grow far beyond worker.max_memory",
+                level="error",
+                child=child.pid,
+                bytes=size,
+                max_memory=limit,
+                job=state.name,
+                job_jid=state.jid,
+            )
+            child.kill()
 
 
-def size_bytes(pid: int, *, is_shared: bool) -> int:
-    """The memory of a process; of pages that are shared with others only its share."""
-    name, key = ("smaps_rollup", "Pss:") if is_shared else ("status", "VmRSS:")
+def resident_bytes(pid: int) -> int:
+    """All the memory of a process that is in RAM."""
+    return _number(Path(f"/proc/{pid}/statm"), 1) * _PAGE_BYTES
+
+
+def share_bytes(pid: int) -> int:
+    """The memory of a process; of pages that are shared with others only its share (PSS)."""
+    return _number(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") * 1024
+
+
+def _number(file: Path, where: int | str) -> int:
+    """A word, or the one after another; 0 of a process that has just left."""
     try:
-        text = Path(f"/proc/{pid}/{name}").read_text()
-    except OSError:  # it has just left
+        words = file.read_text().split()
+    except OSError:
         return 0
-    found = next((line for line in text.splitlines() if line.startswith(key)), "Pss: 0 kB")
-    return int(found.split()[1]) * 1024
+    return int(words[where if isinstance(where, int) else words.index(where) + 1]) if words else 0

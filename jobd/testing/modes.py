@@ -132,7 +132,7 @@ class Modes:
         return [payload for payload in self.kept.payloads() if selects(payload)]
 
     def drain(self, job: object, until: When | None) -> int:
-        """See ``jobd.jobs.in_tests.drain``.
+        """See ``jobd.jobs.in_tests.drain_kept``.
 
         Raises:
             JobdError: there is no end of it.
@@ -150,14 +150,14 @@ class Modes:
         return ran
 
     def perform_one(self, job: object) -> None:
-        """See ``jobd.jobs.in_tests.perform_one``."""
+        """See ``jobd.jobs.in_tests.perform_first``."""
         taken = self.kept.take(selector(job))
         if taken is None:
             raise EmptyQueueError(f"no {job_class(job).wire_name} is enqueued, so none can be run")
         self.run(taken)
 
     def clear(self, job: object) -> None:
-        """See ``jobd.jobs.in_tests.clear``."""
+        """See ``jobd.jobs.in_tests.clear_kept``."""
         selects: Selects = selector(job)
         self.kept.clear(selects)
 

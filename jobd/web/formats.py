@@ -23,6 +23,11 @@ def short_count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def rate(number: float) -> str:
+    """``0``, ``2.5``, ``1,234``: a tenth matters of small numbers only."""
+    return f"{number:.1f}".removesuffix(".0") if abs(number) < 9.95 else count(number)
+
+
 def span(seconds: float) -> str:
     """A duration by its two greatest units: ``4 ms``, ``1.3 s``, ``5 min 2 s``, ``3 d 4 h``."""
     if seconds < 0.0005:

@@ -31,6 +31,7 @@ from jobd.web.formats import (
     iso,
     kilobytes,
     percent,
+    rate,
     relative,
     short_count,
     size,
@@ -50,7 +51,7 @@ _CHARTS: Final = SimpleNamespace(
 _LABELS: Final = SimpleNamespace(
     bounds=bounds, columns=columns, days=days, deploys=deploys, minutes=minutes, shares=shares
 )
-_FILTERS: Final = (count, short_count, span, size, kilobytes, percent, iso, absolute)
+_FILTERS: Final = (count, short_count, rate, span, size, kilobytes, percent, iso, absolute)
 THEMES: Final = ("system", "light", "dark")
 
 

@@ -57,6 +57,10 @@ class Master(Protocol):
         """Whether the master is gone."""
         ...
 
+    def nudge(self) -> None:
+        """Have the master read the scoreboard at once."""
+        ...
+
 
 class Inbox(Protocol):
     """Where signals arrive; see ``signals.SignalInbox``."""
@@ -99,6 +103,7 @@ class Attention:
         is_out_of_time: a settlement that does not succeed is not tried again.
         was_interrupted: the last job was ended from outside; else its ``Stop`` was its own.
         cancelled_jids: jobs that are not to be begun.
+        learn_cancelled: has ``cancelled_jids`` hold what the poller knows by now.
         progress: of iterable jobs.
         company: there is none; it is for who runs jobs beside others.
         threads: that run jobs instead of the main thread; none if that does.
@@ -132,6 +137,7 @@ class Attention:
         self.is_out_of_time = False
         self.was_interrupted = False
         self.cancelled_jids: set[str] = set()
+        self.learn_cancelled: Callable[[], None] = lambda: None
         self.progress: Progress | None = None
         self.company = None
         self.threads: Sequence[Interruptible] = ()
@@ -225,6 +231,12 @@ class Attention:
         """
         self._limit = Limit(self._monotonic() + seconds, seconds, kill_after_s)
         self._slot.limit(self._limit)
+        self.tell_in_time(self._limit)
+
+    def tell_in_time(self, limit: Limit) -> None:
+        """Have the master know of a limit that is over before it looks up by itself."""
+        if limit.deadline < self._slot.master_wakes_at:
+            self._master.nudge()
 
     @property
     def is_cancelled(self) -> bool:

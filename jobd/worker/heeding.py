@@ -49,6 +49,11 @@ class Heeding(Protocol):
         ...
 
     @property
+    def learn_cancelled(self) -> Callable[[], None]:
+        """Has ``cancelled_jids`` hold what the poller knows by now."""
+        ...
+
+    @property
     def progress(self) -> Progress | None:
         """Of iterable jobs."""
         ...

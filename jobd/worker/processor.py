@@ -24,6 +24,7 @@ from jobd.errors import (
 )
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
+from jobd.jobs.iterable import IterableJob
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
@@ -42,7 +43,7 @@ from jobd.worker.retry import (
     record_failure,
     recoveries,
 )
-from jobd.worker.time_limit import limit_of, overdue
+from jobd.worker.time_limit import forget_kill, limit_of, why_killed
 from jobd.worker.title import Title
 
 _FORK_RETURNED: Final = 70
@@ -91,15 +92,11 @@ class Display:
 
     Of the metrics it is as in Sidekiq's lib/sidekiq/metrics/tracking.rb: a name that nobody
     defines is not counted, nor is a run that a stop interrupts, since it runs again.
-
-    Attributes:
-        by_queue: the metrics keep the queues of a class apart, which costs a job 0.1 microseconds.
     """
 
     slot: SlotWriter
     title: Title
     tally: Tally
-    by_queue: bool = False
 
 
 class Processor:
@@ -131,7 +128,6 @@ class Processor:
         self._rules = rules
         self._attention = attention
         self._slot, self._title, self._tally = display.slot, display.title, display.tally
-        self._by_queue = display.by_queue
         self._clock = clock
         self._rng = rng
         self._company = attention.company
@@ -151,6 +147,7 @@ class Processor:
             return False
         faults.point("claimed")
         attention, take, company = self._attention, self._fetcher.take, self._company
+        attention.learn_cancelled()
         while unit is not None:
             if (
                 attention.is_stopping
@@ -198,8 +195,8 @@ class Processor:
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
-            elif "timed_out" in payload:
-                self._has_failed(unit, overdue(payload), jid, self._measured_as(unit, payload))
+            elif "timed_out" in payload or "outgrown" in payload:
+                self._has_failed(unit, why_killed(payload), jid, self._measured_as(unit, payload))
             elif self._company is not None and self._is_suspect(payload):
                 self._run_alone(self._company, unit, payload, began_s)
             else:
@@ -218,9 +215,11 @@ class Processor:
 
     def _has_killed(self, payload: dict[str, Any], times: int) -> bool:
         progress = self._attention.progress
-        if recoveries(payload) < times or progress is None:
+        kind = self._app.registry.find(payload["class"])
+        is_iterable = kind is not None and issubclass(kind, IterableJob)
+        if recoveries(payload) < times or progress is None or not is_iterable:
             return recoveries(payload) >= times
-        # An iterable job that comes further each time does not loop.
+        # A job that comes further each time does not loop.
         return recoveries(payload) - progress.forgiven(payload) >= times
 
     def _run_alone(
@@ -272,7 +271,7 @@ class Processor:
     def _measured_as(self, unit: UnitOfWork, payload: dict[str, Any]) -> str:
         wrapped = payload.get("wrapped")
         name: str = wrapped if isinstance(wrapped, str) else payload["class"]
-        return row_of(name, unit.queue) if self._by_queue else name
+        return row_of(name, unit.queue)
 
     def _call(self, payload: dict[str, Any]) -> None:
         kind = self._app.registry.find(payload["class"])
@@ -339,7 +338,7 @@ class Processor:
         """Settle a failure; True if nothing is kept, and the next claim acknowledges it."""
         # From the bytes again: what middleware did to the payload is not kept.
         payload = decode(unit.raw)
-        payload.pop("timed_out", None)  # or its next run would be taken for killed too
+        forget_kill(payload)  # or its next run would be taken for killed too
         kind = self._app.registry.find(payload["class"])
         if payload.get("retry") is None:
             payload["retry"] = True if kind is None else kind.wire_options().get("retry", True)

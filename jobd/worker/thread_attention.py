@@ -103,6 +103,10 @@ class ThreadAttention:
         """Jobs that are not to be begun."""
         return self._process.cancelled_jids
 
+    def learn_cancelled(self) -> None:
+        """Have ``cancelled_jids`` hold what the poller knows by now."""
+        self._process.learn_cancelled()
+
     @property
     def is_cancelled(self) -> bool:
         """Whether the running job is cancelled; any thread of it may ask."""
@@ -112,6 +116,7 @@ class ThreadAttention:
         """The running job may take so long from now, and so much longer until it is killed."""
         self._limit = Limit(self._monotonic() + seconds, seconds, kill_after_s)
         self._slot.limit(self._limit)
+        self._process.tell_in_time(self._limit)
 
     # In the thread
 

@@ -1,13 +1,13 @@
-"""How long a job may run, and what it fails with if that had to be enforced by a kill.
+"""How long a job may run, and what it fails with if a limit had to be enforced by a kill.
 
-The master watches the clock (`jobd.supervisor.limits`); ``JobTimeout`` is raised by
-`jobd.worker.attention`.
+The master watches the clock (`jobd.supervisor.limits`) and the memory (`jobd.supervisor.wear`);
+``JobTimeout`` is raised by `jobd.worker.attention`.
 """
 
 import math
 from typing import Any
 
-from jobd.errors import JobTimeout
+from jobd.errors import JobTimeout, JobTooBig
 from jobd.jobs import Job
 from jobd.payload import check_fields
 
@@ -27,9 +27,22 @@ def limit_of(kind: type[Job], payload: dict[str, Any]) -> tuple[float, float]:
     return limits["time_limit"], math.inf if kill_after_s is None else kill_after_s
 
 
-def overdue(payload: dict[str, Any]) -> JobTimeout:
-    """The failure of a job whose worker was killed because it ran for too long."""
-    limit_s: object = payload["timed_out"]
-    return JobTimeout(
-        f"it ran longer than its time_limit of {limit_s} s and did not end: its worker was killed"
+def why_killed(payload: dict[str, Any]) -> JobTimeout | JobTooBig:
+    """The failure of a job whose worker was killed because it ran too long or took too much."""
+    if "timed_out" in payload:
+        limit_s: object = payload["timed_out"]
+        return JobTimeout(
+            f"it ran longer than its time_limit of {limit_s} s and did not end: its worker was "
+            "killed"
+        )
+    limit_bytes: object = payload["outgrown"]
+    return JobTooBig(
+        f"while it ran its worker grew to 1.5 times worker.max_memory ({limit_bytes} bytes), and "
+        "was killed"
     )
+
+
+def forget_kill(payload: dict[str, Any]) -> None:
+    """It is settled: take away what a kill has left in a payload."""
+    payload.pop("timed_out", None)
+    payload.pop("outgrown", None)

@@ -1,5 +1,7 @@
 """One worker process from READY to its end: heed, work, rest, leave."""
 
+import contextlib
+import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -104,6 +106,14 @@ class CancelWatch:
         self._scoreboard = scoreboard
         self._attention = attention
         self._known: float | None = None
+        self._lock = threading.Lock()  # one asks at a time, of those that run jobs side by side
+        attention.learn_cancelled = self.look
+
+    def look(self) -> None:
+        """As `step`, with a job in hand that came while we waited."""
+        if self._scoreboard.newest_cancel != self._known:
+            with contextlib.suppress(RedisUnavailable):  # should it run, the master hears of it
+                self.step()
 
     def step(self) -> None:
         """Fetch what is new; costs nothing if nothing is.
@@ -111,16 +121,19 @@ class CancelWatch:
         Raises:
             RedisUnavailable: it could not be fetched.
         """
-        newest = self._scoreboard.newest_cancel
-        if newest == self._known:
+        if self._scoreboard.newest_cancel == self._known:
             return
-        try:
-            self._cancelled.refresh()
-        except RedisRejected as error:
-            # A key of the wrong type must not keep the jobs from running.
-            log.event("cancelled jobs cannot be known", level="error", reason=str(error))
-        self._known = newest
-        self._attention.cancelled_jids = self._cancelled.jids
+        with self._lock:
+            newest = self._scoreboard.newest_cancel
+            if newest == self._known:
+                return
+            try:
+                self._cancelled.refresh()
+            except RedisRejected as error:
+                # A key of the wrong type must not keep the jobs from running.
+                log.event("cancelled jobs cannot be known", level="error", reason=str(error))
+            self._attention.cancelled_jids = self._cancelled.jids
+            self._known = newest
 
 
 class Worker:

@@ -103,6 +103,18 @@ def test_one_class_has_its_durations_by_the_minute(access: Access, raw: Raw, now
     assert Metrics(access=access).top_jobs().jobs[0].p50_ms is None
 
 
+def test_queues_and_hosts_have_metrics_of_their_own(access: Access, now: datetime, raw: Raw):
+    write(raw, now, Echo=COUNTS)
+    for command in additions(Keys().metrics_by("queue"), {"low": COUNTS}, now.timestamp(), 8):
+        raw.execute_command(*command)
+
+    assert [job.name for job in Metrics(access=access).top_jobs().jobs] == ["Echo"]
+    queues = Metrics(access=access, by="queue")
+    assert [(job.name, job.executions) for job in queues.top_jobs().jobs] == [("low", 3)]
+    assert queues.for_job("low").job.p50_ms == 20.0
+    assert Metrics(access=access, by="host").top_jobs().jobs == ()
+
+
 def test_a_class_that_never_ran_has_empty_points(access: Access):
     job = Metrics(access=access).for_job("Nobody", minutes=5).job
     assert (job.executions, job.mean_ms, job.p50_ms, len(job.points)) == (0, 0, None, 5)

@@ -262,6 +262,8 @@ def test_a_jobd_tells_its_workers_and_obeys(raw: Raw, access: Access, start_jobd
     jobd = start_jobd(config={"concurrency": 2})
     jid = wire.push(raw, "Nap", 60)
     (process,) = eventually(lambda: list(ProcessSet(access=access)), message=jobd.log)
+    # It is there from its first heartbeat on, which may come before the second worker.
+    eventually(lambda: len(process.instance().workers) == 2, message=jobd.log)
 
     assert process.is_jobd
     assert process.concurrency == 2
@@ -271,16 +273,13 @@ def test_a_jobd_tells_its_workers_and_obeys(raw: Raw, access: Access, start_jobd
     assert [worker.slot for worker in instance.workers] == [1, 2]
     assert instance.restarts == 0
     assert json.dumps(instance.as_dict())
-    work = eventually(lambda: WorkSet(access=access).find(jid), timeout=25, message=jobd.log)
+    work = eventually(lambda: WorkSet(access=access).find(jid), message=jobd.log)
     assert (work.record.class_name, work.queue) == ("Nap", "default")
 
     process.quiet()
-    eventually(
-        lambda: ProcessSet(access=access)[process.identity].is_quiet, timeout=25, message=jobd.log
-    )
+    eventually(lambda: ProcessSet(access=access)[process.identity].is_quiet, message=jobd.log)
     process.resume()
     eventually(
         lambda: not ProcessSet(access=access)[process.identity].is_quiet,
-        timeout=25,
         message=jobd.log,
     )

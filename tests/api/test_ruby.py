@@ -109,8 +109,7 @@ def test_a_ruby_process_is_seen_quieted_and_stopped(ruby: Ruby, seven: Access):
         process.quiet()
         eventually(
             lambda: ProcessSet(access=seven)[process.identity].is_quiet,
-            timeout=25,
             message=worker.log,
         )
         process.stop()
-        eventually(lambda: not list(ProcessSet(access=seven)), timeout=25, message=worker.log)
+        eventually(lambda: not list(ProcessSet(access=seven)), message=worker.log)

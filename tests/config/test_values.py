@@ -187,11 +187,11 @@ def test_a_setting_is_taken_over(settle: Load, text: str, field: str, value: obj
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("concurrency: 0", 'concurrency: must be a whole number from 1, not "0"'),
-        ("concurrency: true", 'concurrency: must be a whole number from 1, not "true"'),
+        ("concurrency: 0", 'concurrency: must be a whole number from 1 or auto, not "0"'),
+        ("concurrency: true", 'concurrency: must be a whole number from 1 or auto, not "true"'),
         ("concurrency: 1.5", "concurrency: must be a whole number"),
         ("concurrency: 1:30", "concurrency: must be a whole number"),
-        ("concurrency: [1]", "concurrency: must be a whole number from 1, not a list"),
+        ("concurrency: [1]", "concurrency: must be a whole number from 1 or auto, not a list"),
         (f"concurrency: {'9' * 5000}", "concurrency: must be a whole number"),
         ("max_retries: -1", "max_retries: must be a whole number from 0"),
         ("timeout: soon", 'timeout: must be a number of seconds above 0, or unlimited, not "soon"'),
@@ -201,7 +201,7 @@ def test_a_setting_is_taken_over(settle: Load, text: str, field: str, value: obj
         ("timeout: inf", "timeout: must be a number of seconds above 0"),
         ("wire: 6", 'wire: must be 7 or 8, not "6"'),
         ("fetch: fast", 'fetch: must be reliable or basic, not "fast"'),
-        ("batch: some", "batch: must be a whole number from 1"),
+        ("batch: some", "batch: must be a whole number from 1 or auto"),
         ("verbose: maybe", "verbose: must be true or false"),
         ("tag: ''", "tag: must be one line of text"),
         ('tag: "a\\nb"', "tag: must be one line of text"),

@@ -55,7 +55,7 @@ def numbers(raw: Raw) -> list[int]:
 
 
 def until_sent(reliable: ReliablePush) -> None:
-    eventually(lambda: not reliable.kept, timeout=30)
+    eventually(lambda: not reliable.kept)
 
 
 def test_pushes_of_an_outage_are_kept_and_sent_in_order_when_it_is_over(
@@ -198,7 +198,7 @@ def test_the_thread_that_sends_is_left_alone_by_signals_and_ends(own: Server) ->
     (blocked,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk")]
     assert int(blocked, 16) >> (signal.SIGTERM - 1) & 1
     own.start()
-    eventually(lambda: not thread.is_alive(), timeout=30)
+    eventually(lambda: not thread.is_alive())
 
 
 def test_an_app_keeps_pushes_only_if_it_was_told_to(own: Server, own_raw: Raw) -> None:

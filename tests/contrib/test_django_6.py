@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 SUITE = (
     "tests/contrib/test_django.py",
     "tests/contrib/test_django_tasks.py",
+    "tests/contrib/test_django_task_results.py",
     "tests/contrib/test_django_page.py",
 )
 TELL = """

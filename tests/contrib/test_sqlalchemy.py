@@ -258,6 +258,7 @@ def test_async_sessions_of_concurrent_tasks_do_not_mix(
                 await session.execute(select(1))
                 await barrier.wait()
                 welcome(number)
+                await jobd.apush({"class": "Welcome", "args": [10 * number]})
                 await barrier.wait()
                 if number == 2:
                     raise LookupError
@@ -276,4 +277,4 @@ def test_async_sessions_of_concurrent_tasks_do_not_mix(
         LookupError,
         type(None),
     ]
-    assert sorted(pushed(store)) == [1, 3]
+    assert sorted(pushed(store)) == [1, 3, 10, 30]

@@ -9,6 +9,7 @@ from jobd import ctl
 from jobd.embedded import EmbeddedStore
 from tests.ctl.conftest import COMMAND, Captured, Say, answer, environment
 from tests.support import wire
+from tests.support.eventually import PATIENCE_S
 from tests.support.servers import Raw
 
 
@@ -128,4 +129,4 @@ def test_a_reader_that_leaves_early_is_not_complained_about(
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
-    process.wait(20)
+    process.wait(PATIENCE_S)

@@ -25,7 +25,7 @@ from tests.ctl.conftest import (
     running,
 )
 from tests.support import servers, wire
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.measured
@@ -67,16 +67,14 @@ class Watched:
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     def shows(self, text: str) -> None:
-        eventually(
-            lambda: text in self.text, timeout=20, message=lambda: f"{text!r} on:\n{self.text}"
-        )
+        eventually(lambda: text in self.text, message=lambda: f"{text!r} on:\n{self.text}")
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
     def leave(self) -> int:
         """Exit status; the terminal must be as it was."""
-        status = self.process.wait(10)
+        status = self.process.wait(PATIENCE_S)
         assert termios.tcgetattr(self._theirs) == self.before
         return status
 

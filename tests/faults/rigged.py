@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jobd import boot, faults
+from jobd.cancelling import Cancelled
 from jobd.cli import main
 from jobd.clock import SystemClock
-from jobd.scoreboard import SlotWriter
+from jobd.scoreboard import Scoreboard, SlotWriter
 from jobd.store import Claimed, Store
 from jobd.supervisor.child import Child
+from jobd.supervisor.limits import Limits
 from jobd.supervisor.plan import Plan
 
 FOLDER = "JOBD_FAULTS"
@@ -33,6 +35,7 @@ HEARTBEAT_LIFE_S = 4
 
 # A fifteenth of what they are, so that their proportions stay.
 SHORT: dict[str, float] = {
+    "jobd.config._SLACK_S": 2,
     "jobd.store.HEARTBEAT_LIFE_S": HEARTBEAT_LIFE_S,
     "jobd.poller.poller._BEAT_EVERY_S": 0.7,
     "jobd.poller.poller._COUNT_EVERY_S": 0.7,
@@ -120,6 +123,9 @@ def rig() -> None:
     for method in _OF_A_SLOT:
         _between(SlotWriter, method)
     _between(Child, "ready")
+    _between(Cancelled, "refresh")
+    _between(Scoreboard, "set_newest_cancel")
+    _between(Limits, "cancel")
     os.fork = _fork
     ahead_ms = 1000 * int(os.environ.get(CLOCK, "0"))
     SystemClock.now_ms = lambda _: time.time_ns() // 1_000_000 + ahead_ms  # type: ignore[method-assign]

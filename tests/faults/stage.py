@@ -61,7 +61,7 @@ class Points:
             return int(path.suffix[1:])
         return None
 
-    def wait_for(self, point: str, timeout: float = 20.0) -> int:
+    def wait_for(self, point: str, timeout: float = PATIENCE_S) -> int:
         """Wait until somebody has come to the point; returns the pid."""
         return eventually(lambda: self.taken(point), timeout, f"nobody came to {point!r}")
 
@@ -135,10 +135,10 @@ class Stage:
         jid = wire.push(self.raw, name, *args, **fields)
         return self.expect(jid, runs=runs)
 
-    def hold(self, *, runs: int = 1) -> str:
+    def hold(self, *, runs: int = 1, **fields: Any) -> str:
         """Push a job and wait until it runs; it goes on until `release`."""
         self._holds += 1
-        jid = self.push("Hold", f"hold-{self._holds}", runs=runs)
+        jid = self.push("Hold", f"hold-{self._holds}", runs=runs, **fields)
         self.wait_for("start", jid)
         return jid
 

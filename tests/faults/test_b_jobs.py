@@ -128,7 +128,7 @@ def test_B2_B3_job_that_kills_its_worker_three_times_is_dead_and_a_hundred_other
 def test_B3_crash_shows_its_stack_and_its_job_in_the_log(stage: Stage):
     jid = stage.push("Do", "import ctypes; ctypes.string_at(0)", runs=3)
 
-    line = stage.jobd.wait_for_log(f"worker . left.*SIGSEGV.*{jid}.*", timeout=30)[0]
+    line = stage.jobd.wait_for_log(f"worker . left.*SIGSEGV.*{jid}.*")[0]
 
     assert "Segmentation fault" in line
     assert "mischief" in line
@@ -208,9 +208,8 @@ def test_B6_endless_job_keeps_its_lease_and_is_given_back_uncharged_at_a_stop(
     jobd = start_rigged(stage.server.url(), config={"queues": ["apart"], "timeout": 0.5})
     jid = wire.push(stage.raw, "Do", STUBBORN[name], queue="apart")
     eventually(lambda: jobd.ran("start"), message=jobd.log)
-    (identity,) = [
-        each for each in stage.raw.smembers("processes") if str(jobd.pid).encode() in each
-    ]
+    pid = f":{jobd.pid}:".encode()
+    (identity,) = eventually(lambda: [i for i in stage.raw.smembers("processes") if pid in i])
     assert float(stage.raw.hget(identity, "busy")) <= 1
 
     assert jobd.stop() == 0
@@ -275,7 +274,8 @@ def test_B12_daemon_that_a_job_started_outlives_the_worker_and_holds_nothing_up(
     jobd = start_rigged(stage.server.url(), config={"queues": ["apart"]})
     wire.push(stage.raw, "Do", DAEMON, queue="apart")
     eventually(jobd.ran, message=jobd.log)
-    daemon = int((jobd.directory / "daemon").read_text())
+    # The file is there a moment before the pid is in it.
+    daemon = eventually(lambda: int((jobd.directory / "daemon").read_text()))
     try:
         assert jobd.stop() == 0
         assert leash.is_alive(daemon)
@@ -298,7 +298,7 @@ threading.Thread(target=threading.Event().wait).start()
 
     jobd.signal(number)
 
-    assert jobd.wait(timeout=10) == 0
+    assert jobd.wait() == 0
     assert "does not leave" not in jobd.log()
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import pytest
 
 from tests.support import servers
+from tests.support.eventually import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Reply:
 Get: TypeAlias = Callable[[str], Reply]
 
 
-def get(address: str, path: str, timeout: float = 5.0) -> Reply:
+def get(address: str, path: str, timeout: float = PATIENCE_S) -> Reply:
     """Ask for a page as a probe would."""
     try:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=timeout) as reply:

@@ -10,6 +10,7 @@ from jobd._version import __version__
 from jobd.errors import RedisRejected, RedisUnavailable
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.scoreboard import InstanceState, State
+from jobd.tallies import row_of
 from tests.poller.conftest import IDENTITY, Station
 from tests.support.proxy import Proxy
 from tests.support.wire import a_payload
@@ -236,6 +237,25 @@ def test_what_jobs_cost_is_published_once(station: Station) -> None:
     assert station.raw.hgetall("j|270115|8:00") == fields
     assert station.raw.hgetall("j|270115|8:0") == fields
     assert station.raw.get("h|Echo-15-8:0") == b"\0\0\0\2"
+
+
+def test_what_jobs_cost_is_published_by_queue_and_by_host_as_well(station: Station) -> None:
+    for name, queue in (("Echo", "low"), ("Echo", "high"), ("Mail", "low")):
+        station.tallies.writer(1).count(row_of(name, queue), 25)
+    for _ in range(2):
+        beat(station)
+    period = "j|270115|8:00"
+    assert station.raw.hget(period, "Echo|p") == b"2"
+    assert station.raw.hgetall(f"jobd:metrics:queue:{period}") == {
+        b"low|p": b"2",
+        b"low|ms": b"50",
+        b"high|p": b"1",
+        b"high|ms": b"25",
+    }
+    host = IDENTITY.partition(":")[0].encode()
+    of_host = {host + b"|p": b"3", host + b"|ms": b"75"}
+    assert station.raw.hgetall(f"jobd:metrics:host:{period}") == of_host
+    assert station.raw.get("jobd:metrics:queue:h|low-15-8:0") == b"\0\0\0\2"
 
 
 def test_metrics_belong_to_the_servers_minute(station: Station) -> None:

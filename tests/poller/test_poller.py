@@ -33,6 +33,7 @@ def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dic
     return {
         "type": "died",
         "time_limit": 0.0,
+        "max_memory": 0,
         "slot": slot,
         "incarnation": incarnation,
         "thread": 0,
@@ -165,6 +166,19 @@ def test_a_death_is_answered_for_and_the_master_told(station: Station) -> None:
     turn(station)
     assert [job["recovered"] for job in queued(station.raw)] == [1]
     assert station.master.heard == [{"type": "recovered", "slot": 1, "incarnation": 1, "thread": 0}]
+
+
+def test_what_came_to_a_dead_worker_after_that_goes_back_half_a_second_later(
+    station: Station,
+) -> None:
+    turn(station)
+    station.master.says.append(a_death())
+    station.poller._look()
+    assert turn(station) <= 0.5
+    (late,) = station.hold(a_payload("Echo"), owner=OURS)
+    station.clock.advance(0.5)
+    turn(station)
+    assert station.queue() == [late]
 
 
 def test_a_new_poller_charges_a_death_that_it_is_told_after_its_first_sweep(

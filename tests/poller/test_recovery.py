@@ -50,6 +50,16 @@ def test_what_a_dead_worker_held_goes_to_the_end_that_runs_next(station: Station
     assert station.raw.smembers("queues") == {b"default", b"low"}
 
 
+def test_a_job_that_still_came_to_a_dead_worker_goes_back_uncharged(station: Station) -> None:
+    station.recovery.recover_worker(1, 1, Death("SIGKILL", running=""))
+    (late,) = station.hold(a_payload("Echo"), owner=OURS)
+    station.recovery.look_again()
+    assert station.queue() == [late]
+    station.hold(a_payload("Echo"), owner=OURS)
+    station.recovery.look_again()
+    assert station.held() == 1, "it looks once; the sweep finds what comes even later"
+
+
 def test_only_the_job_that_was_running_is_charged(station: Station) -> None:
     running, other = a_payload("Echo", 1), a_payload("Echo", 2)
     raw, untouched = station.hold(running, other, owner=OURS)
@@ -69,6 +79,16 @@ def test_a_job_that_was_killed_for_its_time_limit_goes_back_as_failed_and_unchar
     marked, kept = station.queue()
     assert json.loads(marked) == slow | {"timed_out": 1.5}
     assert kept == untouched
+
+
+def test_a_job_that_was_killed_for_its_memory_goes_back_as_failed_and_uncharged(
+    station: Station,
+) -> None:
+    big = a_payload("Echo", 1, recovered=1)
+    (raw,) = station.hold(big, owner=OURS)
+    death = Death("SIGKILL", running=fingerprint(raw), max_memory=1_000)
+    station.recovery.recover_worker(1, 1, death)
+    assert json.loads(station.queue()[0]) == big | {"outgrown": 1_000}
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (0, 1), ("2", 1), (None, 1)])

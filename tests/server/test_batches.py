@@ -106,11 +106,10 @@ def test_a_long_job_gives_those_behind_it_back_for_others_to_run(raw: Raw, start
 
     eventually(lambda: jids([jobd]) == sorted(first + second), timeout=PATIENCE_S, message=jobd.log)
 
-    eventually(lambda: held(raw) == ["Hold"], timeout=20, message=jobd.log)
+    eventually(lambda: held(raw) == ["Hold"], message=jobd.log)
     (pid,) = [run["pid"] for run in jobd.ran("start")]
     eventually(
         lambda: any(c.pid == pid and "[Hold since" in c.title for c in jobd.children("worker")),
-        timeout=20,
         message=jobd.log,
     )
     jobd.release("a")
@@ -137,8 +136,8 @@ def test_a_signal_in_a_batch_leaves_what_was_not_begun_in_its_queue_in_order(
     jobd.signal(number)
 
     if number == signal.SIGTSTP:
-        eventually(lambda: "[quiet]" in jobd.worker(1).title, timeout=20, message=jobd.log)
-        eventually(lambda: not wire.privates(raw), timeout=20, message=jobd.log)
+        eventually(lambda: "[quiet]" in jobd.worker(1).title, message=jobd.log)
+        eventually(lambda: not wire.privates(raw), message=jobd.log)
     else:
         assert jobd.wait() == 0
     left = [job["args"][1] for job in wire.queued(raw)]

@@ -82,7 +82,7 @@ def test_a_cancelled_job_whose_worker_dies_is_not_begun_again(
 
     os.kill(end["pid"], signal.SIGKILL)
 
-    jobd.wait_for_log(f"msg=cancelled class=Deaf jid={jid}", timeout=20)
+    jobd.wait_for_log(f"msg=cancelled class=Deaf jid={jid}")
     eventually(lambda: not wire.privates(raw), message=jobd.log)
     assert len(jobd.ran("start")) == 1
     assert not raw.exists("retry", "dead", "queue:default")

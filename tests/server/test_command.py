@@ -1,5 +1,6 @@
 """Starting it: what the command line says, and what makes it leave again at once."""
 
+import os
 import re
 from typing import Any
 
@@ -41,6 +42,19 @@ def test_queues_are_named_on_the_command_line_without_a_file(raw: Raw, start_job
     eventually(lambda: len(jobd.ran()) == 2, message=jobd.log)
 
     jobd.wait_for_log(r"workers .*queues=.high default,2. order=weighted")
+    assert jobd.stop() == 0
+
+
+def test_the_boot_line_says_how_many_workers_auto_is_and_why(raw: Raw, start_jobd: StartJobd):
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})
+    try:
+        jobd = start_jobd(args=["-c", "auto"])
+    finally:
+        os.sched_setaffinity(0, cpus)
+    jobd.wait_for_log(r'workers .*concurrency="1 process" auto="')
+    wire.push(raw, "Echo")
+    eventually(jobd.ran, message=jobd.log)
     assert jobd.stop() == 0
 
 

@@ -94,7 +94,7 @@ def test_ctrl_c_drains_and_leaves_no_process_socket_or_lock_behind(
         waiting = wire.push(raw, "Echo")
 
     terminal.press(CTRL_C)
-    eventually(lambda: "stopping" in terminal.text(), timeout=20, message=terminal.text)
+    eventually(lambda: "stopping" in terminal.text(), message=terminal.text)
     jobd.release("a")
 
     assert jobd.wait() == 0, terminal.text()
@@ -104,7 +104,7 @@ def test_ctrl_c_drains_and_leaves_no_process_socket_or_lock_behind(
     assert sockets(jobd.directory) == []
     assert locks_of(jobd.directory) == []
     jobd.start().wait_ready()
-    eventually(lambda: len(jobd.ran()) == 2, timeout=20, message=terminal.text)
+    eventually(lambda: len(jobd.ran()) == 2, message=terminal.text)
     assert jobd.ran()[-1]["jid"] == waiting
 
 
@@ -115,14 +115,14 @@ def test_second_ctrl_c_gives_the_job_back_at_once(start_jobd: StartJobd, termina
     eventually(lambda: jobd.ran("start"), message=terminal.text)
 
     terminal.press(CTRL_C)
-    eventually(lambda: "stopping" in terminal.text(), timeout=20, message=terminal.text)
+    eventually(lambda: "stopping" in terminal.text(), message=terminal.text)
     terminal.press(CTRL_C)
 
     assert jobd.wait() == 0, terminal.text()
     assert jobd.ran() == []
     jobd.release("a")
     jobd.start().wait_ready()
-    eventually(jobd.ran, timeout=20, message=terminal.text)
+    eventually(jobd.ran, message=terminal.text)
 
 
 def test_second_server_of_a_directory_leaves_the_first_one_in_peace(
@@ -156,7 +156,7 @@ def test_a_program_in_the_same_directory_pushes_to_it_with_nothing_set(
         [*NOTHING_SET, sys.executable, "-c", program], cwd=jobd.directory, text=True, timeout=60
     ).strip()
 
-    (job,) = eventually(jobd.ran, timeout=20, message=terminal.text)
+    (job,) = eventually(jobd.ran, message=terminal.text)
     assert job["jid"] == jid
 
 
@@ -165,7 +165,7 @@ def test_boot_lines_tell_what_runs_and_end_with_a_job_to_try(
 ):
     start_embedded(start_jobd, terminal)
 
-    eventually(lambda: "jobctl push Echo" in terminal.text(), timeout=20, message=terminal.text)
+    eventually(lambda: "jobctl push Echo" in terminal.text(), message=terminal.text)
 
     text = terminal.text()
     assert "background jobs" in text

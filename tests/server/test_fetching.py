@@ -19,10 +19,10 @@ def test_basic_fetch_runs_jobs_and_gives_a_running_one_back_on_term(
 ):
     jobd = start_jobd(config={"fetch": "basic", "timeout": 0.5, "queues": ["high", "default"]})
     pushed = push_many(raw, "Echo", 20) + push_many(raw, "Echo", 20, queue="high")
-    eventually(lambda: jids([jobd]) == sorted(pushed), timeout=20, message=jobd.log)
+    eventually(lambda: jids([jobd]) == sorted(pushed), message=jobd.log)
     nap = wire.encode(wire.a_payload("Nap", 60))
     raw.lpush("queue:default", nap)
-    eventually(lambda: jobd.ran("start"), timeout=20, message=jobd.log)
+    eventually(lambda: jobd.ran("start"), message=jobd.log)
 
     assert jobd.stop() == 0
 
@@ -33,7 +33,7 @@ def test_basic_fetch_runs_jobs_and_gives_a_running_one_back_on_term(
 def test_basic_fetch_tells_of_the_job_that_is_lost_with_its_worker(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd(config={"fetch": "basic", "concurrency": 1})
     jid = wire.push(raw, "Hold", "a")
-    (run,) = eventually(lambda: jobd.ran("start"), timeout=20, message=jobd.log)
+    (run,) = eventually(lambda: jobd.ran("start"), message=jobd.log)
 
     os.kill(run["pid"], signal.SIGKILL)
 
@@ -47,7 +47,7 @@ def test_capsules_keep_to_their_queues(raw: Raw, start_jobd: StartJobd):
     for queue in ("alone", "default"):
         push_many(raw, "Echo", 30, queue=queue)
 
-    eventually(lambda: len(jobd.ran()) == 60, timeout=20, message=jobd.log)
+    eventually(lambda: len(jobd.ran()) == 60, message=jobd.log)
 
     served = {(run["args"][0], run["pid"]) for run in jobd.ran()}
     assert len(jobd.children("worker")) == len(served) == 2
@@ -62,11 +62,11 @@ def test_busy_capsule_does_not_help_itself_from_other_queues(raw: Raw, start_job
     waiting = wire.push(raw, "Echo", queue="alone")
 
     jid = wire.push(raw, "Echo")
-    eventually(lambda: jids([jobd]) == [jid], timeout=20, message=jobd.log)
+    eventually(lambda: jids([jobd]) == [jid], message=jobd.log)
 
     assert [job["jid"] for job in wire.queued(raw, "alone")] == [waiting]
     jobd.release("a")
-    eventually(lambda: len(jobd.ran()) == 3, timeout=20, message=jobd.log)
+    eventually(lambda: len(jobd.ran()) == 3, message=jobd.log)
 
 
 @pytest.mark.parametrize(("version", "kind"), [(7, float), (8, int)])
@@ -76,7 +76,7 @@ def test_times_in_payloads_are_those_of_the_wire(
     jobd = start_jobd(config={"wire": version})
     wire.schedule(raw, 0, "Fail")
 
-    (failed,) = eventually(lambda: wire.entries(raw, "retry"), timeout=20, message=jobd.log)
+    (failed,) = eventually(lambda: wire.entries(raw, "retry"), message=jobd.log)
 
     unit = 1_000 if version == 7 else 1
     for name in ("enqueued_at", "failed_at"):

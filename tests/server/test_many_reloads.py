@@ -3,6 +3,7 @@
 import random
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -31,6 +32,13 @@ class Work(jobd.Job):
 """
 
 
+def replace(path: Path, text: str) -> None:
+    """In one go: an earlier reload may be reading it."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
 def until(at_s: float) -> None:
     eventually(lambda: CLOCK.monotonic() >= at_s, timeout=PATIENCE_S)
 
@@ -54,11 +62,11 @@ def test_many_hups_and_usr2s_lose_no_job_and_leak_nothing(
     for number in range(count):
         pushed += push_many(raw, "Work", 20)
         is_broken = number % 10 == 9
-        app.write_text("import gone\n" if is_broken else CODE)
+        replace(app, "import gone\n" if is_broken else CODE)
         jobd.signal(rng.choice([signal.SIGHUP, signal.SIGUSR2]))
         until(CLOCK.monotonic() + rng.choice([0.0, 0.05, 0.5, 5.0]))
         if is_broken:
-            app.write_text(CODE)
+            replace(app, CODE)
         memory.append(master.memory_info().rss)
     jobd.signal(signal.SIGHUP)
     eventually(lambda: set(jids([jobd])) >= set(pushed), timeout=PATIENCE_S, message=jobd.log)

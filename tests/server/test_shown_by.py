@@ -69,10 +69,9 @@ def test_ten_thousand_jobs_of_weighted_queues_run_once_each_in_proportion(
     assert jobd.stop() == 0
     assert jids([jobd]) == sorted(pushed)
     assert is_empty(raw)
-    # 6,000 rather than 3,000: of 3,000 the smallest queue gets 300, give or take 16, so that one
-    # fair draw in two hundred lies 15 % off. Here it is one in ten thousand.
-    assert shares(jobd.ran()[:6_000]) == pytest.approx(dict.fromkeys(WEIGHTS, 1), abs=0.15)
-    assert shares(jobd.ran()[:3_000]) == pytest.approx(dict.fromkeys(WEIGHTS, 1), abs=0.25)
+    # The smallest queue gets 600 of 6,000, give or take 23: a fair draw lies 20 % off once in four
+    # million runs. Queues served in turn, or in order, are off by more than half.
+    assert shares(jobd.ran()[:6_000]) == pytest.approx(dict.fromkeys(WEIGHTS, 1), abs=0.2)
 
 
 @pytest.mark.slow
@@ -80,7 +79,7 @@ def test_term_gives_a_long_job_back_unchanged_to_run_next(raw: Raw, start_jobd: 
     long_job = wire.encode(wire.a_payload("Nap", 60, enqueued_at=wire.now_ms(), odd={"a": []}))
     raw.sadd("queues", "default")
     raw.lpush("queue:default", long_job)
-    jobd = start_jobd(args=["-t", "3"])
+    jobd = start_jobd(args=["-t", "0.5"])
     eventually(lambda: jobd.ran("start"), message=jobd.log)
     wire.push(raw, "Echo")
 
@@ -130,7 +129,7 @@ def test_job_is_not_started_before_its_time_by_the_clock_of_the_server(
     due_s = server_now_s(raw) + 1
     (jid,) = schedule_many(raw, due_s, "Echo", 1)
 
-    (run,) = eventually(jobd.ran, timeout=30, message=jobd.log)
+    (run,) = eventually(jobd.ran, message=jobd.log)
 
     assert run["jid"] == jid
     assert run["at_ms"] >= int(due_s * 1000)
@@ -149,9 +148,9 @@ def test_flushall_under_load_is_survived(raw: Raw, start_jobd: StartJobd):
 
     jid = wire.push(raw, "Echo")
 
-    eventually(lambda: jid in jids([jobd]), timeout=30, message=jobd.log)
-    (identity,) = eventually(lambda: raw.smembers("processes"), timeout=30, message=jobd.log)
-    assert raw.exists(identity, b"jobd:instance:" + identity) == 2
+    eventually(lambda: jid in jids([jobd]), message=jobd.log)
+    (identity,) = eventually(lambda: raw.smembers("processes"), message=jobd.log)
+    eventually(lambda: raw.exists(identity, b"jobd:instance:" + identity) == 2, message=jobd.log)
     assert {jobd.poller().pid, jobd.worker(1).pid, jobd.worker(2).pid} == before
 
 

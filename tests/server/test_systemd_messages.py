@@ -5,6 +5,7 @@ A real systemd reads the same in ``tests/test_systemd.py``, where one can be boo
 
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,16 @@ def recorded() -> list[str]:
     """The whole life that the manual shows."""
     page = (ROOT / "docs" / "systemd.md").read_text()
     lines = next(block.splitlines() for block in page.split("```")[1:] if "EXTEND" in block)
-    # When a ping comes is a matter of half seconds.
-    return [line for line in lines[1:] if line != "WATCHDOG=1"]
+    # When a ping comes is a matter of half seconds, and so is when more time is asked for.
+    return [
+        line for line in lines[1:] if line not in {"WATCHDOG=1", "EXTEND_TIMEOUT_USEC=15000000"}
+    ]
+
+
+def comes_later(told: Iterator[str], line: str) -> bool:
+    """Go on to a line like this; only its seconds may be others."""
+    pattern = re.sub(r"(?<=USEC=)[0-9]{9,}|[0-9](?=\\ s\\ left)", "[0-9]+", re.escape(line))
+    return any(re.fullmatch(pattern, each) for each in told)
 
 
 def hears(jobd: JobdProcess, pattern: str) -> None:
@@ -64,6 +73,9 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
 ) -> None:
     jobd = start_jobd(ready=False, env={"WATCHDOG_USEC": "2000000"})
     eventually(lambda: jobd.notify.saw("READY=1"), message=jobd.log)
+    jobd.signal(signal.SIGHUP)
+    jobd.wait_for_log("the new generation is in force")
+    eventually(lambda: re.search("(?s)RELOADING.*\nSTATUS=ready 1/1, 0 jobs running$", heard(jobd)))
     for number, then in ((signal.SIGTSTP, "quiet, 0"), (signal.SIGCONT, "ready 1/1, 0")):
         before = heard(jobd).count(then)
         jobd.signal(number)
@@ -71,12 +83,15 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
     wire.push(raw, "Hold", "long")
     eventually(lambda: "STATUS=ready 1/1, 1 job running" in heard(jobd))
     jobd.signal(signal.SIGTERM)
-    eventually(lambda: "STATUS=draining 1 job, 4 s left" in heard(jobd))
+    eventually(lambda: re.search("STATUS=draining 1 job, [1-4] s left", heard(jobd)))
     jobd.release("long")
     assert jobd.wait() == 0
-    told = iter(heard(jobd).splitlines())
-    missed = [line for line in recorded() if line not in told]  # an iterator: only what comes later
-    assert missed == [], heard(jobd)
+
+    def missed() -> list[str]:
+        told = iter(heard(jobd).splitlines())
+        return [line for line in recorded() if not comes_later(told, line)]
+
+    eventually(lambda: not missed(), message=lambda: f"{missed()} of\n{heard(jobd)}")
 
 
 def test_a_reload_that_is_refused_is_ready_again_and_says_so(start_jobd: StartJobd) -> None:
@@ -98,7 +113,7 @@ def test_a_long_drain_asks_for_time_again_and_again(start_jobd: StartJobd, raw: 
     jobd.notify.forget()
     jobd.signal(signal.SIGTERM)
     count = "EXTEND_TIMEOUT_USEC=15000000"
-    eventually(lambda: heard(jobd).count(count) == 2, timeout=15, message=lambda: heard(jobd))
+    eventually(lambda: heard(jobd).count(count) >= 2, message=lambda: heard(jobd))
     assert re.search("STATUS=draining 1 job, 2[0-9] s left", heard(jobd))
     jobd.release("long")
     assert jobd.wait() == 0
@@ -108,7 +123,7 @@ def test_an_outage_of_redis_is_told_and_its_end(start_jobd: StartJobd) -> None:
     with servers.running("valkey") as valkey:
         jobd = start_jobd(redis_url=valkey.url())
         valkey.stop()
-        hears(jobd, "STATUS=degraded: ready 1/1, .*; Redis does not answer for [1-9] s$")
+        hears(jobd, "STATUS=degraded: ready 1/1, .*; Redis does not answer for [0-9]+ s$")
         valkey.start()
         hears(jobd, "STATUS=ready 1/1, 0 jobs running$")
         assert jobd.stop() == 0
@@ -126,6 +141,7 @@ def test_why_it_leaves_is_the_last_that_systemd_hears(
 ) -> None:
     jobd = start_jobd(ready=False, jobs=jobs, config=config)
     assert jobd.wait() == status
+    eventually(lambda: jobd.notify.saw(f"ERRNO={errno}"), message=lambda: heard(jobd))
     assert re.fullmatch(f"STATUS={why}\nERRNO={errno}", jobd.notify.messages()[-1].text)
 
 

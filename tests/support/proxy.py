@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from tests.support import resp
+from tests.support.servers import free_port
 
 _CHUNK = 65_536
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -173,10 +174,11 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._listener is None:
+            # Not any port (0): those are given to clients while this one refuses.
+            self.port = self.port or free_port()
             self._listener = await asyncio.start_server(
                 self._accept, "127.0.0.1", self.port, limit=_CHUNK
             )
-            self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _close_listener(self) -> None:
         if self._listener is not None:

@@ -5,13 +5,15 @@ to a server that they did not start. Durations are short since nothing here is k
 """
 
 import contextlib
+import functools
 import importlib.util
+import itertools
 import random
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -31,6 +33,7 @@ Raw: TypeAlias = Any
 # Below the range that the kernel gives to clients (ip_local_port_range), so that nobody takes
 # the port of a server while it is down.
 _PORTS = range(10_240, 32_000)
+_SHARES = 64
 
 
 def binary(kind: Kind) -> str:
@@ -44,10 +47,28 @@ def binary(kind: Kind) -> str:
     return str(found)
 
 
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """Again and again the ports of this process's share.
+
+    Another process that looks for a port must not come to the same before it is listened on. A
+    share belongs to who has bound an abstract socket of its number, until that process ends.
+    """
+    for share in random.sample(range(_SHARES), _SHARES):
+        claim = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.callback(claim.close)
+            claim.bind(f"\0jobd-test-ports-{share}")
+            stack.pop_all()
+            claim.detach()
+            return itertools.cycle(_PORTS[share::_SHARES])
+    raise RuntimeError(f"{_SHARES} processes test on this machine already")
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 that nobody listens on now, and nobody else is given."""
     while True:
-        port = random.choice(_PORTS)
+        port = next(_own_ports())
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -8,6 +8,7 @@ end. It shares the network, and with it the servers of the tests. It has a journ
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,7 @@ DefaultDependencies=no
 AllowIsolate=yes
 Wants=systemd-journald.socket
 """
+_JOBCTL = "'import sys; from jobd.ctl import main; sys.exit(main())'"
 # Without these the units would want half of a machine.
 _ALONE = """
 [Unit]
@@ -78,6 +80,8 @@ DefaultDependencies=no
 [Service]
 ExecStart=
 ExecStart=/srv/python/bin/{python} -m jobd -C jobd.yml -e production {args}
+ExecReload=
+ExecReload=/srv/python/bin/{python} -c {jobctl} -C jobd.yml -e production {reload}
 ReadWritePaths=/srv/app
 Environment=PYTHONPATH=/srv/jobd:/srv/packages LD_LIBRARY_PATH=/srv/python/lib REDIS_URL={url}
 """
@@ -191,7 +195,11 @@ class Systemd:
             drop_ins = units / f"{name}.service.d"
             drop_ins.mkdir()
             shutil.copy(REPOSITORY / "systemd" / "drop-ins" / "strict.conf", drop_ins)
-            alone = _ALONE.format(python=python, url=redis_url, args=args)
+            shipped = (units / f"{name}.service").read_text()
+            reload = re.findall(r"^ExecReload=.* (reload .*)$", shipped, re.MULTILINE)[0]
+            alone = _ALONE.format(
+                python=python, url=redis_url, args=args, jobctl=_JOBCTL, reload=reload
+            )
             (drop_ins / "test.conf").write_text(alone)
         (units / "test.target").write_text(_TARGET)
 
@@ -233,5 +241,5 @@ class Systemd:
     def _run(self, *words: object) -> "subprocess.CompletedProcess[str]":
         command = list(map(str, words))
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=60, cwd="/"
+            command, capture_output=True, text=True, check=False, timeout=120, cwd="/"
         )

@@ -36,8 +36,7 @@ _VARIES: Sequence[tuple[str, str]] = (
     (r"\b[\w.-]+:\d+:[0-9a-f]{12}\b", r"[\w.-]+:\d+:[0-9a-f]{12}"),
     (r"(?<=pid=)\d+|(?<=master=)\d+|(?<=child=)\d+", r"(\d+)"),
     (r"(?<=in )\d+\.\d+(?=s\b)", r"\d+\.\d+"),
-    # Not at once on a busy machine, but sooner than the five seconds it was before.
-    (r"(?<=waited )0\.\d", r"[0-4]\.\d"),
+    (r"(?<=waited )\d+\.\d|(?<=elapsed=)\d+\.\d+", r"\d+\.\d+"),
     (r"\d+(?:\.\d+)? s ago", r"\d+(?:\.\d+)? s ago"),
     (r"after \d+(?:\.\d+)? s\b", r"after \d+(?:\.\d+)? s"),
     (r"\b\d{10}\.\d+|\b\d{13}\b", r"[\d.]+"),

@@ -129,6 +129,31 @@ MoodSenderJob.cancel(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgum
 ApplicationJob.perform_async()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
+# With await
+
+
+async def pushes() -> None:
+    assert_type(await MoodSenderJob.aperform_async("a@b.c", mood="happy"), str | None)
+    assert_type(await MoodSenderJob.aperform_in(HOUR, "a@b.c"), str | None)
+    assert_type(await MoodSenderJob.aperform_at(MOMENT, "a@b.c", "happy"), str | None)
+    assert_type(await MoodSenderJob.aperform_bulk([["a@b.c"]], batch_size=2), list[str | None])
+    assert_type(await MoodSenderJob.set(retry=0).aperform_async("a@b.c"), str | None)
+    assert_type(await UserImportJob.aperform_async("users.csv", limit=3), str | None)
+    assert_type(await RowsJob.aperform_async("users", limit=3), str | None)
+    assert_type(await RowsJob.set(queue="low").aperform_in(60, "users"), str | None)
+    assert_type(await add.aperform_async(1, y=2), str | None)
+    assert_type(await add.set(queue="high").aperform_at(MOMENT, 1), str | None)
+    assert_type(await jobd.apush({"class": "HardJob", "args": [1]}), str | None)
+
+    await MoodSenderJob.aperform_async()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await MoodSenderJob.aperform_async(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await MoodSenderJob.aperform_in(60, "a", tone="b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await MoodSenderJob.aperform_at(HOUR, "a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await RowsJob.aperform_async(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await add.aperform_async("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await add.set(retry=0).aperform_in(60, 1, z=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 # Of iterable jobs
 
 assert_type(RowsJob.perform_async("users"), str | None)

@@ -49,6 +49,9 @@ GreetingJob.perform_at(MOMENT, "Ada")
 GreetingJob.perform_at("tomorrow", "Ada")  # wrong
 GreetingJob.perform_inline("Ada", times=3)
 GreetingJob.perform_inline(times=3)  # wrong
+GreetingJob.aperform_async(3)  # wrong
+GreetingJob.aperform_at(MOMENT)  # wrong
+GreetingJob.set(queue="low").aperform_in(60, 3)  # wrong
 GreetingJob.set(queue="low").perform_async("Ada", 3)
 GreetingJob.set(queue="low").perform_async(3)  # wrong
 GreetingJob.set(queue="low").perform_in(60, "Ada", "3")  # wrong
@@ -67,6 +70,7 @@ add.perform_async(1, y=3)
 add.perform_async("1")  # wrong
 add.perform_async()  # wrong
 add.perform_in(60, 1, 2, 3)  # wrong
+add.aperform_async("1")  # wrong
 add.perform_at(MOMENT, "1")  # wrong
 add.perform_inline(y=1)  # wrong
 add.set(retry=0).perform_async(1, z=2)  # wrong

@@ -20,7 +20,7 @@ from tests.web.visitor import Served, Visitor
 
 OpenPage: TypeAlias = Callable[..., Page]
 
-expect.set_options(timeout=20_000)  # a busy machine is slow to show a page
+expect.set_options(timeout=60_000)  # a busy machine is slow to show a page
 
 SHOTS = Path(os.environ.get("JOBD_SCREENSHOTS", Path(__file__).parents[2] / ".screenshots"))
 
@@ -28,7 +28,8 @@ SHOTS = Path(os.environ.get("JOBD_SCREENSHOTS", Path(__file__).parents[2] / ".sc
 @pytest.fixture
 def access(redis_url: str) -> Access:
     """What the dashboard reads through."""
-    return Access(redis=Pool(RedisSettings(url=redis_url)))
+    # A machine that is busy with other tests may let a server wait for seconds.
+    return Access(redis=Pool(RedisSettings(url=redis_url, network_timeout=30)))
 
 
 @pytest.fixture
@@ -69,7 +70,9 @@ def browser() -> Iterator[Browser]:
     path = leash.needs("chromium", "chromium")
     with sync_playwright() as playwright:
         # The sandbox needs more rights than a container gives.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=120_000
+        )
         yield browser
         browser.close()
 
@@ -97,7 +100,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         if expects:
             expected.append(expects)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("request", lambda request: _check(request.url, url, complaints))

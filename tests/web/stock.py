@@ -131,12 +131,13 @@ class Stock:
             self.raw.set(f"stat:processed:{day}", processed)
             self.raw.set(f"stat:failed:{day}", processed // rng.randint(20, 90))
 
-    def metrics(self, names: dict[str, float], minutes: int = 60) -> None:
+    def metrics(self, names: dict[str, float], minutes: int = 60, keys: Keys | None = None) -> None:
         """What classes of jobs cost in the last minutes.
 
         Args:
             names: how many seconds a job takes about, by class.
             minutes: how many.
+            keys: where they are kept by queue or host instead.
         """
         rng = random.Random(5)
         for ago in range(minutes):
@@ -149,7 +150,7 @@ class Stock:
                 failures = rng.randint(0, 6)
                 total_ms = int(sum(took_ms))
                 tallies[name] = Counts(120 + failures, failures, total_ms, tuple(histogram))
-            for command in additions(Keys(), tallies, time.time() - 60 * ago, 8):
+            for command in additions(keys or Keys(), tallies, time.time() - 60 * ago, 8):
                 self.raw.execute_command(*command)
 
 

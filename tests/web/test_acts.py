@@ -346,23 +346,22 @@ def test_an_instance_of_jobd_is_quieted_resumed_and_stopped(
     def state() -> str:
         return str(visitor.json("/processes")["hosts"][0]["processes"][0]["state"])
 
-    eventually(lambda: state() == "running", timeout=25)
+    eventually(lambda: state() == "running")
     identity = visitor.json("/processes")["hosts"][0]["processes"][0]["identity"]
     for act, becomes in [("quiet", "quiet"), ("resume", "running")]:
         visitor.post("/processes", identity=identity, act=act)
-        eventually(lambda becomes=becomes: state() == becomes, timeout=30)
+        eventually(lambda becomes=becomes: state() == becomes)
     visitor.post("/processes", identity="all", act="stop")
-    assert server.wait(timeout=40) == 0
+    assert server.wait() == 0
 
 
 @pytest.mark.process
 def test_a_real_ruby_process_obeys(visitor: Visitor, redis_url: str, tmp_path: Any) -> None:
     with Ruby(redis_url, tmp_path).worker(["HardJob"], queues=["ruby"]):
-        rows = eventually(lambda: visitor.json("/processes")["hosts"][0]["processes"], timeout=30)
+        rows = eventually(lambda: visitor.json("/processes")["hosts"][0]["processes"])
         visitor.post("/processes", identity=rows[0]["identity"], act="quiet")
         eventually(
             lambda: visitor.json("/processes")["hosts"][0]["processes"][0]["state"] == "quiet",
-            timeout=30,
         )
 
 
@@ -373,4 +372,4 @@ def test_a_job_of_rubys_is_retried_and_run_by_ruby(
     stock.sorted("retry", a_failed_job("HardJob", 1, queue="ruby"))
     visitor.post("/retries", id=ids(visitor, "/retries"), act="retry")
     with Ruby(redis_url, tmp_path).worker(["HardJob"], queues=["ruby"]):
-        eventually(lambda: raw.llen("queue:ruby") == 0 and raw.get("stat:processed"), timeout=30)
+        eventually(lambda: raw.llen("queue:ruby") == 0 and raw.get("stat:processed"))

@@ -39,7 +39,7 @@ def jobctl_web(
         yield found[0]
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
         process.stderr.close()
 
 

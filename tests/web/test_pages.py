@@ -555,7 +555,7 @@ def test_a_class_of_any_name_has_its_metrics(
 def test_a_class_that_has_gone_is_said_to_have(visitor: Visitor) -> None:
     answer = visitor.get("/metrics/sha1:" + 40 * "0")
     assert answer.status_code == 404
-    assert "No such class of jobs has run" in answer.text
+    assert "Nothing of that name has run" in answer.text
 
 
 def test_different_versions_side_by_side_are_pointed_out(
@@ -597,7 +597,7 @@ def test_an_instance_of_jobd_is_shown_with_its_workers(
         rows = visitor.json("/running")["rows"]
         return rows or None
 
-    (row,) = eventually(busy, timeout=25)
+    (row,) = eventually(busy)
     assert row["job"]["class_name"] == "Hold"
     process = visitor.json("/processes")["hosts"][0]["processes"][0]
     assert (process["tag"], process["is_jobd"], len(process["workers"])) == ("shop", True, 2)

@@ -45,6 +45,7 @@ class QuietMaster:
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair()
+        self.nudges = 0
 
     def fileno(self) -> int:
         """Readable once it is cut."""
@@ -53,6 +54,10 @@ class QuietMaster:
     def is_cut(self) -> bool:
         """Whether it is gone."""
         return self._theirs.fileno() == -1
+
+    def nudge(self) -> None:
+        """Somebody has something to say."""
+        self.nudges += 1
 
     def cut(self) -> None:
         """Die."""

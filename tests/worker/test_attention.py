@@ -15,6 +15,7 @@ from jobd.errors import JobInterrupted
 from jobd.scoreboard import Scoreboard
 from jobd.worker.attention import Attention
 from jobd.worker.execution import Done, Failed, Interrupted, execute
+from tests.support.clock import FakeClock
 from tests.worker.conftest import QuietMaster
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -274,6 +275,20 @@ def test_a_job_over_its_limit_fails_with_that() -> None:
         return failure(heed, limited(heed, 1e-9, lambda: arrive(signal.SIGUSR2)))
 
     assert in_child(act) == "it ran longer than its time_limit of 1e-09 s"
+
+
+def test_only_a_limit_that_ends_before_the_master_wakes_is_told_it() -> None:
+    def act(_: Attention) -> object:
+        clock, master, nudges = FakeClock(), QuietMaster(), list[int]()
+        board = Scoreboard(clock, slots=1)
+        board.set_master_wakes_at(clock.monotonic() + 1)
+        heed = Attention(master, board.writer(1), TIMEOUT_S, clock=clock)
+        for seconds in (2, 0.5):
+            heed.limit(seconds, 5)
+            nudges.append(master.nudges)
+        return nudges
+
+    assert in_child(act) == [0, 1]
 
 
 def test_a_job_within_its_limit_or_without_one_is_left_alone() -> None:

@@ -10,8 +10,11 @@ import pytest
 
 from jobd.errors import JobInterrupted, RedisRejected, UnknownJob, WorkerKilled
 from jobd.jobs import Job, RetryIn
+from jobd.jobs.iterating import Nowhere
 from jobd.metrics import Counts
+from jobd.payload import Payload
 from jobd.scoreboard import State, fingerprint
+from jobd.tallies import by_class
 from tests.support import wire as by_hand
 from tests.worker.conftest import SLOT, Bench, MakeBench
 
@@ -462,6 +465,18 @@ def test_a_killer_whose_hook_killed_a_worker_is_buried_without_it(bench: Bench) 
     assert len(bench.entries("dead")) == 1
 
 
+def test_only_an_iterable_job_may_make_up_for_the_deaths_of_its_workers(bench: Bench) -> None:
+    class Lenient(Nowhere):
+        def forgiven(self, payload: Payload) -> int:
+            return int(payload["recovered"])  # as if Redis had not answered
+
+    bench.attention.progress = Lenient()
+    bench.knows(BenchEcho).push("BenchEcho", recovered=3)
+    bench.step()
+    assert BenchEcho.ran == []
+    assert bench.only("dead")["error_class"].endswith("WorkerKilled")
+
+
 @pytest.mark.parametrize("recovered", [2, "3", None])
 def test_fewer_deaths_do_not_keep_it_from_running(bench: Bench, recovered: object) -> None:
     bench.knows(BenchEcho).push("BenchEcho", recovered=recovered)
@@ -495,20 +510,20 @@ def test_a_done_job_is_measured_by_the_class_behind_its_wrapper(bench: Bench) ->
     for _ in range(2):
         bench.step()
     once = Counts(1, 0, 25, (0, 1, *[0] * 24))
-    assert bench.tallies.added() == {"BenchEcho": once, "WelcomeMail": once}
+    assert by_class(bench.tallies.added()) == {"BenchEcho": once, "WelcomeMail": once}
 
 
 def test_a_failed_job_is_counted_but_not_its_time(bench: Bench) -> None:
     bench.knows(BenchFail).push("BenchFail")
     bench.step()
-    assert bench.tallies.added() == {"BenchFail": Counts(1, 1, 0)}
+    assert by_class(bench.tallies.added()) == {"BenchFail": Counts(1, 1, 0)}
 
 
 @pytest.mark.parametrize("text", [b"{", b'{"class":"Nobody","args":[],"jid":"1"}'])
 def test_what_no_class_has_run_is_not_measured(bench: Bench, text: bytes) -> None:
     bench.raw.lpush("queue:default", text)
     bench.step()
-    assert bench.tallies.added() == {}
+    assert by_class(bench.tallies.added()) == {}
 
 
 # What is no job
@@ -538,7 +553,7 @@ def test_an_interruption_that_the_job_made_up_is_a_failure(bench: Bench) -> None
     bench.step()
     (job,) = bench.entries("retry")
     assert job["error_class"] == "jobd.errors.JobInterrupted"
-    assert bench.tallies.added() == {"BenchFail": Counts(1, 1, 0)}
+    assert by_class(bench.tallies.added()) == {"BenchFail": Counts(1, 1, 0)}
     assert bench.counts() == {"processed": 1, "failed": 1}
 
 
@@ -553,7 +568,7 @@ def test_an_interrupted_job_goes_back_unchanged_to_run_next(bench: Bench) -> Non
     bench.push("BenchEcho")
     bench.step()
     assert bench.queued()[0] == payload
-    assert bench.tallies.added() == {}
+    assert by_class(bench.tallies.added()) == {}
     assert (bench.entries("retry"), bench.held(), bench.slot.is_busy) == ([], 0, False)
     assert bench.counts() == {"processed": 0, "failed": 0}
 
@@ -585,7 +600,7 @@ def test_a_cancelled_job_that_runs_is_ended_and_neither_retried_nor_dead(
     assert asked == [False, True]
     assert (bench.held(), bench.raw.exists("retry", "dead", "queue:default")) == (0, 0)
     assert bench.counts() == {"processed": 1, "failed": 0}
-    assert bench.tallies.added() == {}
+    assert by_class(bench.tallies.added()) == {}
     assert f"cancelled class=BenchFail jid={payload['jid']}" in capfd.readouterr().out
 
 
@@ -627,6 +642,18 @@ def test_a_job_whose_worker_was_killed_for_its_time_limit_has_failed(bench: Benc
     assert (failed["retry_count"], failed["recovered"]) == (0, 1)
     assert "timed_out" not in failed
     assert [type(error).__name__ for error in handled] == ["JobTimeout"]
+    assert (BenchEcho.ran, bench.counts()) == ([], {"processed": 1, "failed": 1})
+
+
+def test_a_job_whose_worker_was_killed_for_its_memory_has_failed(bench: Bench) -> None:
+    BenchEcho.ran.clear()
+    bench.knows(BenchEcho).push("BenchEcho", outgrown=120_000_000)
+    bench.step()
+    failed = bench.only("retry")
+    assert failed["error_class"] == "jobd.errors.JobTooBig"
+    assert "worker.max_memory (120000000 bytes)" in failed["error_message"]
+    assert failed["retry_count"] == 0
+    assert "outgrown" not in failed
     assert (BenchEcho.ran, bench.counts()) == ([], {"processed": 1, "failed": 1})
 
 

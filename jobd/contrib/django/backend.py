@@ -1,29 +1,34 @@
 """A backend of ``django.tasks`` that pushes each task as one job; see docs/django.md.
 
 In the settings: ``TASKS = {"default": {"BACKEND": "jobd.contrib.django.backend.JobdBackend"}}``,
-with ``QUEUES`` and, in ``OPTIONS``, any option of a job. How a task is run is in ``running``.
-Results are not kept yet, so none can be asked for.
+with ``QUEUES`` and, in ``OPTIONS``, any option of a job; with ``result_ttl`` there, results are
+kept for so long. How a task is run is in ``running``.
 
 Source: Django's django/tasks/backends/base.py. A backend is made at the first ``@task``, so
 nothing here may touch models, the registry of apps, or the network before a push.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import SuspiciousOperation
 from django.utils import timezone
 
 from jobd.app import current_app  # noqa: TID251 - a backend is made by Django, from settings
+from jobd.client import Prepared
 from jobd.contrib.django.contract import (
     BaseTaskBackend,
     InvalidTask,
     Task,
     TaskResult,
+    TaskResultDoesNotExist,
     TaskResultStatus,
     task_enqueued,
 )
+from jobd.contrib.django.records import ENQUEUED_AT, OPTION, Records
+from jobd.contrib.django.results import as_enqueued, ended, loaded
 from jobd.errors import InvalidJob
 from jobd.payload import check_options, new_jid
 
@@ -36,8 +41,11 @@ class JobdBackend(BaseTaskBackend):
 
     supports_defer = True
     supports_async_task = True
-    supports_get_result = False
     supports_priority = False  # queues have priorities, jobs have none
+
+    def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
+        super().__init__(alias, params)
+        self.supports_get_result = OPTION in self.options
 
     def validate_task(self, task: Task) -> None:
         """Refuse a task that cannot run here; called at the definition and at each enqueue.
@@ -61,23 +69,41 @@ class JobdBackend(BaseTaskBackend):
         """
         self.validate_task(task)
         result = self._ready(task, args, kwargs)
-        # When it is written: what was rolled back is never announced.
-        current_app().client.push(
-            self._item(result),
-            on_pushed=lambda _job: task_enqueued.send(type(self), task_result=result),
-        )
+
+        def announce(job: Prepared) -> None:
+            # When it is written: what was rolled back is never announced.
+            records = Records.of_app() if self.supports_get_result else None
+            if records is not None:
+                records.enqueued(job.payload, due_s=job.at_s)
+            task_enqueued.send(type(self), task_result=result)
+
+        current_app().client.push(self._item(result), on_pushed=announce)
         return result
 
-    def get_result(self, result_id: str) -> NoReturn:
-        """Say that there are none.
+    def get_result(self, result_id: str) -> TaskResult:
+        """What is known of a task that was enqueued with this backend.
 
         Raises:
-            NotImplementedError: always.
+            TaskResultDoesNotExist: nothing, or no more; nor is it before the commit of the
+                transaction in which it was enqueued.
+            NotImplementedError: without the option ``result_ttl`` nothing is kept.
+            RedisError: Redis was not reached.
         """
-        raise NotImplementedError(
-            f"jobd keeps no results of tasks yet, so there is none for {result_id}: let the task "
-            "write what you need where you can read it, a model for one"
-        )
+        if not self.supports_get_result:
+            raise NotImplementedError(
+                f"no results are kept, so there is none for {result_id}: set "
+                f'TASKS["{self.alias}"]["OPTIONS"]["{OPTION}"] to the seconds for which to keep '
+                "them, in the workers too"
+            )
+        records = Records.of_app()
+        kept = None if records is None else records.find(str(result_id))
+        if kept is None or kept.payload["args"][3] != self.alias:
+            raise TaskResultDoesNotExist(result_id)
+        try:
+            task = loaded(kept.payload["args"][0])
+        except SuspiciousOperation as error:
+            raise TaskResultDoesNotExist(f"{result_id}: {error}") from error
+        return ended(kept, as_enqueued(task, kept.payload, self.queues))
 
     def check(self, **_kwargs: Any) -> Iterator[CheckMessage]:
         """Look over the settings, for ``manage.py check``; does not connect."""
@@ -130,6 +156,8 @@ class JobdBackend(BaseTaskBackend):
             is_aware = timezone.is_aware(task.run_after)
             item["at"] = task.run_after if is_aware else timezone.make_aware(task.run_after)
             args.append(task.run_after.isoformat())
+        if self.supports_get_result:
+            item[ENQUEUED_AT] = result.enqueued_at.isoformat()
         return item
 
 

@@ -1,16 +1,20 @@
-"""Metrics: what each class of jobs costs, and how the durations of one are spread over time."""
+"""Metrics: what each class of jobs costs, and how the durations of one are spread over time.
+
+The same by queue and by host, of which jobd's instances tell.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
-from jobd.api import JobMetrics, Mark, Metrics, Report
+from jobd.api import Group, JobMetrics, Mark, Metrics, Point, Report
 from jobd.metrics import BOUNDS_MS
 from jobd.web.addresses import name_at
 from jobd.web.site import View, Visit
-from jobd.web.usual import Usual, usual_times
+from jobd.web.usual import Usual, usual_of, usual_times
 
+GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 PERIODS: Final = (1, 2, 4, 8, 24, 72)
 _BY_MINUTE: Final = 8
 _MOST: Final = 50
@@ -21,7 +25,7 @@ _LIFE_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsRow:
-    """A class of jobs.
+    """A class of jobs, or what is in its place.
 
     Attributes:
         points: executions within each step of the period.
@@ -39,8 +43,13 @@ class MetricsRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsPage:
-    """The page: the classes that took most time first."""
+    """The page: the classes that took most time first.
 
+    Attributes:
+        by: what stands in the place of classes.
+    """
+
+    by: Group
     hours: int
     filter: str
     rows: Sequence[MetricsRow]
@@ -48,6 +57,7 @@ class MetricsPage:
     begins: datetime
     ends: datetime
     marks: Sequence[Mark]
+    groups: Sequence[Group] = field(default=GROUPS)
     periods: Sequence[int] = field(default=PERIODS)
 
 
@@ -73,6 +83,7 @@ class ClassMetrics:
     """
 
     name: str
+    by: Group
     hours: int
     executions: int
     failures: int
@@ -87,14 +98,15 @@ class ClassMetrics:
 
 def metrics(visit: Visit) -> View:
     """The page of all classes."""
-    hours = _hours(visit)
+    hours, by = _hours(visit), _by(visit)
     wanted = visit.text("q")
-    report = top_jobs(visit, hours)
+    report = top_jobs(visit, hours, by)
     found = [job for job in report.jobs if wanted.lower() in job.name.lower()]
-    usual = usual_times(visit, {job.name for job in found[:_WITH_TIMES]})
+    usual = usual_times(visit, {job.name for job in found[:_WITH_TIMES]}, by)
     return View(
         "metrics",
         MetricsPage(
+            by=by,
             hours=hours,
             filter=wanted,
             rows=[_row(job, usual.get(job.name)) for job in found[:_MOST]],
@@ -106,24 +118,24 @@ def metrics(visit: Visit) -> View:
     )
 
 
-def top_jobs(visit: Visit, hours: int) -> Report:
+def top_jobs(visit: Visit, hours: int, by: Group = "class") -> Report:
     """The metrics of all classes, at most ten seconds old: they are written no more often."""
 
     def ask() -> Report:
-        asked = Metrics(access=visit.access)
+        asked = Metrics(access=visit.access, by=by)
         if hours <= _BY_MINUTE:
             return asked.top_jobs(minutes=60 * hours)
         return asked.top_jobs(hours=hours)
 
     now_s = visit.access.clock.monotonic()
-    return visit.site.memory.recall(("top_jobs", hours), now_s, _LIFE_S, ask)
+    return visit.site.memory.recall(("top_jobs", by, hours), now_s, _LIFE_S, ask)
 
 
 def class_metrics(visit: Visit) -> View:
     """The page of one class."""
-    hours = _hours(visit)
-    name = name_at(str(visit.request.path_params["name"]), _names(visit, hours))
-    asked = Metrics(access=visit.access)
+    hours, by = _hours(visit), _by(visit)
+    name = name_at(str(visit.request.path_params["name"]), _names(visit, hours, by))
+    asked = Metrics(access=visit.access, by=by)
     by_minute = hours <= _BY_MINUTE
     report = (
         asked.for_job(name, minutes=60 * hours) if by_minute else asked.for_job(name, hours=hours)
@@ -134,20 +146,13 @@ def class_metrics(visit: Visit) -> View:
         "class",
         ClassMetrics(
             name=name,
+            by=by,
             hours=hours,
             executions=job.executions,
             failures=job.failures,
             mean_s=job.mean_ms / 1000,
-            usual=_usual(job),
-            steps=[
-                Step(
-                    at=point.at,
-                    executions=point.counts.executions,
-                    failures=point.counts.failures,
-                    mean_s=point.mean_ms / 1000,
-                )
-                for point in job.points
-            ],
+            usual=usual_of(job),
+            steps=[_step(point) for point in job.points],
             heat=heat,
             bounds=bounds,
             marks=report.marks,
@@ -155,11 +160,19 @@ def class_metrics(visit: Visit) -> View:
     )
 
 
-def _names(visit: Visit, hours: int) -> Iterator[str]:
+def _names(visit: Visit, hours: int, by: Group) -> Iterator[str]:
     """The classes that ran, those of this period first; asked for only as far as they are read."""
     for each in (hours, PERIODS[-1]):
-        for job in top_jobs(visit, each).jobs:
+        for job in top_jobs(visit, each, by).jobs:
             yield job.name
+
+
+def _by(visit: Visit) -> Group:
+    match visit.text("by"):
+        case "queue" | "host" as by:
+            return by
+        case _:
+            return "class"
 
 
 def _hours(visit: Visit) -> int:
@@ -179,11 +192,13 @@ def _row(job: JobMetrics, usual: Usual | None) -> MetricsRow:
     )
 
 
-def _usual(job: JobMetrics) -> Usual | None:
-    p50, p95, p99 = job.p50_ms, job.p95_ms, job.p99_ms
-    if p50 is None or p95 is None or p99 is None:
-        return None
-    return Usual(p50_s=p50 / 1000, p95_s=p95 / 1000, p99_s=p99 / 1000)
+def _step(point: Point) -> Step:
+    return Step(
+        at=point.at,
+        executions=point.counts.executions,
+        failures=point.counts.failures,
+        mean_s=point.mean_ms / 1000,
+    )
 
 
 def _heat(job: JobMetrics) -> tuple[list[list[int]], list[int]]:

@@ -10,6 +10,7 @@ from jobd.web.breakdown import Breakdown, ClassGroup, by_class
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.export import EXPORT_S, MOST_ROWS
 from jobd.web.pauses import Pause, pauses
+from jobd.web.rates import Rates, RunRates
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import Done, Table, View, Visit
 
@@ -35,6 +36,7 @@ class QueuePage:
     name: str
     size: int
     latency_s: float
+    rates: Rates
     is_paused: bool
     paused_by: Pause | None
     is_known: bool
@@ -70,6 +72,7 @@ def queue_page(visit: Visit) -> View:
             name=queue.name,
             size=size,
             latency_s=queue.latency_s,
+            rates=_rates(visit, queue.name),
             is_paused=is_paused,
             paused_by=paused_by.get(queue.name),
             is_known=queue.is_known,
@@ -83,6 +86,10 @@ def queue_page(visit: Visit) -> View:
         ),
         table=table,
     )
+
+
+def _rates(visit: Visit, name: str) -> Rates:
+    return RunRates(visit).of(name, visit.site.samples.trends([name])[name].per_minute)
 
 
 def act_on_queued(visit: Visit) -> Done:

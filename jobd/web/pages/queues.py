@@ -9,6 +9,7 @@ from jobd.api import QueueSummary, Stats
 from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm
 from jobd.web.pauses import Pause, pauses
+from jobd.web.rates import Rates, RunRates
 from jobd.web.site import Done, View, Visit
 
 Order: TypeAlias = Literal["name", "size", "latency"]
@@ -22,8 +23,10 @@ class QueueRow:
 
     Attributes:
         paused_by: as far as the audit log tells; None if it does not, or it is not paused.
-        weights: that the processes give it, the different ones; empty: nobody serves it.
+        weights: that the processes give it, the different ones; empty if they have none.
+        served_by: how many processes do.
         points: its sizes of the last minutes, while somebody looked.
+        rates: how many jobs a minute came and ran.
         per_minute: by how much it grew, or shrank; None if that is not known yet.
         drained_in_s: when it will be empty at that rate; None if it does not shrink.
     """
@@ -36,6 +39,7 @@ class QueueRow:
     weights: Sequence[int]
     served_by: int
     points: Sequence[int]
+    rates: Rates
     per_minute: float | None
     drained_in_s: float | None
 
@@ -113,10 +117,7 @@ def act_on_queue(visit: Visit) -> Done:
 def _rows(visit: Visit, shown: Sequence[QueueSummary]) -> list[QueueRow]:
     trends = visit.site.samples.trends([queue.name for queue in shown])
     paused_by = pauses(visit, [queue.name for queue in shown if queue.is_paused])
-    weights: dict[str, list[int]] = {}
-    for process in visit.recent_processes:
-        for name in process.queues:
-            weights.setdefault(name, []).append(process.weights.get(name, 0))
+    weights, rates = _weights(visit), RunRates(visit)
     return [
         QueueRow(
             name=queue.name,
@@ -124,14 +125,24 @@ def _rows(visit: Visit, shown: Sequence[QueueSummary]) -> list[QueueRow]:
             latency_s=queue.latency_s,
             is_paused=queue.is_paused,
             paused_by=paused_by.get(queue.name),
-            weights=sorted(set(weights.get(queue.name, ())), reverse=True),
+            weights=sorted({weight for weight in weights.get(queue.name, ()) if weight})[::-1],
             served_by=len(weights.get(queue.name, ())),
             points=trends[queue.name].points,
+            rates=rates.of(queue.name, trends[queue.name].per_minute),
             per_minute=trends[queue.name].per_minute,
             drained_in_s=_drained_in_s(queue.size, trends[queue.name].per_minute),
         )
         for queue in shown
     ]
+
+
+def _weights(visit: Visit) -> dict[str, list[int]]:
+    """What each process gives each of its queues; 0 where it has an order instead."""
+    weights: dict[str, list[int]] = {}
+    for process in visit.recent_processes:
+        for name in process.queues:
+            weights.setdefault(name, []).append(process.weights.get(name, 0))
+    return weights
 
 
 def _drained_in_s(size: int, per_minute: float | None) -> float | None:

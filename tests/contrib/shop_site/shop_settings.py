@@ -27,6 +27,7 @@ DATABASES["other"] |= {
 TASKS = {
     "default": {"BACKEND": BACKEND, "QUEUES": ["default", "low"]},
     "once": {"BACKEND": BACKEND, "OPTIONS": {"retry": 0}},
+    "kept": {"BACKEND": BACKEND, "QUEUES": [], "OPTIONS": {"result_ttl": 3600, "retry": 2}},
     "any": {"BACKEND": BACKEND, "QUEUES": []},
 }
 JOBD = json.loads(os.environ.get("SHOP_JOBD", "{}"))

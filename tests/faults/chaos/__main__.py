@@ -12,7 +12,8 @@ import click
 from tests.faults.chaos import load as loads
 from tests.faults.chaos.books import WITH_ANOTHER, Books, balance, read_runs, seconds
 from tests.faults.chaos.field import Field
-from tests.faults.chaos.plan import KINDS, Act, plan
+from tests.faults.chaos.plan import KINDS, WITH_SENTINELS, Act, plan
+from tests.support import servers
 
 _DRAIN_S = 120.0
 
@@ -26,6 +27,7 @@ _DRAIN_S = 120.0
 @click.option("--rate", default=100.0, show_default=True, help="Jobs pushed a second.")
 @click.option("--only", multiple=True, type=click.Choice(list(KINDS)), help="Only such faults.")
 @click.option("--fsync", default="always", type=click.Choice(["always", "everysec"]))
+@click.option("--sentinels", is_flag=True, help="Two servers, which fail over; no bad lines then.")
 @click.option("--plan", "is_plan", is_flag=True, help="Print the plan and do nothing.")
 def main(  # noqa: PLR0913, PLR0917 - as many as options
     minutes: float,
@@ -36,6 +38,7 @@ def main(  # noqa: PLR0913, PLR0917 - as many as options
     rate: float,
     only: tuple[str, ...],
     fsync: str,
+    sentinels: bool,
     is_plan: bool,
 ) -> None:
     """Mix faults at random under load, and fail if a promise broke.
@@ -43,15 +46,21 @@ def main(  # noqa: PLR0913, PLR0917 - as many as options
     The same seed, with the same options, replays the same plan.
     """
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
-    acts = plan(seed, 60 * minutes, every_s=every, instances=instances, only=only)
+    kinds = only or (WITH_SENTINELS if sentinels else ())
+    acts = plan(seed, 60 * minutes, every_s=every, instances=instances, only=kinds)
     click.echo(f"seed {seed}: {len(acts)} faults in {minutes:g} minutes")
     if is_plan:
         for act in acts:
             click.echo(str(act))
         return
-    field = Field(instances=instances, workers=workers, fsync=fsync)
-    make = loads.plain if only else loads.mixed
-    load = loads.Load(field.server.url(), seed=seed, rate=rate, make=make)
+    field = Field(instances=instances, workers=workers, fsync=fsync, has_sentinels=sentinels)
+    load = loads.Load(
+        lambda: servers.connect(field.server.url(), socket_timeout=5),
+        seed=seed,
+        rate=rate,
+        make=loads.plain if only else loads.mixed,
+        replicas=int(sentinels),
+    )
     try:
         wrong = _run(field, load, acts)
     finally:
@@ -76,7 +85,7 @@ def _run(field: Field, load: loads.Load, acts: Sequence[Act]) -> list[str]:
     wrong += _broken(books, load.pushed)
     wrong += [f"left in {name}: {count}" for name, count in left.items()]
     wrong += [f"a private list is left: {key!r}" for key in (*privates, *register)]
-    _report(books, done, drained_s)
+    _report(books, load.pushed, done, drained_s)
     for problem in wrong:
         click.echo(f"BROKEN: {problem}")
     return wrong
@@ -94,7 +103,7 @@ def _strike(field: Field, acts: Sequence[Act]) -> Counter[str]:
 def _broken(books: Books, pushed: loads.Pushed) -> list[str]:
     checks = {
         "lost": books.lost,
-        "run twice for no reason": books.odd,
+        "run again for no reason": books.odd,
         "begun before its time": books.early,
         "begun more than 75 s late": books.late,
     }
@@ -103,7 +112,7 @@ def _broken(books: Books, pushed: loads.Pushed) -> list[str]:
     return wrong + ([f"a job that kills was started {most} times"] if most > 3 else [])
 
 
-def _report(books: Books, done: Counter[str], drained_s: float) -> None:
+def _report(books: Books, pushed: loads.Pushed, done: Counter[str], drained_s: float) -> None:
     width = len(WITH_ANOTHER)
     click.echo(f"{'fault':{width}}  times  runs hit  started again after (s, median / worst)")
     for name in KINDS:
@@ -113,10 +122,16 @@ def _report(books: Books, done: Counter[str], drained_s: float) -> None:
     click.echo(f"{WITH_ANOTHER:{width}}  {'':15}  {seconds(books.again_s[WITH_ANOTHER])}")
     click.echo(
         f"{books.accepted} jobs accepted, {books.unsure} pushes without an answer, "
-        f"{books.runs} runs; {len(books.lost)} lost, {books.doubled} finished twice "
-        f"({len(books.odd)} of them for no reason), {len(books.buried)} buried after three kills, "
+        f"{books.runs} runs; {len(books.lost)} lost, {books.doubled.total()} ran to their end and "
+        f"again {dict(books.doubled)}, {len(books.odd)} ran again for no reason, "
+        f"{len(books.buried)} buried after three kills, "
         f"{len(books.early)} early, {len(books.late)} late"
     )
+    if pushed.alone:
+        click.echo(
+            f"not known to be replicated: {len(pushed.alone)}, "
+            f"of which {len(books.lost_alone)} are lost"
+        )
     click.echo(f"from push to start (s, median / worst): {seconds(books.waits_s)}")
     click.echo(
         f"drained in {drained_s:.1f} s; load of the machine {os.getloadavg()[0]:.1f} "

@@ -12,7 +12,11 @@ from tests.faults.chaos.field import Blow
 from tests.faults.chaos.load import Pushed
 
 _AROUND_S = 2.0
-"""A finished job is not known to be done before the next claim, nor a blow over at once."""
+"""Redis knows that a job has ended by the next claim."""
+_NOTED_S = 0.5
+"""From a job's own last line until its slot says that it has ended, on a busy machine."""
+_CRASHED_S = 1.0
+"""From the start of a job that kills its worker until the poller has charged it."""
 _LONGEST_PAUSE_S = 5.0
 """Before Redis is tried again."""
 _LATEST_S = 75.0
@@ -35,8 +39,10 @@ class Books:
 
     Attributes:
         lost: jids that were accepted, have not finished, and are nowhere.
+        lost_alone: those among the lost that only the primary is known to have had.
         buried: those in ``dead`` that do not belong there, though three kills may bring any there.
-        doubled: how many jobs finished more than once; ``odd`` are those that nothing explains.
+        doubled: how many jobs finished more than once, by the kind of blow that explains it.
+        odd: jids that ran again though nothing explains it.
         early: scheduled jobs that began before their time.
         late: jobs whose first start came more than 75 s after it was due.
         waits_s: from push or due time to the first start.
@@ -47,8 +53,9 @@ class Books:
     unsure: int = 0
     runs: int = 0
     lost: list[str] = field(default_factory=list)
+    lost_alone: list[str] = field(default_factory=list)
     buried: list[str] = field(default_factory=list)
-    doubled: int = 0
+    doubled: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
     early: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -81,13 +88,16 @@ def balance(
 ) -> Books:
     """Compare what was pushed with what was run."""
     books = Books(accepted=len(pushed.accepted), unsure=len(pushed.unsure))
+    spent: set[Blow] = set()
     graves = {json.loads(raw)["jid"] for raw in dead}
     for jid, due in pushed.accepted.items():
         _enter(books, jid, due, runs.get(jid, []), graves, pushed)
-        _explain(books, jid, runs.get(jid, []), blows)
         if jid in pushed.deadly:
-            unharmed = [run for run in runs.get(jid, []) if not _blow_to(run, run.began, blows)]
+            unharmed = [run for run in runs.get(jid, []) if not _is_struck(run, blows)]
             books.starts_of_deadly[len(unharmed)] += 1
+        else:
+            _explain(books, jid, runs.get(jid, []), blows, spent)
+    books.lost_alone = [jid for jid in pushed.alone if jid not in runs and jid not in graves]
     books.runs = sum(map(len, runs.values()))
     return books
 
@@ -96,7 +106,6 @@ def _enter(
     books: Books, jid: str, due: float, runs: list[Run], graves: set[str], pushed: Pushed
 ) -> None:
     finished = sum(run.ended is not None and not run.failed for run in runs)
-    books.doubled += finished > 1
     if not finished and jid not in graves:
         books.lost.append(jid)
     elif not finished and jid not in pushed.deadly:
@@ -113,44 +122,67 @@ def _time(books: Books, jid: str, wait_s: float, *, is_scheduled: bool) -> None:
         books.early.append(jid)
 
 
-def _explain(books: Books, jid: str, runs: list[Run], blows: Sequence[Blow]) -> None:
-    """Every run but the last needs a reason: it failed, or something hit it."""
+def _explain(
+    books: Books, jid: str, runs: list[Run], blows: Sequence[Blow], spent: set[Blow]
+) -> None:
+    """Every run but the last needs a reason: it failed, or somebody killed its worker."""
     for run, following in itertools.pairwise(runs):
         if run.failed:
             continue
-        blow = _blow_to(run, following.began, blows)
+        blow = _cause(run, following.began, blows, spent)
         if blow is None:
-            if jid not in books.odd and run.ended is not None:
-                books.odd.append(jid)
-            continue
-        books.interrupted[blow.kind] += 1
-        if blow.kills and run.ended is None:
-            is_alone = all(
-                other is blow
-                or other.to_s < run.began - _AROUND_S
-                or other.from_s > following.began
-                for other in blows
-                if other.kind != blow.kind
-            )
-            name = blow.kind if is_alone else WITH_ANOTHER
+            books.odd += [jid] if jid not in books.odd else []
+        elif run.ended is None:
+            books.interrupted[blow.kind] += 1
+            name = blow.kind if _is_alone(blow, run, following, blows) else WITH_ANOTHER
             books.again_s[name].append(following.began - max(blow.from_s, run.began))
+        else:
+            spent.add(blow)
+            books.doubled[blow.kind] += 1
 
 
-def _blow_to(run: Run, until: float, blows: Sequence[Blow]) -> Blow | None:
-    end = until if run.ended is None else min(until, _known_at(run.ended, blows))
-    hits = [
-        blow
+def _cause(run: Run, until: float, blows: Sequence[Blow], spent: set[Blow]) -> Blow | None:
+    """The kill because of which the job ran again.
+
+    A worker killed alone leaves its notes to its master: only the one job counts that had written
+    its last line and was not noted yet. Who kills the master too kills the notes.
+    """
+    for blow in blows:
+        if not blow.kills or run.pid not in blow.pids or blow.to_s < run.began:
+            continue
+        end = until
+        if run.ended is not None:
+            is_noted = blow.kind == "kill worker"
+            if is_noted and blow in spent:
+                continue
+            end = min(end, run.ended + _NOTED_S if is_noted else _known_at(run.ended, blows))
+        if blow.from_s <= end:
+            return blow
+    return None
+
+
+def _is_alone(blow: Blow, run: Run, following: Run, blows: Sequence[Blow]) -> bool:
+    others = [other for other in blows if other.kind != blow.kind]
+    return all(
+        other.to_s < run.began - _AROUND_S or other.from_s > following.began for other in others
+    )
+
+
+def _is_struck(run: Run, blows: Sequence[Blow]) -> bool:
+    """Whether the crash of this run may have been charged to nobody, or its start been cut off."""
+    return any(
+        run.pid in blow.pids
+        and blow.from_s <= run.began + _CRASHED_S
+        and blow.to_s + _AROUND_S >= run.began
         for blow in blows
-        if blow.from_s <= end and blow.to_s + _AROUND_S >= run.began and (run.pid in blow.pids)
-    ]
-    return hits[0] if hits else None
+    )
 
 
 def _known_at(ended: float, blows: Sequence[Blow]) -> float:
     """When Redis knows of a job's end at the latest: not while it cannot be reached."""
     known_at = ended + _AROUND_S
     for blow in blows:  # in their order
-        if not blow.pids and blow.from_s <= known_at and blow.to_s >= ended:
+        if not blow.kills and blow.from_s <= known_at and blow.to_s >= ended:
             known_at = max(known_at, blow.to_s + _LONGEST_PAUSE_S)
     return known_at
 

@@ -20,10 +20,15 @@ from tests.support import leash, servers, wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess
 from tests.support.proxy import Proxy
+from tests.support.sentinels import Watched
 from tests.support.servers import Raw, Server
 
 JOBS = Path(__file__).with_name("jobs.py")
 _FLOOD = 2_000
+_KILLS = frozenset(
+    {"kill worker", "kill master", "kill instance", "term instance", "quit instance", "fail over"}
+)
+"""After these a job may have to run again: TERM and QUIT give back what does not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +55,27 @@ class Field:
         instances: how many.
         workers: of each.
         fsync: ``appendfsync`` of the server.
+        has_sentinels: two servers and three sentinels, and no proxies.
     """
 
-    def __init__(self, *, instances: int, workers: int, fsync: str) -> None:
+    def __init__(
+        self, *, instances: int, workers: int, fsync: str, has_sentinels: bool = False
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jobd-chaos-"))
         self.record = self.directory / "record"
         self.blows: list[Blow] = []
         self.unexpected: list[str] = []
-        self.every_pid: set[int] = set()
+        self._pids: list[set[int]] = [set() for _ in range(instances)]
         self._workers = workers
-        self.server: Server = Server(aof=True, settings=("--appendfsync", fsync))
-        self.server.start()
-        self.proxies = [Proxy(self.server.port, scripts=SCRIPTS) for _ in range(instances)]
+        settings = ("--appendfsync", fsync)
+        self.watched = Watched("valkey", password="", settings=settings) if has_sentinels else None
+        if self.watched is not None:
+            self.watched.start()
+            self._server, self.proxies = self.watched.nodes[0], list[Proxy]()
+        else:
+            self._server = Server(aof=True, settings=settings)
+            self._server.start()
+            self.proxies = [Proxy(self._server.port, scripts=SCRIPTS) for _ in range(instances)]
         for proxy in self.proxies:
             proxy.start()
         self.jobds = [self._instance(number) for number in range(instances)]
@@ -82,10 +96,15 @@ class Field:
         }
         return JobdProcess(
             self.directory / f"instance-{number + 1}",
-            redis_url=self.proxies[number].url(),
+            redis_url=self.watched.url if self.watched else self.proxies[number].url(),
             config=config,
             env={"CHAOS_RECORD": str(self.record)},
         )
+
+    @property
+    def server(self) -> Server:
+        """The one that is written to."""
+        return self.watched.primary() if self.watched else self._server
 
     def raw(self) -> Raw:
         """A client of the server, around the proxies."""
@@ -100,15 +119,14 @@ class Field:
         strike: Callable[[Act], Sequence[int]] = getattr(self, f"_{name}")
         began = time.monotonic()
         pids = frozenset(strike(act))
-        kills = act.kind.startswith(("kill w", "kill i", "quit", "term", "kill m"))
-        self.blows.append(Blow(act.kind, began, time.monotonic(), pids, kills))
+        self.blows.append(Blow(act.kind, began, time.monotonic(), pids, act.kind in _KILLS))
 
     def _look(self) -> None:
         for number, jobd in enumerate(self.jobds):
             if jobd.returncode is not None:
                 self.unexpected.append(f"instance {number + 1} left with {jobd.returncode}")
                 jobd.start().wait_ready(60)
-            self.every_pid |= {jobd.pid, *(child.pid for child in jobd.children())}
+            self._pids[number] |= {jobd.pid, *(child.pid for child in jobd.children())}
 
     def _lasting(self, act: Act) -> None:
         # The plan's own pace: nothing else is struck meanwhile.
@@ -122,6 +140,11 @@ class Field:
     def _family(self, act: Act) -> list[int]:
         jobd = self.jobds[act.instance]
         return [jobd.pid, *(child.pid for child in jobd.children())]
+
+    def _all_of(self, act: Act) -> Sequence[int]:
+        """Who lives and who has died before: the notes of both die with the instance."""
+        self._pids[act.instance] |= set(self._family(act))
+        return list(self._pids[act.instance])
 
     def _signal(self, pids: Sequence[int], number: signal.Signals) -> Sequence[int]:
         for pid in pids:
@@ -138,13 +161,14 @@ class Field:
         return self._signal(pollers, signal.SIGKILL)
 
     def _kill_master(self, act: Act) -> Sequence[int]:
-        family = self._family(act)
+        family = self._all_of(act)
         self.jobds[act.instance].kill9()
         self.jobds[act.instance].start().wait_ready(60)
         return family
 
     def _kill_instance(self, act: Act) -> Sequence[int]:
-        family = self._signal(self._family(act), signal.SIGKILL)
+        family = self._all_of(act)
+        self._signal(self._family(act), signal.SIGKILL)
         self.jobds[act.instance].wait()
         self.jobds[act.instance].start().wait_ready(60)
         return family
@@ -173,7 +197,7 @@ class Field:
         return self._signal([worker], signal.SIGTERM) if worker else []
 
     def _leave(self, act: Act, number: signal.Signals) -> Sequence[int]:
-        family, jobd = self._family(act), self.jobds[act.instance]
+        family, jobd = self._all_of(act), self.jobds[act.instance]
         jobd.signal(number)
         status = jobd.wait(30)
         if status != 0:
@@ -269,6 +293,13 @@ class Field:
         self.proxies[act.instance].drop_request_once(act.command)
         return []
 
+    def _fail_over(self, act: Act) -> Sequence[int]:
+        assert self.watched is not None
+        dead = self.watched.fail_over()
+        self._lasting(act)
+        self.watched.rejoin(dead)
+        return list(set().union(*self._pids))  # the replica may have missed what any has done
+
     # The end
 
     def drain(self, timeout_s: float) -> dict[str, int]:
@@ -286,9 +317,10 @@ class Field:
         counts = {name: int(raw.llen(name)) for name in lists}
         counts |= {name: int(raw.zcard(name)) for name in ("retry", "schedule")}
         # Names of empty lists are forgotten after two sweeps of a dead owner's.
-        living = raw.smembers("processes")
+        # By pid: one that was killed counts as living for a minute more.
+        living = [f":{jobd.pid}:".encode() for jobd in self.jobds]
         names = raw.smembers("jobd:privates")
-        orphans = [n for n in names if not any(b":" + each + b":" in n for each in living)]
+        orphans = [n for n in names if not any(pid in n for pid in living)]
         counts["names of dead owners"] = len(orphans)
         return {name: count for name, count in counts.items() if count}
 
@@ -296,7 +328,7 @@ class Field:
         """TERM to all; returns what is wrong with how they left."""
         wrong: list[str] = []
         for number, jobd in enumerate(self.jobds):
-            self.every_pid |= {child.pid for child in jobd.children()}
+            self._pids[number] |= {child.pid for child in jobd.children()}
             size, before = _size(jobd.pid), self.masters.get(jobd.pid)
             if before is not None and size[0] > before[0] + 4:
                 wrong.append(f"instance {number + 1}: {before[0]} descriptors became {size[0]}")
@@ -304,7 +336,7 @@ class Field:
                 wrong.append(f"instance {number + 1}: its master has {size[1]:.0f} MB")
             if (status := jobd.stop(30)) != 0:
                 wrong.append(f"instance {number + 1}: exit status {status}")
-        alive = [pid for pid in self.every_pid if leash.is_alive(pid) and _is_ours(pid)]
+        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid) and _is_ours(pid)]
         return [*wrong, *(f"process {pid} is left" for pid in alive)]
 
     def close(self) -> None:
@@ -314,7 +346,7 @@ class Field:
                 jobd.close()  # it prints its log, which stays in its folder too
         for proxy in self.proxies:
             proxy.stop()
-        self.server.close()
+        self.watched.close() if self.watched else self._server.close()
 
 
 def _size(pid: int) -> tuple[int, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from tests.support import servers, wire
+from tests.support import wire
 
 QUEUES = ("critical", "default", "low")
 
@@ -21,12 +21,14 @@ class Pushed:
     Attributes:
         accepted: when the server said yes, in monotonic seconds, or when it is due, by jid.
         unsure: jids whose push got no answer: they may run or not.
+        alone: those that only the primary is known to have: a failover may lose them.
         deadly: jids of jobs that crash their worker, and belong into ``dead``.
         due: those of ``accepted`` that were scheduled.
     """
 
     accepted: dict[str, float] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
+    alone: set[str] = field(default_factory=set)
     deadly: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
 
@@ -35,17 +37,25 @@ class Load:
     """Pushes from a thread until stopped.
 
     Args:
-        url: of the server itself, around all proxies.
+        connect: to the server itself, around all proxies.
         seed: of what is pushed.
         rate: jobs a second.
         make: takes random numbers, gives the arguments of one job.
+        replicas: that are to have a job.
     """
 
     def __init__(
-        self, url: str, *, seed: int, rate: float, make: Callable[[random.Random], list[Any]]
+        self,
+        connect: Callable[[], Any],
+        *,
+        seed: int,
+        rate: float,
+        make: Callable[[random.Random], list[Any]],
+        replicas: int = 0,
     ) -> None:
         self.pushed = Pushed()
-        self._url = url
+        self._connect = connect
+        self._replicas = replicas
         self._rng = random.Random(seed)
         self._rate = rate
         self._make = make
@@ -62,17 +72,19 @@ class Load:
         self._thread.join()
 
     def _run(self) -> None:
-        client = servers.connect(self._url, socket_timeout=5)
+        client = self._connect()
         began = time.monotonic()
         count = 0
         while not self._over.is_set():
             owed = int((time.monotonic() - began) * self._rate) - count
             for _ in range(min(owed, 50)):
-                self._push(client)
+                if not self._push(client):
+                    client.close()
+                    client = self._connect()
             count += max(owed, 0)  # what an outage kept from being pushed is not made up for
             self._over.wait(0.01)
 
-    def _push(self, client: Any) -> None:
+    def _push(self, client: Any) -> bool:
         rng, pushed = self._rng, self.pushed
         args = self._make(rng)
         payload = wire.a_payload("Work", *args, queue=rng.choice(QUEUES))
@@ -80,28 +92,35 @@ class Load:
         in_s = rng.uniform(0, 3) if rng.random() < 0.05 else 0.0
         asked_at = time.monotonic()
         try:
-            if in_s:
-                now_s, micros = client.time()
-                client.zadd("schedule", {wire.encode(payload): now_s + micros / 1e6 + in_s})
-            else:
-                self._queue(client, payload)
+            is_kept = self._send(client, payload, in_s)
         except RedisError as error:
             # A refusal is an answer; a connection that broke is none.
             if not isinstance(error, ResponseError):
                 pushed.unsure.add(jid)
             self._over.wait(0.02)
-            return
+            return False
+        if not is_kept:
+            pushed.alone.add(jid)
+            return True
         pushed.accepted[jid] = asked_at + in_s
         if in_s:
             pushed.due.add(jid)
         if "segfault" in args:
             pushed.deadly.add(jid)
+        return True
 
-    def _queue(self, client: Any, payload: dict[str, Any]) -> None:
-        with client.pipeline(transaction=True) as pipeline:
-            pipeline.sadd("queues", payload["queue"])
-            pipeline.lpush(f"queue:{payload['queue']}", wire.encode(payload))
-            pipeline.execute()
+    def _send(self, client: Any, payload: dict[str, Any], in_s: float) -> bool:
+        """Push it; False if it is not known whether the replicas have it."""
+        now_s, micros = client.time() if in_s else (0, 0)
+        with client.pipeline(transaction=not self._replicas) as pipeline:
+            if in_s:
+                pipeline.zadd("schedule", {wire.encode(payload): now_s + micros / 1e6 + in_s})
+            else:
+                pipeline.sadd("queues", payload["queue"])
+                pipeline.lpush(f"queue:{payload['queue']}", wire.encode(payload))
+            if self._replicas:
+                pipeline.execute_command("WAIT", self._replicas, 200)
+            return int(pipeline.execute()[-1]) >= self._replicas
 
 
 def mixed(rng: random.Random) -> list[Any]:

@@ -49,7 +49,14 @@ KINDS: Final[dict[str, Kind]] = {
     "one byte at a time": Kind(3, (0.5, 2), "slower"),
     "lose reply": Kind(10, (0, 0), "nothing is lost or doubled"),
     "lose request": Kind(6, (0, 0), "nothing is lost or doubled"),
+    "fail over": Kind(10, (0.2, 3), "nothing that the replica had is lost"),
 }
+WITH_SENTINELS: Final = (
+    *("kill worker", "kill poller", "kill master", "kill instance", "stop worker", "stop poller"),
+    *("stop master", "freeze instance", "term worker", "term instance", "quit instance"),
+    *("quiet instance", "flood of signals", "fail over"),
+)
+"""What needs neither a proxy nor one server that stays."""
 COMMANDS: Final = ("claim", "retry", "give_back", "promote", "beat", "BLMOVE", "due")
 
 
@@ -90,10 +97,10 @@ def plan(
         seconds: that the run lasts.
         every_s: mean time between two faults.
         instances: how many there are.
-        only: names of `KINDS`; all if empty.
+        only: names of `KINDS`; if empty, all that need no sentinels.
     """
     rng = random.Random(seed)
-    names = [name for name in KINDS if not only or name in only]
+    names = [name for name in KINDS if name in only or (not only and name != "fail over")]
     weights = [KINDS[name].weight for name in names]
     acts: list[Act] = []
     at_s = every_s

@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from shop.record import record
 
@@ -68,6 +69,29 @@ def leave():
 def unfit():
     record("unfit")
     return {1, 2}
+
+
+@task(takes_context=True, backend="kept")
+def shaky(context):
+    if context.attempt == 1:
+        raise ValueError("not yet")
+    return [context.attempt, context.task_result.attempts, len(context.task_result.errors)]
+
+
+@task(backend="kept")
+def doomed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(backend="kept")
+def held(path):
+    with Path(path).open():  # a pipe: until somebody opens its other end
+        return "let go"
+
+
+@task(backend="kept")
+def unkeepable():
+    return {1: 2}
 
 
 def no_task():

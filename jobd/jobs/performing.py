@@ -1,0 +1,33 @@
+"""Performing a job: what a run is given, and the innermost call of the server's middleware."""
+
+from typing import Any, Protocol
+
+from jobd.jobs.callbacks import Callbacks
+from jobd.jobs.iterating import Progress
+from jobd.jobs.returning import remember
+from jobd.payload import Payload
+
+
+class Run(Protocol):
+    """What a worker gives to a job that it runs."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was cancelled since it began."""
+        ...
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where an iterable job keeps how far it has come; None: nowhere."""
+        ...
+
+
+def perform(job_instance: Any, payload: Payload) -> None:
+    """Call ``perform`` with the arguments of a payload: the innermost of the server's chain."""
+    if "result_ttl" in payload:
+        remember(job_instance)
+    callbacks: Callbacks | None = job_instance.__callbacks__
+    if callbacks is None:
+        job_instance.perform(*payload["args"])
+    else:
+        callbacks.run(job_instance, payload["args"])
