@@ -8,7 +8,6 @@ imported by the mold, or after the fork by each worker; only then a worker says 
 
 import contextlib
 import copy
-import dataclasses
 import os
 import random
 import secrets
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
+import msgspec
 from setproctitle import setproctitle
 
 from jobd import greeting, log
@@ -99,8 +99,8 @@ def _at_store(config: Config, store: EmbeddedStore | None) -> Config:
     """The configuration with the address of the private store, where it has one."""
     if store is None or not config.redis.embedded:
         return config
-    redis = dataclasses.replace(config.redis, url=store.url, embedded=False)
-    return dataclasses.replace(config, redis=redis)
+    redis = msgspec.structs.replace(config.redis, url=store.url, embedded=False)
+    return msgspec.structs.replace(config, redis=redis)
 
 
 def check(config: Config) -> int:

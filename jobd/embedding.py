@@ -11,12 +11,13 @@ Source: Sidekiq's lib/sidekiq/embedded.rb.
 
 import atexit
 import contextlib
-import dataclasses
 import os
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self
+
+import msgspec
 
 from jobd import log
 from jobd.app import App, Configuration
@@ -193,7 +194,7 @@ def _settings(app: App, queues: tuple[str, ...], timeout: float | None) -> Confi
     redis = app.redis_settings
     environ = {**os.environ, "REDIS_URL": redis.url}  # noqa: TID251 - handed on
     config = load(Flags(concurrency=1, queues=queues or None, timeout=timeout), environ)
-    capsule = dataclasses.replace(config.capsules[0], concurrency=1)
-    return dataclasses.replace(
+    capsule = msgspec.structs.replace(config.capsules[0], concurrency=1)
+    return msgspec.structs.replace(
         config, redis=redis, capsules=(capsule,), fetch="reliable", health=None
     )

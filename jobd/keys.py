@@ -4,8 +4,9 @@ The keys without ``jobd:`` are Sidekiq's own. Source: lib/sidekiq/{client,api,la
 of Sidekiq 8.1.
 """
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
+
+import msgspec
 
 
 class PrivateList(NamedTuple):
@@ -18,8 +19,7 @@ class PrivateList(NamedTuple):
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     """The names of all keys of one instance set.
 
     Args:

@@ -5,6 +5,8 @@ three times as much as the two system calls that a round trip needs.
 """
 
 import _socket
+import contextlib
+import os
 import select
 import socket
 import struct
@@ -27,22 +29,24 @@ _READER: Final = _HIREDIS.Reader
 _pack: Final[Callable[[Command], bytes]] = _HIREDIS.pack_command
 
 
+class ErrorReply(Exception):
+    """What the server said instead of a reply; the first word is a code."""
+
+
 class Link:
     """A socket and the replies that it has brought and nobody has read.
 
     Args:
         sock: connected and free: nothing is on its way.
         timeout_s: for each part of a reply, and for sending.
-        reply_error: makes the exception of an error reply, which `read` returns.
     """
 
-    __slots__ = ("_closed", "_reader", "_sock")
+    __slots__ = ("_closed", "_pid", "_reader", "_sock")
 
-    def __init__(
-        self, sock: socket.socket, timeout_s: float, reply_error: Callable[[str], Exception]
-    ) -> None:
+    def __init__(self, sock: socket.socket, timeout_s: float) -> None:
         self._sock = sock
-        self._reader = _READER(replyError=reply_error, notEnoughData=_MORE)
+        self._pid = os.getpid()
+        self._reader = _READER(replyError=ErrorReply, notEnoughData=_MORE)
         self._closed = select.poll() if hasattr(select, "poll") else None
         if self._closed is not None:
             self._closed.register(sock, select.POLLIN)
@@ -61,7 +65,7 @@ class Link:
         self._sock.sendall(b"".join(map(_pack, commands)))
 
     def read(self) -> Any:
-        """The next reply; an error reply is returned as an exception.
+        """The next reply; an error reply is returned, as an ``ErrorReply``.
 
         Raises:
             OSError: no reply came in time, or none will come.
@@ -79,6 +83,18 @@ class Link:
     def is_spoiled(self) -> bool:
         """Whether the server has closed it, or sent what nobody asked for."""
         return self._closed is not None and bool(self._closed.poll(0))
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        """Close it; what the server has not answered yet ends there, too."""
+        with contextlib.suppress(OSError):
+            if self._pid == os.getpid():  # not what belongs to who forked us
+                # A process that a job left behind may have the socket open, too.
+                self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
 
 
 def _leave_time_to_the_kernel(sock: Any, timeout_s: float) -> None:

@@ -8,9 +8,10 @@ Source: Sidekiq's lib/sidekiq/metrics/{tracking,shared,query}.rb; 7.3 and 8.1 na
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from jobd.keys import Keys
 
@@ -31,8 +32,7 @@ MOST_MINUTES: Final = 480
 MOST_HOURS: Final = 72
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """What was counted of one class of jobs.
 
     Attributes:

@@ -5,8 +5,9 @@ Source: Sidekiq's lib/sidekiq/launcher.rb for the counters of jobs and days.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import msgspec
 
 from jobd.keys import Keys
 from jobd.metrics import Counts, Wire, additions
@@ -27,8 +28,7 @@ class Beat(NamedTuple):
     refused: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """What an instance counted since its last heartbeat.
 
     Attributes:
@@ -40,14 +40,13 @@ class Counted:
 
     processed: int = 0
     failed: int = 0
-    tallies: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
-    queues: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
+    tallies: Mapping[str, Counts] = msgspec.field(default_factory=dict[str, Counts])
+    queues: Mapping[str, Counts] = msgspec.field(default_factory=dict[str, Counts])
     host: str = ""
     wire: Wire = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
+class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     """What a heartbeat tells: the fields of three hashes, and what was counted since the last.
 
     Attributes:

@@ -1,9 +1,10 @@
 """What an application may set as its Redis, and what is wrong with it if it is no such thing."""
 
-import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
 
 from jobd.errors import ConfigError
 
@@ -53,7 +54,7 @@ def settings_of(given: object, default: Callable[[], "RedisSettings"]) -> "Redis
         chosen = _with_sentinels(chosen)
     if "url" in chosen:
         return RedisSettings(**chosen)
-    return dataclasses.replace(default(), **chosen)
+    return msgspec.structs.replace(default(), **chosen)
 
 
 def _with_sentinels(chosen: Mapping[str, Any]) -> Mapping[str, Any]:

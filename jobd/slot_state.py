@@ -3,11 +3,11 @@
 A worker with threads has a page for each of them besides its own; `whole` makes one reading of all.
 """
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
+
+import msgspec
 
 MOST_THREADS: Final = 100
 """That a worker may have. Their pages are only addresses until they are used."""
@@ -34,8 +34,7 @@ class InstanceState(IntEnum):
     STOPPING = 2
 
 
-@dataclass(frozen=True, slots=True)
-class SlotState:
+class SlotState(msgspec.Struct, frozen=True):
     """One reading of the child's half: of one page, or of all that a worker has.
 
     Attributes:
@@ -81,8 +80,7 @@ class Limit(NamedTuple):
     kill_after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True):
     """One reading of the master's half: who the master believes sits in the slot."""
 
     state: State
@@ -104,7 +102,7 @@ def whole(main: SlotState, threads: Sequence[SlotState], counted: Sequence[SlotS
     busy = sorted((state for state in threads if state.is_busy), key=lambda state: state.started)
     shown = busy[0] if busy else main
     is_at_work = bool(busy) and main.state is State.IDLE
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         shown,
         state=State.RUNNING if is_at_work else main.state,
         pid=main.pid,

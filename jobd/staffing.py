@@ -4,8 +4,9 @@ import functools
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobd import results
 from jobd.app import App
@@ -49,8 +50,7 @@ def threads_of(config: Config, seat: Seat) -> int:
     return threads if threads > 1 else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Post:
+class _Post(msgspec.Struct, frozen=True):
     """Where one processor stands.
 
     Attributes:

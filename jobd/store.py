@@ -12,9 +12,10 @@ rounds large integers.
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 from jobd.connection import Reply, ScriptMissing
 from jobd.errors import RedisFull, RedisRejected
@@ -67,8 +68,7 @@ _BEAT = Script("beat")
 _RENEW = Script("renew")
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """A processor as the store knows it: its queues and, in step, its private lists."""
 
     queues: tuple[str, ...]

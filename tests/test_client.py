@@ -1,12 +1,12 @@
 """Pushing by name: what reaches the store, and in how many round trips."""
 
-import dataclasses
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from jobd.app import App, Configuration, open_store
@@ -419,7 +419,7 @@ def test_a_dict_without_a_url_keeps_the_server(
     app = App()
     config = Configuration(app)
     config.redis = {"size": 4}
-    assert app.redis_settings == dataclasses.replace(client_redis(), size=4)
+    assert app.redis_settings == msgspec.structs.replace(client_redis(), size=4)
     assert app.redis_settings.embedded
     config.redis = "redis://h:1/2"
     config.redis = {"network_timeout": 1}

@@ -1,8 +1,8 @@
 """The hint of a developer's server, which must never be what keeps a worker from its work."""
 
-import dataclasses
 from typing import Annotated
 
+import msgspec
 import pytest
 
 from jobd.config import Capsule, Config, QueueWeight, RedisSettings
@@ -83,7 +83,7 @@ def test_the_hint_names_a_queue_that_is_served(
 ) -> None:
     queues = (QueueWeight(name="high"), QueueWeight(name="low"))
     capsules = (Capsule(name="default", concurrency=1, queues=queues),)
-    elsewhere = Hint(dataclasses.replace(hint._config, capsules=capsules))
+    elsewhere = Hint(msgspec.structs.replace(hint._config, capsules=capsules))
     elsewhere.leave({"Size": size})
     elsewhere.show()
     assert capfd.readouterr().out.endswith("--queue high\n")

@@ -1,15 +1,16 @@
 """When a worker is worn, as values; and that it is then replaced, by toys."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
+from jobd.proc import resident_bytes, share_bytes
 from jobd.scoreboard import SlotState, State
 from jobd.supervisor.plan import Wear
-from jobd.supervisor.wear import Worn, reason, resident_bytes, share_bytes
+from jobd.supervisor.wear import Worn, reason
 from tests.support.eventually import eventually
 from tests.support.toy_instance import Start, starting
 

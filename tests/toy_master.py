@@ -5,7 +5,6 @@ no Redis. What a behaviour does differently is in `BEHAVIOURS`.
 """
 
 import contextlib
-import dataclasses
 import errno
 import gc
 import json
@@ -21,6 +20,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from jobd import log, signals
 from jobd.clock import SystemClock
@@ -376,7 +377,7 @@ class ToyRenewal:
     def outcome(self, number: int) -> Renewed:
         new = self._read()
         OPTIONS.update(new)
-        generation = dataclasses.replace(first_generation(), number=number)
+        generation = msgspec.structs.replace(first_generation(), number=number)
         return Renewed(generation, ", ".join(new), must_roll="live" not in new)
 
     def _read(self) -> dict[str, object]:

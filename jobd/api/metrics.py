@@ -210,10 +210,11 @@ class Metrics:
         asked = [[keys.rollup(name) for name in span.rollups(at_s)] for at_s in span.starts]
         replies = self._ask([("HGETALL", key) for names in asked for key in names])
         takes = _filter(match)
-        points = [_by_class(next(replies) for _ in names) for names in asked]
+        fields = _Fields()
+        points = [fields.by_class(next(replies) for _ in names) for names in asked]
         names = {name for point in points for name in point if takes(name)}
         jobs = [
-            JobMetrics(name, span.points([point.get(name, Counts()) for point in points]))
+            JobMetrics(name, span.points([point.get(name, _NOTHING) for point in points]))
             for name in names
         ]
         jobs.sort(key=lambda job: (-job.total_ms, -job.executions, job.name))
@@ -247,7 +248,7 @@ class Metrics:
         return iter(self._access.redis.pipeline(commands))
 
     def _report(self, span: "_Span", jobs: Sequence[JobMetrics]) -> Report:
-        begins, ends = _moment(span.starts[0]), _moment(span.starts[-1])
+        begins, ends = span.moments[0], span.moments[-1]
         marks = Deploy.marks(begins, _moment(span.now_s), access=self._access)
         return Report(begins, ends, span.step_s, tuple(jobs), marks)
 
@@ -310,6 +311,7 @@ class Deploy:
 
 
 _MINUTE_S: Final = 60
+_NOTHING: Final = Counts()
 _PLACES: Final = {"p": 0, "f": 1, "ms": 2}
 _TEN_MINUTES_S: Final = 600
 
@@ -321,6 +323,7 @@ class _Span:
     now_s: float
     step_s: int
     starts: tuple[float, ...]
+    moments: tuple[datetime, ...]
 
     @classmethod
     def of(cls, now_ms: int, minutes: int | None, hours: int | None) -> "_Span":
@@ -337,7 +340,7 @@ class _Span:
     def _until(cls, now_s: float, step_s: int, count: int) -> "_Span":
         last = now_s // step_s * step_s
         starts = tuple(last - step_s * back for back in reversed(range(count)))
-        return cls(now_s, step_s, starts)
+        return cls(now_s, step_s, starts, tuple(map(_moment, starts)))
 
     def rollups(self, at_s: float) -> Sequence[str]:
         if self.step_s == _TEN_MINUTES_S:
@@ -351,8 +354,7 @@ class _Span:
         return list(dict.fromkeys((histogram_minute(at_s, 8), histogram_minute(at_s, 7))))
 
     def points(self, counts: Sequence[Counts]) -> tuple[Point, ...]:
-        moments = map(_moment, self.starts)
-        return tuple(Point(at, each) for at, each in zip(moments, counts, strict=True))
+        return tuple(map(Point, self.moments, counts))
 
 
 def _check(what: str, number: int, most: int) -> None:
@@ -387,16 +389,29 @@ def _filter(match: str | Callable[[str], object] | None) -> Callable[[str], obje
     return match
 
 
-def _by_class(replies: Iterable[Sequence[bytes]]) -> dict[str, Counts]:
-    """The counts by class that the rollups of one moment hold."""
-    found: dict[str, list[int]] = {}
-    for flat in replies:
-        for field_name, value in zip(flat[::2], flat[1::2], strict=True):
-            name, _, what = field_name.decode(errors="replace").rpartition("|")
-            if name and what in _PLACES:
-                numbers = found.setdefault(name, [0, 0, 0])
-                numbers[_PLACES[what]] += int(value) if value.isdigit() else 0
-    return {name: Counts(p, f, ms) for name, (p, f, ms) in found.items()}
+class _Fields:
+    """Reads rollups. Each names the same fields, so their names are taken apart once."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[str, int] | None] = {}
+
+    def by_class(self, replies: Iterable[Sequence[bytes]]) -> dict[str, Counts]:
+        """The counts by class that the rollups of one moment hold."""
+        found: dict[str, list[int]] = {}
+        for flat in replies:
+            for field_name, value in zip(flat[::2], flat[1::2], strict=True):
+                if field_name not in self._known:
+                    self._known[field_name] = _parted(field_name)
+                parts = self._known[field_name]
+                if parts is not None:
+                    numbers = found.setdefault(parts[0], [0, 0, 0])
+                    numbers[parts[1]] += int(value) if value.isdigit() else 0
+        return {name: Counts(p, f, ms) for name, (p, f, ms) in found.items()}
+
+
+def _parted(field_name: bytes) -> tuple[str, int] | None:
+    name, _, what = field_name.decode(errors="replace").rpartition("|")
+    return (name, _PLACES[what]) if name and what in _PLACES else None
 
 
 def _of_class(replies: Iterable[Sequence[bytes | None]]) -> Counts:

@@ -16,9 +16,10 @@ import re
 import socket
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
+
+import msgspec
 
 from jobd.config import settings as declared
 from jobd.config.capacity import Room, room
@@ -83,8 +84,7 @@ _SLACK_S: Final = 10
 """For a worker that is silent because Redis is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
+class Flags(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line said; None where it said nothing.
 
     Attributes:

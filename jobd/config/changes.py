@@ -5,9 +5,7 @@ Some belong to the instance as a whole, which would have to be another one. All 
 worker began with: a new value needs new workers.
 """
 
-import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +27,7 @@ _LIVE: Final = ("concurrency", "boot_timeout", "labels", "worker", "web")
 _UNTOLD: Final = ("source", "notes", "concurrency_is")
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """Settings by name, with their values where these are short.
 
     Attributes:
@@ -79,16 +76,16 @@ def _path(kind: type, written: Any) -> Any:
 def _flat(config: Config) -> dict[str, object]:
     """Its settings by name; how many workers and threads each capsule has are two of its own."""
     found: dict[str, object] = {}
-    for field in fields(config):
+    for field in msgspec.structs.fields(config):
         value = getattr(config, field.name)
         if field.name in {"redis", "log"}:
-            parts = {part.name: getattr(value, part.name) for part in fields(value)}
+            parts = {part.name: getattr(value, part.name) for part in msgspec.structs.fields(value)}
             found |= {f"{field.name}.{name}": part for name, part in parts.items()}
         else:
             found[field.name] = value
     found["concurrency"] = {capsule.name: capsule.concurrency for capsule in config.capsules}
     found["threads"] = {capsule.name: capsule.threads for capsule in config.capsules}
-    rest = [dataclasses.replace(each, concurrency=0, threads=0) for each in config.capsules]
+    rest = [msgspec.structs.replace(each, concurrency=0, threads=0) for each in config.capsules]
     found["capsules"] = {capsule.name: capsule for capsule in rest}
     return found
 

@@ -10,10 +10,10 @@ Source: https://yaml.org/type/merge.html for ``<<``; Sidekiq's symbol keys and s
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
 import yaml
 
 Content: TypeAlias = "str | bool | tuple[Value, ...] | Mapping[str, Entry] | None"
@@ -32,8 +32,7 @@ _TEXT_TAGS: Final = tuple(_TAG + kind for kind in ("str", "int", "float", "times
 _SYMBOL_TAGS: Final = ("!ruby/symbol", "!ruby/sym")
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True):
     """Something that was set, and where.
 
     Attributes:

@@ -5,10 +5,11 @@ How they are read, and from where, is not known here.
 
 import math
 import re
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote
+
+import msgspec
 
 Fetch: TypeAlias = Literal["reliable", "basic"]
 LogFormat: TypeAlias = Literal["auto", "pretty", "logfmt", "json"]
@@ -20,16 +21,14 @@ _SECRET: Final = re.compile(r"pass|secret|token", re.IGNORECASE)
 _HOST_ONLY: Final = re.compile(r"([^:@/]+|\[[^\]@/]*\])(:\d+)?(/\d*)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueWeight:
+class QueueWeight(msgspec.Struct, frozen=True, kw_only=True):
     """A queue that a capsule works on; weight 0 means that none was given."""
 
     name: str
     weight: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capsule:
+class Capsule(msgspec.Struct, frozen=True, kw_only=True):
     """A group of worker processes with queues of their own.
 
     Attributes:
@@ -54,8 +53,7 @@ class Capsule:
         return "random" if weights == {1} else "weighted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisSettings:
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach Redis.
 
     Attributes:
@@ -82,8 +80,7 @@ class RedisSettings:
         return mask_url(self.url)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogSettings:
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where log lines go and how they look; ``auto`` is pretty on a terminal, else logfmt."""
 
     format: LogFormat = "auto"
@@ -91,8 +88,7 @@ class LogSettings:
     level: LogLevel = "info"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebSettings:
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the dashboard does not show.
 
     Attributes:
@@ -102,8 +98,7 @@ class WebSettings:
     redact: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """When a worker is replaced; None: never.
 
     Attributes:
@@ -118,8 +113,7 @@ class WorkerSettings:
     hung_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was set, checked; see docs/configuration.md for each setting.
 
     Attributes:
@@ -143,7 +137,7 @@ class Config:
     fetch: Fetch = "reliable"
     wire: Wire = 8
     require: tuple[str, ...] = ()
-    log: LogSettings = field(default_factory=LogSettings)
+    log: LogSettings = msgspec.field(default_factory=LogSettings)
     pidfile: str | None = None
     health: str | None = None
     labels: tuple[str, ...] = ()
@@ -155,8 +149,8 @@ class Config:
     batch: Literal["auto"] | int = "auto"
     preload: bool = True
     reliable_push: int = 0
-    web: WebSettings = field(default_factory=WebSettings)
-    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    web: WebSettings = msgspec.field(default_factory=WebSettings)
+    worker: WorkerSettings = msgspec.field(default_factory=WorkerSettings)
     source: Path | None = None
     notes: tuple[str, ...] = ()
 
@@ -173,7 +167,7 @@ class Config:
     @property
     def published(self) -> dict[str, object]:
         """What others may see of it, by the names of the settings; passwords are masked."""
-        shown = asdict(self)
+        shown = msgspec.to_builtins(self, enc_hook=str)
         for name in ("capsules", "labels", "notes", "concurrency_is"):
             del shown[name]  # the heartbeat tells the first two, the boot log the others
         if shown["timeout"] == math.inf:

@@ -8,8 +8,9 @@ Source: the keys of Sidekiq's YAML are those of its lib/sidekiq/cli.rb and confi
 """
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
 
 from jobd.config.checks import (
     EMBEDDED,
@@ -34,8 +35,7 @@ from jobd.slot_state import MOST_THREADS
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting(Generic[T]):
+class Setting(msgspec.Struct, Generic[T], frozen=True):
     """One thing that can be set.
 
     Attributes:
@@ -44,7 +44,6 @@ class Setting(Generic[T]):
     """
 
     key: str
-    _: KW_ONLY
     default: T
     unit: str
     check: Check[T]

@@ -1,8 +1,9 @@
 """What is answered at which path. No sockets here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobd.clock import Clock
 from jobd.health.exposition import CONTENT_TYPE, render
@@ -13,8 +14,7 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 _KEPT_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """One answer."""
 
     status: str

@@ -7,15 +7,15 @@ that of counters.
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import psutil
+import msgspec
 
 from jobd._version import __version__
 from jobd.clock import Clock
 from jobd.health.exposition import Family, Sample
 from jobd.metrics import BOUNDS_MS, Counts
+from jobd.proc import resident_bytes
 from jobd.scoreboard import Assignment, Scoreboard, State
 from jobd.tallies import Tallies
 
@@ -31,8 +31,7 @@ class QueueFigures(NamedTuple):
     latency_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
+class Backlog(msgspec.Struct, frozen=True):
     """What waits, for all instances on this Redis.
 
     Attributes:
@@ -44,8 +43,7 @@ class Backlog:
     sets: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What the poller has seen of Redis; each is asked for when it is shown.
 
     Attributes:
@@ -164,7 +162,7 @@ class Figures:
         text = "Processes replaced, by how the last one ended."
         yield Family("jobd_restarts_total", "counter", text, restarts)
         memory = [
-            Sample(_rss_bytes(seat.pid), {"process": _name(slot)})
+            Sample(resident_bytes(seat.pid), {"process": _name(slot)})
             for slot, seat in self._seats()
             if seat.pid
         ]
@@ -202,10 +200,3 @@ def _histogram(counts: Counts, labels: Mapping[str, str]) -> Iterator[Sample]:
 
 def _name(slot: int) -> str:
     return "poller" if slot == _POLLER_SLOT else f"worker {slot}"
-
-
-def _rss_bytes(pid: int) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except (psutil.Error, ValueError):
-        return 0

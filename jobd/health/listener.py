@@ -15,9 +15,10 @@ import socket
 import stat
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from jobd import log, signals
 from jobd.clock import Clock
@@ -92,13 +93,12 @@ def _is_answered(path: Path) -> bool:
     return True
 
 
-@dataclass(slots=True, eq=False)
-class _Visitor:
+class _Visitor(msgspec.Struct, eq=False):
     """One connection: what has come, then what has still to go."""
 
     socket: socket.socket
     until: float
-    request: bytearray = field(default_factory=bytearray)
+    request: bytearray = msgspec.field(default_factory=bytearray)
     reply: memoryview | None = None
 
 

@@ -11,8 +11,9 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, NoReturn, Protocol, TypeAlias
+
+import msgspec
 
 from jobd.clock import Clock, SystemClock
 from jobd.errors import InvalidArguments, InvalidJob, JobCancelled, RedisError
@@ -25,8 +26,7 @@ Verdict: TypeAlias = Literal["saved", "cancelled", "superseded"]
 _logger: Final = logging.getLogger("jobd")
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """What earlier runs of a job have left.
 
     Attributes:
@@ -46,8 +46,7 @@ class Left:
     is_done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(msgspec.Struct, frozen=True):
     """How far a run has come.
 
     Attributes:
@@ -151,8 +150,7 @@ class Nowhere:
         """There is nobody else."""
 
 
-@dataclass(slots=True)
-class Position:
+class Position(msgspec.Struct):
     """Where a run is, for the job to read.
 
     Attributes:

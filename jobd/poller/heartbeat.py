@@ -5,15 +5,13 @@ dead. Source: Sidekiq's lib/sidekiq/launcher.rb; the fields are those of 8.1 (an
 inside ``info``, where 6.x and 7.x look for it).
 """
 
-import dataclasses
 import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-import psutil
+import msgspec
 
 from jobd import log
 from jobd._version import __version__
@@ -21,6 +19,7 @@ from jobd.clock import Clock
 from jobd.config import Config
 from jobd.metrics import Counts, Wire
 from jobd.poller.proof import proof_of_this_host, start_ticks
+from jobd.proc import resident_bytes
 from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
 from jobd.store import Store
@@ -31,8 +30,7 @@ _SLOW_US: Final = 50_000
 _SLOW_PINGS: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True):
     """Who an instance is.
 
     Attributes:
@@ -154,7 +152,7 @@ class Heartbeat:
     def _read(self, slot: int) -> SlotState:
         state = self._scoreboard.read(slot)
         if self._scoreboard.read_assignment(slot).pid != state.pid:
-            return dataclasses.replace(state, started=0.0)  # what a dead worker was doing
+            return msgspec.structs.replace(state, started=0.0)  # what a dead worker was doing
         return state
 
     def _busy(self, states: dict[int, SlotState]) -> dict[str, SlotState]:
@@ -298,7 +296,4 @@ def _outline(state: SlotState) -> str:
 
 
 def _rss_kb(pid: int) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss) // 1024
-    except (psutil.Error, ValueError):
-        return 0
+    return resident_bytes(pid) // 1024

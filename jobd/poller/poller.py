@@ -8,8 +8,9 @@ and a poller that is killed at any instruction is simply replaced.
 import contextlib
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from jobd import log, signals
 from jobd.clock import Clock
@@ -68,8 +69,7 @@ class Master(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Duty:
+class Duty(msgspec.Struct):
     """Something to do again and again."""
 
     run: Callable[[], float]
@@ -77,8 +77,7 @@ class Duty:
     due: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a poller stands.
 
     Attributes:
@@ -92,8 +91,7 @@ class Place:
     orphan_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """What a poller does."""
 
     promoter: Promoter

@@ -10,8 +10,9 @@ payload, and a worker that claims it for the fourth time buries it.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from jobd import faults, log
 from jobd.clock import Clock
@@ -32,8 +33,7 @@ _UNTRIMMED: Final = 1_000_000_000
 """The limits of the dead set are the workers' to keep, at the next burial."""
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
+class Death(msgspec.Struct, frozen=True):
     """What is known of a worker's death.
 
     Attributes:

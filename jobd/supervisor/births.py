@@ -8,9 +8,9 @@ Source: docs/internals.md has the order of boot; the reasons for each step stand
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
+import msgspec
 import setproctitle
 
 from jobd import log, signals
@@ -30,8 +30,7 @@ from jobd.supervisor.slots import Slots
 _LEAST_BOOTING: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Ties:
+class Ties(msgspec.Struct, frozen=True):
     """What is the master's alone, and no child may keep."""
 
     inbox: signals.SignalInbox

@@ -9,8 +9,9 @@ asked for, which come from C, and so from a job that keeps the GIL too.
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobd import log
 from jobd.scoreboard import Limit, Scoreboard, State
@@ -22,8 +23,7 @@ _STACKS_S: Final = 0.25
 """For the stacks to be written."""
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(msgspec.Struct):
     """What was done about one thread that runs jobs.
 
     Attributes:

@@ -28,8 +28,9 @@ One message is one packet, a JSON object::
 
 import json
 import signal
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+import msgspec
 
 _REMOTE: Final = {
     "TSTP": signal.SIGTSTP,
@@ -44,8 +45,7 @@ LOOK: Final = {"type": "look"}
 BootFailureKind: TypeAlias = Literal["config", "transient"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """The child has booted and begins its work; its signal handlers are in place."""
 
     slot: int
@@ -53,42 +53,36 @@ class Ready:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class BootFailed:
+class BootFailed(msgspec.Struct, frozen=True):
     """The child cannot boot: for good (``config``), or until something else changes."""
 
     kind: BootFailureKind
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """The scoreboard says something that cannot wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Born:
+class Born(msgspec.Struct, frozen=True):
     """The mold has forked the child, which the master has adopted or will in a moment."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class CannotPreload:
+class CannotPreload(msgspec.Struct, frozen=True):
     """A mold has imported the application, and found what no fork may share."""
 
     reasons: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(msgspec.Struct, frozen=True):
     """A command that came through Redis, as the signal that has the same effect."""
 
     number: signal.Signals
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(msgspec.Struct, frozen=True):
     """What a thread of a dead worker held is back in its queues."""
 
     slot: int
@@ -96,8 +90,7 @@ class Recovered:
     thread: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True):
     """A worker runs a job that is cancelled."""
 
     slot: int
@@ -106,8 +99,7 @@ class Cancel:
     jid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """Nothing more will come from this child, which need not be dead."""
 
 

@@ -1,9 +1,10 @@
 """What a master is to do, as values and callables that `jobd.boot` puts together."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from jobd.supervisor.child import Child
 
@@ -38,8 +39,7 @@ def _nothing() -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wear:
+class Wear(msgspec.Struct, frozen=True, kw_only=True):
     """When a worker is replaced though nothing is wrong with it; None: never."""
 
     max_jobs: int | None = None
@@ -47,8 +47,7 @@ class Wear:
     max_age_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """What the children of one configuration do, and how many workers there are.
 
     Attributes:
@@ -81,8 +80,7 @@ class Generation:
         return sum(self.groups.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewed(msgspec.Struct, frozen=True):
     """A configuration that was read again and found good.
 
     Attributes:
@@ -114,8 +112,7 @@ class Renewal(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the master needs to know.
 
     Attributes:

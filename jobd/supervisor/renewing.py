@@ -7,8 +7,9 @@ without reading anything again. A second one while the first goes on takes its p
 What became of it is told in the log, to systemd, and to the poller, which shows it to `jobctl`.
 """
 
-import dataclasses
 import signal
+
+import msgspec
 
 from jobd import log
 from jobd.supervisor.child import POLLER
@@ -73,7 +74,7 @@ class Renewing:
         self._begin("replacing the workers")
         self._numbers += 1
         base = self._replacing.coming or self._replacing.generation
-        self._replacing.roll_to(dataclasses.replace(base, number=self._numbers), self._end)
+        self._replacing.roll_to(msgspec.structs.replace(base, number=self._numbers), self._end)
 
     def step(self, now: float) -> None:
         """Go on, if something goes on."""
@@ -105,7 +106,7 @@ class Renewing:
         generation = renewed.generation
         if renewed.is_same:
             same = self._replacing.generation.run_poller
-            generation = dataclasses.replace(generation, run_poller=same)
+            generation = msgspec.structs.replace(generation, run_poller=same)
         changed = renewed.changed or "no setting"
         if renewed.must_roll:
             log.event("reload: the workers are replaced one by one", changed=changed)

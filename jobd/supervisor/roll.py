@@ -9,11 +9,11 @@ with one worker less.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(msgspec.Struct, frozen=True):
     """A replacement that has not proved itself yet.
 
     Attributes:
@@ -29,8 +29,7 @@ class Trial:
     has_failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Moves:
+class Moves(msgspec.Struct, frozen=True):
     """What to do now.
 
     Attributes:

@@ -4,8 +4,9 @@ Only facts and questions; who is started, signalled and reaped is the master's a
 """
 
 import os
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from jobd import log, signals
 from jobd.scoreboard import SlotState
@@ -17,8 +18,7 @@ from jobd.supervisor.stacks import Stacks
 Kind: TypeAlias = Literal["poller", "worker", "mold", "trial"]
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
+class Slot(msgspec.Struct, eq=False):
     """A place for one child after the other.
 
     Attributes:

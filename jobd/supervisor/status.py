@@ -4,9 +4,9 @@ Title and STATUS change at most once a second, or at once with the state of the 
 """
 
 import os
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import setproctitle
 
 from jobd.clock import Clock
@@ -28,8 +28,7 @@ _REASONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(msgspec.Struct, frozen=True):
     """The instance at one moment.
 
     Attributes:

@@ -7,8 +7,9 @@ master's own loop, which reaps and obeys meanwhile.
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobd import log
 from jobd.scoreboard import InstanceState, Scoreboard, State
@@ -22,8 +23,7 @@ POLLER_LEAVES_S: Final = 5.0
 """For the poller to return what killed workers held."""
 
 
-@dataclass(slots=True)
-class Stop:
+class Stop(msgspec.Struct):
     """What happens when, in monotonic seconds.
 
     Attributes:

@@ -11,15 +11,15 @@ Source: uwsgi's max-requests, reload-on-rss and evil-reload-on-rss, granian's sa
 """
 
 import random
-import resource
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from jobd import log
 from jobd.clock import Clock
+from jobd.proc import resident_bytes, share_bytes
 from jobd.scoreboard import SlotState
 from jobd.supervisor.child import Handle
 from jobd.supervisor.plan import Wear
@@ -32,11 +32,9 @@ _SPREAD: Final = 0.1
 _FAR_BEYOND: Final = 1.5
 _MOST_WEIGHED: Final = 4
 """In one turn: the kernel walks all page tables of a process for its share of common memory."""
-_PAGE_BYTES: Final = resource.getpagesize()
 
 
-@dataclass(slots=True)
-class Worn:
+class Worn(msgspec.Struct):
     """What is known of one worker.
 
     Attributes:
@@ -166,22 +164,3 @@ class WearWatch:
                 job_jid=state.jid,
             )
             child.kill()
-
-
-def resident_bytes(pid: int) -> int:
-    """All the memory of a process that is in RAM."""
-    return _number(Path(f"/proc/{pid}/statm"), 1) * _PAGE_BYTES
-
-
-def share_bytes(pid: int) -> int:
-    """The memory of a process; of pages that are shared with others only its share (PSS)."""
-    return _number(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") * 1024
-
-
-def _number(file: Path, where: int | str) -> int:
-    """A word, or the one after another; 0 of a process that has just left."""
-    try:
-        words = file.read_text().split()
-    except OSError:
-        return 0
-    return int(words[where if isinstance(where, int) else words.index(where) + 1]) if words else 0

@@ -8,6 +8,7 @@ ENGLISH: Final[dict[str, str]] = {
     "skip": "Skip to the content",
     "menu": "Pages",
     "read_only": "read-only",
+    "instances": "Dashboards",
     "theme": "Theme",
     "theme.system": "Auto",
     "theme.light": "Light",
@@ -161,6 +162,7 @@ ENGLISH: Final[dict[str, str]] = {
     "processes.started": "started",
     "processes.beat": "heard of {span} ago",
     "processes.rtt": "{ms} ms to Redis",
+    "processes.reload_failed": "The last reload changed nothing: {reason}",
     "processes.restarts": "{n} restart, last exit: {reason}||{n} restarts, last exit: {reason}",
     "processes.workers": "{n} worker||{n} workers",
     "processes.none": "No process is running.",
@@ -336,6 +338,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.pause": "Pause",
     "act.quiet": "Quiet",
     "act.quiet_all": "Quiet all",
+    "act.reload": "Reload",
     "act.reschedule": "Reschedule",
     "act.resume": "Resume",
     "act.retry": "Retry now",
@@ -358,6 +361,10 @@ ENGLISH: Final[dict[str, str]] = {
     "ask.kill": "Move this job to Dead?",
     "ask.kill_selected": "Move the selected jobs to Dead?",
     "ask.quiet_all": "Have all {n} processes take no more jobs?",
+    "ask.reload": (
+        "Have {name} read its settings and application anew? Its workers are replaced one by one, "
+        "new before old; if what is new is broken, nothing changes."
+    ),
     "ask.stop": "Stop {name}? Running jobs get its timeout, then go back to their queues.",
     "ask.stop_all": "Stop all {n} processes? Running jobs get their timeout, then go back.",
     # What was done
@@ -376,6 +383,7 @@ ENGLISH: Final[dict[str, str]] = {
     "done.pause": "Paused: running jobs end, no new one starts.",
     "done.quiet": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
     "done.refused_some": "{n:,} job could not be run and stays.||{n:,} could not be run and stay.",
+    "done.reload": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
     "done.reschedule": "It has another time now.",
     "done.resume": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
     "done.retry": "Queued {n:,} job for another try.||Queued {n:,} jobs for another try.",

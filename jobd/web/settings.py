@@ -34,7 +34,7 @@ SECRET_WORDS: Final = (
 
 ACTS: Final = (
     *("add_to_queue", "cancel", "clear", "delete", "dump", "kill", "move"),
-    *("pause", "quiet", "reschedule", "resume", "retry", "stop", "unpause"),
+    *("pause", "quiet", "reload", "reschedule", "resume", "retry", "stop", "unpause"),
 )
 """What may be done in a dashboard; each is noted in the audit log under this word."""
 
@@ -53,6 +53,8 @@ class Settings:
         title: shown at the top.
         environment: a badge beside it, such as ``production``.
         back_url: where "back to the app" leads; none if empty.
+        instances: other dashboards to switch to: what each is called, and its path or URL; this
+            one belongs among them, under its own.
         texts: other texts for the keys of the catalogue, as a translation has them.
         refresh_s: seconds between two refreshes of an open page.
         patience_s: seconds that an act on many jobs may take before it answers with how far it
@@ -67,6 +69,7 @@ class Settings:
     title: str = "jobd"
     environment: str = ""
     back_url: str = ""
+    instances: Mapping[str, str] = field(default_factory=dict[str, str])
     texts: Mapping[str, str] = field(default_factory=dict[str, str])
     refresh_s: float = 5.0
     patience_s: float = 20.0
@@ -75,6 +78,10 @@ class Settings:
         if not self.refresh_s >= 1:
             problem = f"web.refresh_s: {self.refresh_s!r}; once a second (1) is the most"
             raise ConfigError([problem])
-        if self.back_url and not self.back_url.startswith(("/", "http://", "https://")):
-            problem = f'web.back_url: "{self.back_url}"; a path such as /, or an http(s) URL'
-            raise ConfigError([problem])
+        for name, url in {"back_url": self.back_url, **self._instance_urls()}.items():
+            if url and not url.startswith(("/", "http://", "https://")):
+                problem = f'web.{name}: "{url}"; a path such as /, or an http(s) URL'
+                raise ConfigError([problem])
+
+    def _instance_urls(self) -> Mapping[str, str]:
+        return {f"instances.{name}": url for name, url in self.instances.items()}

@@ -8,8 +8,9 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobd import log
 from jobd.errors import RedisError
@@ -60,8 +61,7 @@ class SharedTally:
             self._tally.count_failure(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One thread.
 
     Attributes:

@@ -4,28 +4,26 @@ Every way in which a job can end becomes a value. It assumes nothing of the thre
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
+
+import msgspec
 
 from jobd.errors import Stop
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """It returned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """It raised, whatever it raised: ``SystemExit`` in a job is a failure of that job only."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(msgspec.Struct, frozen=True):
     """It was ended from outside and has not failed."""
 
     reason: Stop

@@ -9,7 +9,6 @@ Source: Sidekiq's lib/sidekiq/fetch.rb and capsule.rb.
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -43,8 +42,7 @@ class UnitOfWork(msgspec.Struct, frozen=True, gc=False):  # a quarter of a Named
     is_alone: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Grave:
+class Grave(msgspec.Struct, frozen=True):
     """A dead job and the limits of the place where it goes."""
 
     raw: bytes
@@ -151,8 +149,7 @@ class Draw:
         return shares
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True):
     """How a fetcher waits.
 
     Attributes:

@@ -7,9 +7,10 @@ this file. Source: Sidekiq's lib/sidekiq/processor.rb.
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from jobd import faults, log, results
 from jobd.connection import Backoff
@@ -49,8 +50,7 @@ from jobd.worker.title import Title
 _FORK_RETURNED: Final = 70
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """What the configuration says of failed jobs."""
 
     max_retries: int
@@ -59,8 +59,7 @@ class Rules:
     wire: Wire
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(msgspec.Struct, frozen=True):
     """The user's side: which jobs there are, and what runs around them.
 
     Attributes:
@@ -86,8 +85,7 @@ class Tally(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Display:
+class Display(msgspec.Struct, frozen=True):
     """Where others see what a processor does: ``jobctl`` and recovery, ``ps``, and the metrics.
 
     Of the metrics it is as in Sidekiq's lib/sidekiq/metrics/tracking.rb: a name that nobody

@@ -14,8 +14,9 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from jobd import faults, log
 from jobd.clock import Clock
@@ -40,8 +41,7 @@ _FROZEN_S: Final = 1.0
 """No claim gets so old unless the whole process was suspended: the keeper is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """Whom to call.
 
     Attributes:

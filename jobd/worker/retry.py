@@ -13,8 +13,9 @@ import random
 import traceback
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
 
 from jobd.payload import Wire, timestamp, to_ms
 
@@ -33,20 +34,17 @@ Advice: TypeAlias = float | Literal["discard", "kill"] | None
 """What a job's ``retry_in`` may say: seconds, an end, or nothing (then the default curve)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(msgspec.Struct, frozen=True):
     """Run it again after that many seconds."""
 
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bury:
+class Bury(msgspec.Struct, frozen=True):
     """Its tries are used up, or it was told to die."""
 
 
-@dataclass(frozen=True, slots=True)
-class Discard:
+class Discard(msgspec.Struct, frozen=True):
     """Keep nothing of it; death handlers still hear of it."""
 
 

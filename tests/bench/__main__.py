@@ -16,11 +16,11 @@ from tests.bench import report
 from tests.bench.case import Case
 from tests.bench.cases import CASES
 from tests.bench.effort import EFFORTS, Effort
-from tests.bench.environments import Environments, Unavailable
+from tests.bench.environments import Environments, Unavailable, compile_here
 from tests.bench.results import Results
 from tests.bench.scale import SCALE_CASES
 from tests.bench.side import Side
-from tests.bench.sides import SIDES
+from tests.bench.sides import APPS, SIDES
 from tests.bench.stage import REPOSITORY, Failed, Stage
 from tests.support import leash, servers
 
@@ -160,6 +160,7 @@ def bench(
     leash.adopt_orphans()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = Results()
+    compile_here(REPOSITORY / "jobd", APPS)
     environments = Environments(out / "environments", say)
     header = report.Header.of(dt.datetime.now(dt.UTC), effort_name, amount.rounds)
     with servers.running(server) as running:

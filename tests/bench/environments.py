@@ -1,5 +1,6 @@
 """The peers' virtual environments: one for each section of ``peers.txt``, made when needed."""
 
+import compileall
 import json
 import subprocess
 import sys
@@ -77,6 +78,15 @@ class Environments:
         _output(Path(sys.executable), "-m", "venv", "--clear", str(folder))
         pip = ("-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input")
         _output(folder / "bin" / "python", *pip, *requirements)
+
+
+def compile_here(*folders: Path) -> None:
+    """Compile what is run where it lies, as pip does with all that it installs.
+
+    Where Python may not write bytecode, each start would compile it.
+    """
+    for folder in folders:
+        compileall.compile_dir(folder, quiet=2)
 
 
 def _output(program: Path, *arguments: str) -> str:

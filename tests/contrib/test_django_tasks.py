@@ -241,18 +241,23 @@ def test_a_queue_that_jobd_cannot_name_is_refused(shop: Any) -> None:
         shop.tasks.add.using(backend="any", queue_name="mail box")
 
 
+def task_of(func: Callable[..., Any], *, takes_context: bool = False) -> Task:
+    fields = {"priority": 0, "backend": "default", "queue_name": "default", "run_after": None}
+    return Task(func=func, takes_context=takes_context, **fields)  # Django 6.0 wants them all
+
+
 def test_what_is_no_function_of_a_module_is_refused(app: App) -> None:
     def inner() -> None:
         pass
 
     for func in (inner, lambda: None, print):
         with pytest.raises(InvalidTask, match="module level"):
-            Task(func=func)
+            task_of(func)
 
 
 def test_a_task_that_takes_a_context_has_a_parameter_for_it(shop: Any) -> None:
     with pytest.raises(InvalidTask, match="context"):
-        Task(func=shop.tasks.no_task, takes_context=True)
+        task_of(shop.tasks.no_task, takes_context=True)
 
 
 # Settings

@@ -4,9 +4,7 @@ What a job does is a piece of Python beside its assertions, run by the job ``Do`
 """
 
 import contextlib
-import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,12 +13,11 @@ import pytest
 from tests.faults.conftest import StartRigged
 from tests.faults.stage import PATIENCE_S, Stage
 from tests.support import leash, wire
+from tests.support.control_groups import MEMORY, PIDS, group
 from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.redis, pytest.mark.process]
 
-MEMORY = Path("/sys/fs/cgroup/memory")
-PIDS = Path("/sys/fs/cgroup/pids")
 
 RAISES = {
     "raise RuntimeError('as told')": "RuntimeError",
@@ -160,22 +157,6 @@ finally:
 
     eventually(lambda: stage.places().get(jid) == ["retry"], PATIENCE_S, stage.last_lines)
     assert wire.entries(stage.raw, "retry")[0]["error_class"] == "MemoryError"
-
-
-@contextlib.contextmanager
-def group(controller: Path, **limits: int) -> Iterator[Path]:
-    """A control group of our own with these limits; skips where none may be made."""
-    folder = controller / f"jobd-test-{os.getpid()}"
-    try:
-        folder.mkdir()
-    except OSError as error:
-        pytest.skip(f"needs a control group of its own: {error}")
-    try:
-        for name, limit in limits.items():
-            (folder / name.replace("__", ".")).write_text(str(limit))
-        yield folder
-    finally:
-        eventually(lambda: folder.rmdir() or True)
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """E: the machine under us: clocks, disks, descriptors, names, the package itself."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,9 +14,11 @@ from tests.faults.conftest import StartRigged
 from tests.faults.rigged import CLOCK
 from tests.faults.stage import PATIENCE_S, Stage
 from tests.server.load import server_now_s
-from tests.support import leash, wire
+from tests.support import leash, shifted_clock, wire
+from tests.support.control_groups import MEMORY, group
 from tests.support.eventually import eventually
 from tests.support.jobd_process import REPOSITORY
+from tests.support.servers import Kind
 
 pytestmark = [pytest.mark.redis, pytest.mark.process]
 
@@ -51,6 +54,42 @@ def test_E1_clock_that_is_wrong_makes_no_job_early_or_late_and_takes_no_lease(
     stage.raw.delete("retry")
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_E2_server_s_clock_that_jumps_takes_no_lease_and_loses_nothing(
+    kind: Kind, tmp_path: Path, start_rigged: StartRigged
+):
+    """Every key that expires does so at once when it jumps forward, the heartbeats among them."""
+    with (
+        shifted_clock.running(kind, tmp_path) as server,
+        contextlib.closing(Stage(tmp_path / "stage", server)) as stage,
+    ):
+        stage.others.append(start_rigged(server.url()))  # it would take over
+        both = (stage.jobd, *stage.others)
+        before = {child.pid for jobd in both for child in jobd.children()}
+        held = stage.hold()
+        in_a_day = due_in(stage, DAY_S)
+        server.set_clock(DAY_S + 1)
+        stage.wait_for("done", in_a_day)
+        server.set_clock(-DAY_S)
+        stage.wait_for("done", due_in(stage, 1), *stage.push_many("Echo", 3))
+        failing = stage.push("Fail")
+        eventually(lambda: stage.places().get(failing) == ["retry"], 30, stage.last_lines)
+        ((_, score),) = stage.raw.zrange("retry", 0, -1, withscores=True)
+        stage.release()
+        stage.wait_for("done", held)
+        stage.audit()
+        assert 0 < score - server_now_s(stage.raw) < 60
+        assert {child.pid for jobd in both for child in jobd.children()} == before
+
+
+def due_in(stage: Stage, seconds: float) -> str:
+    """Schedule a job by the server's clock."""
+    payload = wire.a_payload("Echo")
+    stage.raw.zadd("schedule", {wire.encode(payload): server_now_s(stage.raw) + seconds})
+    return stage.expect(payload["jid"])
+
+
 def test_E3_full_disk_for_the_log_costs_no_job(stage: Stage, start_rigged: StartRigged):
     jobd = start_rigged(stage.server.url(), config=APART, args=["-L", "/dev/full"])
     held = wire.push(stage.raw, "Do", "print('x' * 100_000)", queue="apart")
@@ -83,6 +122,26 @@ def test_E6_processor_that_others_keep_busy_is_no_reason_to_take_a_job_or_kill_a
     stage.release()
     stage.wait_for("done", held)
     assert {child.pid for child in stage.jobd.children()} == before
+
+
+@pytest.mark.long
+def test_E7_instance_without_memory_loses_the_worker_that_took_it_and_nobody_else(stage: Stage):
+    """A control group stands for the machine: the whole instance is in it."""
+    held = stage.hold()
+    jid = stage.push("Do", "bytes(2_000_000_000).replace(b'\\0', b'x')", runs=3, queue="other")
+    family = [stage.jobd.pid, *(child.pid for child in stage.jobd.children())]
+    with group(MEMORY, memory__limit_in_bytes=200_000_000) as folder:
+        for pid in family:
+            (folder / "cgroup.procs").write_text(str(pid))
+        eventually(lambda: stage.places().get(jid) == ["dead"], PATIENCE_S, stage.last_lines)
+        others = stage.push_many("Echo", 5)
+        stage.wait_for("done", *others)
+        stage.release()
+        stage.wait_for("done", held)
+        for pid in (folder / "cgroup.procs").read_text().split():
+            (MEMORY / "cgroup.procs").write_text(pid)
+    assert "SIGKILL" in wire.entries(stage.raw, "dead")[0]["error_message"]
+    assert stage.jobd.poller().pid in family
 
 
 def test_E8_name_that_cannot_be_resolved_is_waited_for(start_rigged: StartRigged):

@@ -37,3 +37,24 @@ def test_result_of_a_job_that_ends_while_it_stops_is_settled_when_redis_is_back(
         assert wire.privates(raw) == []
         assert not raw.exists("retry", "queue:default")
         assert len(re.findall("cannot use Redis", jobd.log())) <= 1
+
+
+def test_stop_while_redis_stays_away_ends_in_time_and_what_could_not_be_settled_runs_again(
+    start_jobd: StartJobd,
+):
+    with servers.running(aof=True) as redis:
+        jobd = start_jobd(redis_url=redis.url(), config={"timeout": 1})
+        with contextlib.closing(servers.connect(redis.unix_url())) as raw:
+            jid = wire.push(raw, "Hold", "a")
+            eventually(lambda: jobd.ran("start"), message=jobd.log)
+        redis.kill9()
+        jobd.release("a")
+        jobd.wait_for_log("msg=done class=Hold")
+
+        assert jobd.stop(PATIENCE_S) == 0
+
+        redis.start()
+        jobd.start().wait_ready()
+        eventually(lambda: [run["jid"] for run in jobd.ran()] == [jid, jid], 30, jobd.log)
+        with contextlib.closing(servers.connect(redis.unix_url())) as raw:
+            eventually(lambda: not wire.privates(raw), message=jobd.log)

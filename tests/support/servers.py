@@ -8,12 +8,13 @@ import contextlib
 import functools
 import importlib.util
 import itertools
+import os
 import random
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -97,12 +98,21 @@ class Server:
         kind: which implementation.
         aof: keep an append-only file, so that the data outlives `kill9`.
         settings: further directives as on the command line, e.g. ``("--maxmemory", "4mb")``.
+        env: variables of its environment, over ours.
     """
 
-    def __init__(self, kind: Kind = "valkey", *, aof: bool = False, settings: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        kind: Kind = "valkey",
+        *,
+        aof: bool = False,
+        settings: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+    ):
         self.kind: Kind = kind
         self.port = free_port()
         self._binary = binary(kind)
+        self._env = os.environ | (env or {})
         self._settings = ("--appendonly", "yes" if aof else "no", *settings)
         # Not below pytest's own: a Unix socket's path may have 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix=f"jobd-test-{kind}-"))
@@ -144,7 +154,7 @@ class Server:
             return
         if self._process is not None:
             self._process.wait()
-        self._process = leash.start(self._command(), cwd=self.directory)
+        self._process = leash.start(self._command(), cwd=self.directory, env=self._env)
         eventually(self._answers, message=self.log)
 
     def stop(self) -> None:

@@ -18,6 +18,7 @@ import httpx
 
 from jobd.api import Access
 from jobd.config import RedisSettings
+from jobd.keys import Keys
 from jobd.pool import Pool
 from jobd.web import Settings, create_app
 from tests.support import leash, servers
@@ -46,6 +47,7 @@ PAGES = {
     "Jump to": "/jump?q=queue-4",
     "Metrics": "/metrics",
     "Metrics of a class": "/metrics/ChargeCard",
+    "Metrics by queue": "/metrics?by=queue",
     "Configuration": "/configuration",
     "Audit log": "/audit",
 }
@@ -82,6 +84,8 @@ def seed(raw: servers.Raw, entries: int) -> None:
             stock.instance(identity)
     stock.history(180)
     stock.metrics({f"Job{n}": 0.1 for n in range(30)} | {"ChargeCard": 0.2})
+    by_queue = Keys().metrics_by("queue")
+    stock.metrics({f"queue-{n}": 0.1 for n in range(QUEUES)}, keys=by_queue, jobs=10)
 
 
 def _slices(place: str, entries: int) -> Iterator[dict[bytes, float]]:

@@ -131,25 +131,32 @@ class Stock:
             self.raw.set(f"stat:processed:{day}", processed)
             self.raw.set(f"stat:failed:{day}", processed // rng.randint(20, 90))
 
-    def metrics(self, names: dict[str, float], minutes: int = 60, keys: Keys | None = None) -> None:
+    def metrics(
+        self,
+        names: dict[str, float],
+        minutes: int = 60,
+        keys: Keys | None = None,
+        jobs: int = 120,
+    ) -> None:
         """What classes of jobs cost in the last minutes.
 
         Args:
             names: how many seconds a job takes about, by class.
             minutes: how many.
             keys: where they are kept by queue or host instead.
+            jobs: of each class in each minute, besides up to six that fail.
         """
         rng = random.Random(5)
         for ago in range(minutes):
             tallies: dict[str, Counts] = {}
             for name, mean_s in names.items():
-                took_ms = [1000 * rng.lognormvariate(0, 0.5) * mean_s for _ in range(120)]
+                took_ms = [1000 * rng.lognormvariate(0, 0.5) * mean_s for _ in range(jobs)]
                 histogram = [0] * 26
                 for each in took_ms:
                     histogram[bucket(each)] += 1
                 failures = rng.randint(0, 6)
                 total_ms = int(sum(took_ms))
-                tallies[name] = Counts(120 + failures, failures, total_ms, tuple(histogram))
+                tallies[name] = Counts(jobs + failures, failures, total_ms, tuple(histogram))
             for command in additions(keys or Keys(), tallies, time.time() - 60 * ago, 8):
                 self.raw.execute_command(*command)
 

@@ -29,7 +29,7 @@ OFFERED = {
     "/scheduled": {"add_to_queue", "delete", "kill"},
     "/retries": {"retry", "delete", "kill"},
     "/dead": {"retry", "delete"},
-    "/processes": {"quiet", "resume", "stop", "dump"},
+    "/processes": {"quiet", "reload", "resume", "stop", "dump"},
     "queue:default": {"delete", "kill", "move"},
     "schedule": {"add_to_queue", "delete", "kill", "reschedule"},
     "retry": {"retry", "delete", "kill", "reschedule"},
@@ -329,6 +329,25 @@ def test_rubys_process_is_told_what_it_understands(
     refused = visitor.post("/processes", identity=identity, act="resume")
     assert refused.status_code == 409
     assert "stop it and start a new one" in refused.text
+
+
+def test_jobd_reloads_and_ruby_cannot(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    ruby, ours = stock.ruby(), stock.ruby("here:1:abc")
+    stock.instance(ours)
+    visitor.post("/processes", identity=ours, act="reload")
+    assert raw.lrange(f"{ours}-signals", 0, -1) == [b"HUP"]
+    refused = visitor.post("/processes", identity=ruby, act="reload")
+    assert (refused.status_code, raw.exists(f"{ruby}-signals")) == (409, 0)
+
+
+def test_why_a_reload_changed_nothing_is_told(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    ours = stock.ruby("here:1:abc")
+    stock.instance(ours)
+    reason = "SyntaxError in <app.py>"
+    raw.hset(f"jobd:instance:{ours}", mapping={"reload": "failed", "reload_text": reason})
+    assert "changed nothing: SyntaxError in &lt;app.py&gt;" in visitor.get("/processes").text
+    raw.hset(f"jobd:instance:{ours}", "reload", "done")
+    assert "changed nothing" not in visitor.get("/processes").text
 
 
 def test_a_process_that_has_left_is_said_to_have(visitor: Visitor, stock: Stock) -> None:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import jobd.web
-from jobd.api import Mark
+from jobd.api import Mark, SortedEntry
 from jobd.api.metrics import Point
 from jobd.metrics import Counts
 from jobd.web import Settings, formats
@@ -23,6 +23,7 @@ from jobd.web.grouping import fingerprint
 from jobd.web.inert import cut, inert
 from jobd.web.labels import Tick, deploys, shares
 from jobd.web.memory import Memory
+from jobd.web.pages.job import timeline
 from jobd.web.python_call import python_call
 from jobd.web.redaction import MASK, Masks, preview
 from jobd.web.samples import Samples
@@ -341,6 +342,14 @@ def test_old_samples_are_forgotten() -> None:
     for second in range(2000):
         samples.add(float(second), second, 0, {})
     assert len(samples.all()) <= 601
+
+
+def test_a_job_never_died_before_it_failed() -> None:
+    failed_ms = 1_700_000_000_900
+    job = {**a_job(failed_at=failed_ms, error_class="E"), "created_at": 1, "enqueued_at": 2}
+    entry = SortedEntry(json.dumps(job).encode(), 1_700_000_000.0, "dead")
+    *_, failed, died = timeline(entry)
+    assert (failed.kind, died.kind, died.at) == ("failed", "died", failed.at)
 
 
 def test_what_is_remembered_ages() -> None:

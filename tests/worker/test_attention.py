@@ -140,11 +140,16 @@ def test_a_term_after_quit_sets_the_deadline() -> None:
     assert in_child(act) > TIMEOUT_S
 
 
-def test_at_its_own_deadline_the_job_is_interrupted_and_little_time_is_left() -> None:
+def test_at_its_own_deadline_the_job_is_interrupted_and_little_time_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # More than three seconds, which a busy machine needs to come to the next line.
+    monkeypatch.setattr(jobd.worker.attention, "_LAST_GRACE_S", 60.0)
+
     def act(heed: Attention) -> object:
         outcome = ended(heed, lambda: arrive(signal.SIGTERM, signal.SIGALRM))
         default = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
-        return outcome, heed.is_out_of_time, heed.is_stopping, default, 0 < deadline_s() <= 3
+        return outcome, heed.is_out_of_time, heed.is_stopping, default, 0 < deadline_s() <= 60
 
     assert in_child(act) == ["Interrupted", True, True, True, True]
 

@@ -185,11 +185,19 @@ def timeline(record: JobRecord) -> list[Event]:
     ]
     if isinstance(record, SortedEntry):
         kinds = {"schedule": "due", "retry": "retried", "dead": "died"}
-        moments.append((kinds[record.place], record.at, ""))
+        moments.append((kinds[record.place], _at(record), ""))
     events = [
         Event(kind=kind, at=at, detail=cut(detail, 300)) for kind, at, detail in moments if at
     ]
     return sorted(events, key=lambda event: event.at)
+
+
+def _at(entry: SortedEntry) -> datetime | None:
+    """Its time; when it died is by another clock than when it failed, and never before that."""
+    if entry.place != "dead":
+        return entry.at
+    known = (entry.at, entry.failed_at, entry.retried_at)
+    return max((at for at in known if at), default=None)
 
 
 # Acts

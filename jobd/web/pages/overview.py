@@ -69,8 +69,8 @@ def overview(visit: Visit) -> View:
     stats = Stats(access=visit.access)
     period = visit.number("days", 30, most=PERIODS[-1])
     queues = stats.queues()
-    rates = _rates(_sampled(visit, queues))
     report = top_jobs(visit, 1)
+    rates = _rates(_sampled(visit, queues)) or _rates_of_minutes(visit, report)
     return View(
         "overview",
         Overview(
@@ -109,6 +109,18 @@ def _rates(samples: Sequence[Sample]) -> list[float]:
             done = sample.processed - samples[first].processed
             found.append(max(done, 0) / lasted_s)
     return found[-120:]
+
+
+def _rates_of_minutes(visit: Visit, report: Report) -> list[float]:
+    """The last hour's, and of this minute and the last together: for the first seconds of a view.
+
+    Empty if nobody keeps metrics, as Sidekiq before 7.
+    """
+    *ended, now = [minute.processed for minute in _minutes(report)] or [0]
+    if not ended:
+        return []
+    lasts_s = 60 + max((visit.now - report.ends).total_seconds(), 0.0)
+    return [each / 60 for each in ended] + [(ended[-1] + now) / lasts_s]
 
 
 def _minutes(report: Report) -> list[Minute]:

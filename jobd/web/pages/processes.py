@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobd.api import Capsule, Process, ProcessSet, Worker
+from jobd.api import Capsule, Instance, Process, ProcessSet, Worker
 from jobd.web.errors import BadForm, NotFound
+from jobd.web.inert import cut
 from jobd.web.site import Done, View, Visit
 
 ALL = "all"
 _ACTS = {
     "quiet": Process.quiet,
     "resume": Process.resume,
+    "reload": Process.reload,
     "stop": Process.stop,
     "dump": Process.dump,
 }
@@ -28,6 +30,7 @@ class ProcessRow:
         restarts: how often a worker was replaced.
         last_exit: how the last one that was replaced ended.
         done: how many jobs its present workers have run.
+        reload_error: why the last reload or roll changed nothing; empty if it did, or none was.
         acts: what can be asked of it.
     """
 
@@ -53,6 +56,7 @@ class ProcessRow:
     last_exit: str
     done: int
     failed: int
+    reload_error: str
     acts: Sequence[str]
 
 
@@ -134,8 +138,8 @@ def acts_of(process: Process) -> list[str]:
     if process.is_embedded:
         return []
     first = "resume" if process.is_quiet else "quiet"
-    acts = [first, "stop", "dump"]
-    return [act for act in acts if act != "resume" or process.is_jobd]
+    acts = [first, "stop", "dump", "reload"]
+    return [act for act in acts if act not in {"resume", "reload"} or process.is_jobd]
 
 
 def _row(visit: Visit, process: Process) -> ProcessRow:
@@ -168,5 +172,12 @@ def _row(visit: Visit, process: Process) -> ProcessRow:
         last_exit=exits[-1] if exits else "",
         done=sum(worker.processed for worker in workers),
         failed=sum(worker.failed for worker in workers),
+        reload_error=_reload_error(instance),
         acts=visit.allowed(acts_of(process)),
     )
+
+
+def _reload_error(instance: Instance | None) -> str:
+    if instance is None or instance.facts.get("reload") != "failed":
+        return ""
+    return cut(instance.facts.get("reload_text", ""), 300)
