@@ -311,6 +311,19 @@ def test_a_killed_worker_loses_no_job_of_any_thread(raw: Raw, start_jobd: StartJ
     assert raw.zcard("dead") == 0
 
 
+def test_kills_again_and_again_lose_no_job_and_bury_none(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(config={"threads": 4})
+    jids = {wire.push(raw, "Nap", 0.02) for _ in range(200)}
+    for _ in range(5):
+        kill_worker(jobd)
+        running = set(started(jobd))
+        # Or a job might be killed a third time by us, and be buried rightly.
+        eventually(lambda running=running: running <= done(jobd), message=jobd.log)
+    eventually(lambda: done(jobd) == jids, message=jobd.log)
+    eventually(lambda: is_clean(raw))
+    assert raw.zcard("dead") == raw.zcard("retry") == 0
+
+
 def kill_worker(jobd: JobdProcess) -> None:
     """Kill the worker, and wait until another one sits there."""
     pid = jobd.worker().pid
