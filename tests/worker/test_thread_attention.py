@@ -166,9 +166,9 @@ def test_a_job_that_ends_itself_is_not_ended_by_others_any_more(desk: Desk):
 
 @pytest.fixture
 def often() -> Iterator[None]:
-    """Threads take turns after a few bytecodes."""
+    """Threads take turns within a job that is short."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    sys.setswitchinterval(1e-4)
     yield
     sys.setswitchinterval(before)
 
@@ -183,8 +183,8 @@ def test_an_interruption_never_comes_up_outside_of_the_job(desk: Desk):
 
     def run_many() -> None:
         # As a processor does: what came up between two calls of execute() would end this.
-        while outcomes[Interrupted] < 50 or outcomes.total() < 500:
-            outcome = execute(desk.attention.interruptible, work, outcomes.total() % 500)
+        while outcomes[Interrupted] < 20:
+            outcome = execute(desk.attention.interruptible, work, outcomes.total() % 50 * 100)
             settled = [number * number for number in range(20)]
             assert len(settled) == 20
             outcomes[type(outcome)] += 1
