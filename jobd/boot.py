@@ -8,7 +8,6 @@ imported by the mold, or after the fork by each worker; only then a worker says 
 
 import contextlib
 import copy
-import functools
 import os
 import random
 import secrets
@@ -20,7 +19,7 @@ from typing import Any, Final, cast
 import msgspec
 from setproctitle import setproctitle
 
-from jobd import greeting, log, results
+from jobd import greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
 from jobd.cancelling import Cancelled
@@ -32,7 +31,7 @@ from jobd.errors import ConfigError, RedisError, RedisUnavailable
 from jobd.health.answers import Answers
 from jobd.health.figures import Figures, Seen
 from jobd.health.listener import CannotListen, Listener, listen, remove
-from jobd.jobs import perform, registry
+from jobd.jobs import registry
 from jobd.keys import Keys
 from jobd.loading import load, load_in_child, refuse_to_boot
 from jobd.poller.backlog import BacklogWatch
@@ -45,19 +44,15 @@ from jobd.poller.recovery import Recovery
 from jobd.rereading import Rereading
 from jobd.scoreboard import SLOTS, InstanceState, Scoreboard, SlotWriter
 from jobd.server_check import Inspection, check_server
-from jobd.server_clock import ServerClock
-from jobd.store import Holder, Store
+from jobd.staffing import Staffing, threads_of
+from jobd.store import Store
 from jobd.supervisor.child import Child, Seat
 from jobd.supervisor.master import Master
 from jobd.supervisor.plan import Generation, Plan, Wear
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
-from jobd.worker.fetch import BasicFetch, Draw, Fetcher
-from jobd.worker.iterations import KeptProgress
-from jobd.worker.processor import Application, Display, Processor, Rules
-from jobd.worker.reliable_fetch import ReliableFetch, Told
-from jobd.worker.title import Title
-from jobd.worker.worker import CancelWatch, PollerWatch, Pulse, Worker
+from jobd.worker.crew import Crew
+from jobd.worker.worker import Worker
 
 _BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
@@ -266,7 +261,7 @@ class Server:
         slot = self._scoreboard.writer(child.slot)
         attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
         attention.open()
-        slot.open(os.getpid(), child.incarnation)
+        slot.open(os.getpid(), child.incarnation, threads_of(config, child))
         try:
             if not self._is_loaded:
                 load(config, app)
@@ -288,93 +283,18 @@ class Server:
     def _is_stopping(self) -> bool:
         return self._scoreboard.instance_state is InstanceState.STOPPING
 
-    def make_worker(self, child: Seat, attention: Attention, slot: SlotWriter, app: App) -> Worker:
+    def make_worker(
+        self, child: Seat, attention: Attention, slot: SlotWriter, app: App
+    ) -> Worker | Crew:
         """A worker that is fit to run."""
-        config, rng = self._config, random.Random()  # noqa: S311 - jitter and weights
-        connection = Connection(config.redis, name=f"jobd-worker-{child.slot}")
-        store = Store(connection, Keys())
-        attention.progress = self._progress(attention)
-        display = Display(
-            slot,
-            Title(child.slot, _keep_title) if self._is_embedded else Title(child.slot),
-            self._tallies.writer(child.slot),
-        )
-        fetcher = self._fetcher(child, attention, display, store, rng)
-        return Worker(
-            processor=Processor(
-                fetcher,
-                app=Application(
-                    registry,
-                    app.server_middleware.fold(perform),
-                    app.hooks,
-                    functools.partial(results.keep, store),
-                ),
-                rules=_rules(config),
-                attention=attention,
-                display=display,
-                clock=ServerClock(self._clock, self._scoreboard),
-                rng=rng,
-            ),
-            fetcher=fetcher,
-            attention=attention,
-            display=display,
-            chores=(
-                Pulse(app.hooks, self._clock),
-                CancelWatch(Cancelled(store), self._scoreboard, attention),
-                PollerWatch(store, child.identity, self._scoreboard, self._clock),
-            ),
-            hooks=app.hooks,
-            backoff=Backoff(rng),
-        )
-
-    def _progress(self, attention: Attention) -> KeptProgress:
-        return KeptProgress(
-            Connection(self._config.redis, name="jobd-progress"),
-            Keys(),
-            attention=attention,
+        staffing = Staffing(
+            self._config,
+            self._scoreboard,
+            self._tallies,
             clock=self._clock,
-            patience_s=self._config.timeout,
+            is_embedded=self._is_embedded,
         )
-
-    def _fetcher(
-        self,
-        child: Seat,
-        attention: Attention,
-        display: Display,
-        store: Store,
-        rng: random.Random,
-    ) -> Fetcher:
-        config, wakers, clock = self._config, attention.wakers, self._clock
-
-        def will_wait() -> None:
-            attention.will_wait()
-            display.title.show("idle")
-
-        capsule = next(each for each in config.capsules if each.name == child.group)
-        if config.fetch == "basic":
-            blocking = Connection(config.redis, timeout_s=_BLOCKED_S)
-            return BasicFetch(
-                store,
-                blocking,
-                capsule=capsule,
-                wakers=wakers,
-                rng=rng,
-                clock=clock,
-                will_wait=will_wait,
-            )
-        processor = f"{child.slot}.0.{child.incarnation}"
-        names = [queue.name for queue in capsule.queues]
-        timeout_s = _BLOCKED_S + config.redis.network_timeout
-        slot, title = display.slot, display.title
-        return ReliableFetch(
-            store,
-            Holder.of(store.keys, child.identity, processor, names),
-            draw=Draw(capsule, rng, config.batch),
-            connect=functools.partial(Connection, config.redis, timeout_s=timeout_s),
-            wakers=wakers,
-            clock=clock,
-            told=Told(slot.acknowledged, will_wait, job_is_long=title.show_job),
-        )
+        return staffing.worker(child, attention, slot, app)
 
     # In the poller
 
@@ -454,14 +374,6 @@ class Server:
         return watch.look
 
 
-def _keep_title(_title: str) -> None:
-    """The process is not ours."""
-
-
 def _perform_of(name: str) -> Callable[..., object]:
     found: Any = registry.find(name)
     return cast("Callable[..., object]", found.perform)
-
-
-def _rules(config: Config) -> Rules:
-    return Rules(config.max_retries, config.dead_max_jobs, config.dead_timeout_s, config.wire)

@@ -44,6 +44,7 @@ def boot_lines(config: Config, *, is_private: bool) -> None:
             capsule=capsule.name,
             concurrency=_count(capsule.concurrency, "process", "processes"),
             auto=config.concurrency_is or None if capsule is config.capsules[0] else None,
+            threads=capsule.threads if capsule.threads > 1 else None,
             queues=describe_queues(capsule),
             order=capsule.mode,
         )

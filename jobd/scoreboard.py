@@ -1,7 +1,8 @@
 """What every child is doing, in memory that master, poller and workers share.
 
 One anonymous map is made before the first fork. Slot 0 is the poller's, slots 1 to N are the
-workers'. Each slot is a page of its own, so untouched slots cost nothing. A page has two halves:
+workers'. Each slot is a page of its own, so untouched slots cost nothing. In a worker with threads
+each of them has one too, numbered from 1, and the slot's is its main thread's. A page has halves:
 the first is written by the child alone, the second by the master alone, and each half starts with
 a sequence number that is odd while its writer is busy: a reader that sees it odd, or changed, reads
 again. So the hot path of a worker writes no bookkeeping to Redis, and a job that closes every file
@@ -13,6 +14,8 @@ The bytes of a page::
     48    fingerprint of the running job, and whether its name is known by now
     64    queue and class of the running job, cut to their fields, and its jid (`shown_jid`)
     448   its deadline (monotonic s; 0 without one), its time_limit and kill_after (s)
+    472   in a slot's first page: how many threads of the worker run jobs (0: its main thread does),
+          and the most that any worker of this slot had
     512   ring of the fingerprints of jobs that are finished but not yet acknowledged
     2048  master's half: sequence, state, pid, incarnation, spawned (epoch s), restarts, last exit
     2304  jid of the job that is cancelled, likewise
@@ -23,12 +26,34 @@ against 1.75 µs for a touched file.
 
 import mmap
 import struct
-from enum import IntEnum
-from typing import Final, NamedTuple
-
-import msgspec
+from collections.abc import Sequence
+from typing import Final
 
 from jobd.clock import Clock
+from jobd.slot_state import (
+    MOST_THREADS,
+    Assignment,
+    InstanceState,
+    Limit,
+    SlotState,
+    State,
+    whole,
+)
+
+__all__ = [
+    "NO_JID",
+    "RING_SIZE",
+    "SLOTS",
+    "Assignment",
+    "InstanceState",
+    "Limit",
+    "Scoreboard",
+    "SlotState",
+    "SlotWriter",
+    "State",
+    "fingerprint",
+    "shown_jid",
+]
 
 SLOTS: Final = 1024
 NO_JID: Final = "-"
@@ -45,6 +70,7 @@ _JOB = struct.Struct("<128s192s64s")
 _JID_AT: Final = _JOB_AT + 128 + 192
 _JID = struct.Struct("64s")
 _DEADLINE_AT: Final = _JID_AT + _JID.size
+_THREADS_AT: Final = 472
 _COUNTS_AT: Final = 32
 _RUNNING_AT: Final = 48
 _IS_NAMED_AT: Final = 56
@@ -61,6 +87,7 @@ _DEADLINE: Final = _DEADLINE_AT // 8
 _TIME_LIMIT: Final = _DEADLINE + 1
 _KILL_AFTER: Final = _DEADLINE + 2
 _RING: Final = (_RING_AT + 8) // 8
+_THREADS: Final = _THREADS_AT // 4
 _MOST_U32: Final = 0xFFFF_FFFF
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
@@ -77,91 +104,13 @@ _CANCEL_AT: Final = 2304
 _WAKES: Final = 3080 // 8  # in slot 0's page, the master's half: when it looks up again
 
 
-class State(IntEnum):
-    """What a child is doing."""
-
-    EMPTY = 0
-    BOOTING = 1
-    IDLE = 2
-    RUNNING = 3
-    QUIET = 4
-    STOPPING = 5
-    DEAD = 6
-    WAITING = 7  # the master waits before it starts a new child here
-
-
 # As plain integers, which cost a tenth to store.
 _IS_IDLE: Final = int(State.IDLE)
 _IS_RUNNING: Final = int(State.RUNNING)
 
 
-class InstanceState(IntEnum):
-    """What the instance as a whole is doing, as its master says."""
-
-    RUNNING = 0
-    QUIET = 1
-    STOPPING = 2
-
-
-class SlotState(msgspec.Struct, frozen=True):
-    """One reading of the child's half.
-
-    Attributes:
-        beat: monotonic seconds of the child's last sign of life.
-        started: epoch seconds at which the running job began; 0 when none runs.
-        running: fingerprint of the running job.
-        processed: jobs run in this slot over all its incarnations, failed ones included.
-        finished: fingerprints of jobs that are done and perhaps not yet acknowledged in Redis.
-        time_limit: seconds, while a job's own code runs that has one; else 0.
-    """
-
-    state: State
-    pid: int
-    incarnation: int
-    beat: float
-    started: float
-    running: str
-    processed: int
-    failed: int
-    queue: str
-    name: str
-    jid: str
-    finished: tuple[str, ...]
-    time_limit: float = 0.0
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a job is running."""
-        return self.started > 0
-
-
-class Limit(NamedTuple):
-    """How long the job of a slot may run.
-
-    Attributes:
-        deadline: monotonic seconds.
-        seconds: from its beginning to the deadline.
-        kill_after: seconds that it has to end after it was interrupted; infinity: for ever.
-    """
-
-    deadline: float
-    seconds: float
-    kill_after: float
-
-
-class Assignment(msgspec.Struct, frozen=True):
-    """One reading of the master's half: who the master believes sits in the slot."""
-
-    state: State
-    pid: int
-    incarnation: int
-    spawned: float
-    restarts: int
-    last_exit: str
-
-
 class SlotWriter:
-    """The child's pen for its own slot. One process writes, so nothing here is locked.
+    """The child's pen for a page of its slot. One thread writes, so nothing here is locked.
 
     Attributes:
         number: of the slot.
@@ -185,8 +134,14 @@ class SlotWriter:
         self._in_ring = 0
         self._shown = ("", "")
 
-    def open(self, pid: int, incarnation: int) -> None:
-        """Take over the slot. The counters go on: they are the slot's, not the process's."""
+    def open(self, pid: int, incarnation: int, threads: int = 0) -> None:
+        """Take over the slot. The counters go on: they are the slot's, not the process's.
+
+        Args:
+            pid: ours.
+            incarnation: of the slot.
+            threads: that run jobs, each with a page of its own; 0 if this one does.
+        """
         self._begin()
         _CHILD.pack_into(
             self._page,
@@ -204,6 +159,8 @@ class SlotWriter:
         self._shown = ("", "")
         self._in_ring = self._words[_IN_RING] = 0
         self._doubles[_DEADLINE] = 0.0
+        self._words[_THREADS] = threads
+        self._words[_THREADS + 1] = max(threads, self._words[_THREADS + 1])
         self._end()
 
     def hold(self, raw: bytes, started: float) -> None:
@@ -267,6 +224,11 @@ class SlotWriter:
     def redis_away_since(self) -> float:
         """Monotonic seconds since which the poller has had no answer; 0 if it has one."""
         return self._first[_AWAY_AT // 8]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job runs."""
+        return self._doubles[_STARTED] > 0
 
     @property
     def master_wakes_at(self) -> float:
@@ -337,19 +299,40 @@ class Scoreboard:
     def __init__(self, clock: Clock, slots: int = SLOTS) -> None:
         self._clock = clock
         self.slots = slots
-        self._map = memoryview(mmap.mmap(-1, (slots + 1) * _PAGE))
+        self._map = memoryview(mmap.mmap(-1, (1 + slots + slots * MOST_THREADS) * _PAGE))
         self._first = self._page(0).cast("d")
 
-    def _page(self, slot: int) -> memoryview:
-        return self._map[slot * _PAGE : (slot + 1) * _PAGE]
+    def _page(self, slot: int, thread: int = 0) -> memoryview:
+        number = slot
+        if thread:
+            number = self.slots + (slot - 1) * MOST_THREADS + thread
+        return self._map[number * _PAGE : (number + 1) * _PAGE]
 
-    def writer(self, slot: int) -> SlotWriter:
-        """The pen for the child's half of a slot."""
-        return SlotWriter(slot, self._page(slot), self._clock, self._first)
+    def writer(self, slot: int, thread: int = 0) -> SlotWriter:
+        """The pen for the child's half of a page."""
+        return SlotWriter(slot, self._page(slot, thread), self._clock, self._first)
+
+    def threads(self, slot: int) -> Sequence[int]:
+        """The numbers of the threads that run jobs in a slot: 0 if it is the main thread."""
+        count = _U32.unpack_from(self._page(slot), _THREADS_AT)[0]
+        return range(1, count + 1) if count else (0,)
 
     def read(self, slot: int) -> SlotState:
-        """A consistent copy of the child's half."""
-        page = self._page(slot)
+        """What the child in a slot does; of one with threads, all of them as one."""
+        main = self.read_thread(slot, 0)
+        most: int = _U32.unpack_from(self._page(slot), _THREADS_AT + 4)[0]
+        if not most:
+            return main
+        pages = {thread: self.read_thread(slot, thread) for thread in range(1, most + 1)}
+        # A thread that has not begun yet shows what one before it did.
+        own = [
+            pages[n] for n in self.threads(slot) if n and pages[n].incarnation == main.incarnation
+        ]
+        return whole(main, own, list(pages.values()))
+
+    def read_thread(self, slot: int, thread: int) -> SlotState:
+        """A consistent copy of the child's half of a page."""
+        page = self._page(slot, thread)
         for _ in range(_READ_TRIES):
             # Asked before the copy, not of it: memcpy() may copy a page's end before its beginning.
             sequence = _U32.unpack_from(page, 0)[0]
@@ -359,9 +342,9 @@ class Scoreboard:
         # Its writer was killed in the middle of a write: what is there is all there is.
         return _parse(bytes(page[:_HALF]))
 
-    def limit(self, slot: int) -> Limit | None:
-        """The limit of the job that runs in a slot, if it has one."""
-        page = self._page(slot)
+    def limit(self, slot: int, thread: int = 0) -> Limit | None:
+        """The limit of the job that a thread runs, if it has one."""
+        page = self._page(slot, thread)
         limit = Limit(*_LIMIT.unpack_from(page, _DEADLINE_AT))
         # Another one by now: what was read may be half of each.
         is_whole = _F64.unpack_from(page, _DEADLINE_AT)[0] == limit.deadline
@@ -388,9 +371,9 @@ class Scoreboard:
         _MASTER.pack_into(page, _HALF, sequence, state, pid, incarnation, spawned, restarts, text)
         _U32.pack_into(page, _HALF, (sequence + 1) & 0xFFFFFFFF)
 
-    def cancel(self, slot: int, jid: str) -> None:
-        """Say that this job is cancelled if the slot runs it. The master alone calls this."""
-        _JID.pack_into(self._page(slot), _CANCEL_AT, shown_jid(jid).encode())
+    def cancel(self, slot: int, jid: str, thread: int = 0) -> None:
+        """Say that this job is cancelled if the thread runs it. The master alone calls this."""
+        _JID.pack_into(self._page(slot, thread), _CANCEL_AT, shown_jid(jid).encode())
 
     def read_assignment(self, slot: int) -> Assignment:
         """A consistent copy of the master's half."""

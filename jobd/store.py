@@ -358,22 +358,22 @@ class Store:
         """One round trip, to be timed."""
         self._redis.call("PING")
 
-    def running(self, identity: str, busy: Mapping[int, SlotState]) -> dict[int, str]:
-        """The payloads of running jobs by slot, where a private list holds them."""
+    def running(self, identity: str, busy: Mapping[str, SlotState]) -> dict[str, str]:
+        """The payloads of running jobs by processor, where a private list holds them."""
         names = {
-            slot: self.keys.private(identity, f"{slot}.0.{state.incarnation}", state.queue)
-            for slot, state in busy.items()
+            processor: self.keys.private(identity, processor, state.queue)
+            for processor, state in busy.items()
         }
         # Behind the running job lie those of its batch that are done and not acknowledged yet.
         commands = [
-            ("LRANGE", name, -1 - len(busy[slot].finished), -1) for slot, name in names.items()
+            ("LRANGE", name, -1 - len(busy[key].finished), -1) for key, name in names.items()
         ]
         replies = self._redis.pipeline(commands) if commands else []
         return {
-            slot: raw.decode(errors="surrogateescape")
-            for slot, raws in zip(names, replies, strict=True)
+            processor: raw.decode(errors="surrogateescape")
+            for processor, raws in zip(names, replies, strict=True)
             for raw in raws
-            if fingerprint(raw) == busy[slot].running
+            if fingerprint(raw) == busy[processor].running
         }
 
     def beat(self, identity: str, pulse: Pulse) -> Beat:

@@ -32,12 +32,12 @@ def test_the_master_hears_what_the_child_says_in_order(ends: Ends) -> None:
     child.boot_failed("transient", "no database")
     child.ready()
     child.send({"type": "remote", "signal": "TSTP"})
-    child.send({"type": "recovered", "slot": 1, "incarnation": 3})
+    child.send({"type": "recovered", "slot": 1, "incarnation": 3, "thread": 2})
     assert handle.receive() == [
         BootFailed("transient", "no database"),
         Ready(2, 7, os.getpid()),
         Remote(signal.SIGTSTP),
-        Recovered(1, 3),
+        Recovered(1, 3, 2),
     ]
     assert handle.receive() == []
     assert child.is_ready
@@ -76,7 +76,8 @@ def test_messages_wait_in_the_master_while_the_child_does_not_read(ends: Ends) -
     deaths = Deaths()
     for incarnation in range(2000):
         handle.incarnation = incarnation
-        handle.send(deaths.add(handle, 9, None))
+        for died in deaths.add(handle, 9, {0: None}):
+            handle.send(died)
     heard: list[int] = []
     while received := child.receive():
         heard += [died["incarnation"] for died in received]
@@ -139,16 +140,17 @@ def test_deaths_are_kept_until_they_are_recovered_but_not_without_end(ends: Ends
     deaths = Deaths()
     for incarnation in range(10_005):
         handle.incarnation = incarnation
-        deaths.add(handle, 3 << 8, None)
+        deaths.add(handle, 3 << 8, {0: None})
     assert len(list(deaths)) == 10_000
-    deaths.forget(2, 10_004)
-    deaths.forget(2, 10_004)
+    deaths.forget(Recovered(2, 10_004, 0))
+    deaths.forget(Recovered(2, 10_004, 0))
     told = list(deaths)
     assert (told[0]["incarnation"], told[-1]["incarnation"]) == (5, 10_003)
     assert told[0] == {
         "type": "died",
         "slot": 2,
         "incarnation": 5,
+        "thread": 0,
         "status": 768,
         "reason": "exit 3",
         "running": "",

@@ -45,6 +45,7 @@ OF_TUTORIALS = {"jobs.py", "mailer.py", "signup.py"}
 
 TRIED_ELSEWHERE = {
     "configuration.md": {"yaml"},  # config/test_documents
+    "threads.md": {"yaml"},  # config/test_documents
     "jobctl.md": {"console", "text", "yaml"},  # test_tutorials
     "django.md": {"py"},  # contrib/test_django_page
     "testing.md": {"ini"},  # below

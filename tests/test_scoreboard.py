@@ -8,7 +8,9 @@ import pytest
 from jobd.scoreboard import (
     RING_SIZE,
     InstanceState,
+    Limit,
     Scoreboard,
+    SlotWriter,
     State,
     fingerprint,
     shown_jid,
@@ -211,3 +213,71 @@ def test_readers_never_see_half_a_write_of_another_process(board: Scoreboard) ->
         os.waitpid(pid, 0)
         os.close(reader)
         os.close(ready)
+
+
+# Threads
+
+
+def a_crew(board: Scoreboard, incarnation: int, threads: int) -> list[SlotWriter]:
+    """The pens of a worker with threads, the main thread's first."""
+    pens = [board.writer(1, thread) for thread in range(threads + 1)]
+    for pen in pens:
+        pen.open(40 + incarnation, incarnation, threads if pen is pens[0] else 0)
+    pens[0].set_state(State.IDLE)
+    return pens
+
+
+def test_a_worker_without_threads_runs_jobs_in_its_main_thread(board: Scoreboard) -> None:
+    board.writer(1).open(42, 7)
+    assert list(board.threads(1)) == [0]
+
+
+def test_a_worker_with_threads_shows_what_each_runs_and_as_one_the_oldest(
+    board: Scoreboard,
+) -> None:
+    main, first, second, _ = a_crew(board, 7, 3)
+    assert board.read(1).state is State.IDLE
+    second.start("low", "Slow", "aa", 100.0)
+    first.start("default", "Quick", "bb", 200.0)
+
+    assert list(board.threads(1)) == [1, 2, 3]
+    assert [board.read_thread(1, n).jid for n in board.threads(1)] == ["bb", "aa", ""]
+    seen = board.read(1)
+    assert (seen.state, seen.jid, seen.name, seen.started) == (State.RUNNING, "aa", "Slow", 100.0)
+    assert (seen.pid, seen.incarnation) == (47, 7)
+    main.set_state(State.STOPPING)
+    assert board.read(1).state is State.STOPPING
+
+
+def test_what_all_threads_counted_is_the_slots_also_when_the_next_worker_has_fewer(
+    board: Scoreboard,
+) -> None:
+    for number, pen in enumerate(a_crew(board, 7, 3)[1:]):
+        pen.start("default", "Job", str(number), 1.0)
+        pen.finish(str(number).encode(), failed=number == 1)
+    seen = board.read(1)
+    assert (seen.processed, seen.failed, len(seen.finished)) == (3, 1, 3)
+
+    a_crew(board, 8, 1)[1].start("default", "Job", "cc", 2.0)
+    seen = board.read(1)
+    assert (seen.processed, seen.failed, seen.finished, seen.jid) == (3, 1, (), "cc")
+    board.writer(1).open(49, 9)
+    assert (board.read(1).processed, list(board.threads(1))) == (3, [0])
+
+
+def test_what_the_threads_of_a_dead_worker_ran_is_not_what_its_successor_runs(
+    board: Scoreboard,
+) -> None:
+    a_crew(board, 7, 2)[2].start("default", "Job", "aa", 1.0)
+    board.writer(1).open(48, 8, 2)  # and its threads have not begun yet
+    assert not board.read(1).is_busy
+
+
+def test_each_thread_has_its_own_deadline_and_its_own_cancelled_job(board: Scoreboard) -> None:
+    _, first, second = a_crew(board, 7, 2)
+    for pen in (first, second):
+        pen.start("default", "Job", "aa", 1.0)
+    second.limit(Limit(5.0, 4.0, 3.0))
+    board.cancel(1, "aa", 2)
+    assert [board.limit(1, n) for n in board.threads(1)] == [None, Limit(5.0, 4.0, 3.0)]
+    assert (first.is_cancelled, second.is_cancelled) == (False, True)

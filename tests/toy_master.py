@@ -113,7 +113,7 @@ class ToyPoller(ToyWorker):
 
     def answer(self, died: Died) -> None:
         if not OPTIONS.get("deaf"):
-            answer = {"slot": died["slot"], "incarnation": died["incarnation"]}
+            answer = {key: died[key] for key in ("slot", "incarnation", "thread")}
             self.child.send({"type": "recovered", **answer})
         # Not before the answer: who reads it may kill this process at once.
         log.event(

@@ -374,6 +374,7 @@ class _Sources:
             name="default",
             concurrency=concurrency,
             queues=self.pick(declared.QUEUES),
+            threads=self.pick(declared.THREADS),
         )
         capsules = (default, *self.pick(declared.CAPSULES))
         count = sum(capsule.concurrency for capsule in capsules)

@@ -74,7 +74,7 @@ def _path(kind: type, written: Any) -> Any:
 
 
 def _flat(config: Config) -> dict[str, object]:
-    """Its settings by name; how many workers each capsule has is one of its own."""
+    """Its settings by name; how many workers and threads each capsule has are two of its own."""
     found: dict[str, object] = {}
     for field in msgspec.structs.fields(config):
         value = getattr(config, field.name)
@@ -84,12 +84,14 @@ def _flat(config: Config) -> dict[str, object]:
         else:
             found[field.name] = value
     found["concurrency"] = {capsule.name: capsule.concurrency for capsule in config.capsules}
-    found["capsules"] = {c.name: msgspec.structs.replace(c, concurrency=0) for c in config.capsules}
+    found["threads"] = {capsule.name: capsule.threads for capsule in config.capsules}
+    rest = [msgspec.structs.replace(each, concurrency=0, threads=0) for each in config.capsules]
+    found["capsules"] = {capsule.name: capsule for capsule in rest}
     return found
 
 
 def _shown(name: str, before: object, after: object) -> str:
-    if name == "concurrency":
+    if name in {"concurrency", "threads"}:
         before, after = _counts(before), _counts(after)
     if isinstance(before, str | int | float) and isinstance(after, str | int | float):
         return name if name == "redis.url" else f"{name} {before} to {after}"

@@ -16,13 +16,15 @@ from jobd.config.located import Value
 from jobd.config.model import Capsule, QueueWeight, mask_url
 from jobd.config.sentinels import sentinels_of
 from jobd.errors import ConfigError
+from jobd.slot_state import MOST_THREADS
 
 T = TypeVar("T")
 Check: TypeAlias = Callable[[str, Value], T]
 
 EMBEDDED: Final = "embedded"
 
-_CAPSULE_KEYS: Final = frozenset({"concurrency", "queues"})
+_CAPSULE_KEYS: Final = frozenset({"concurrency", "queues", "threads"})
+_NEEDED_KEYS: Final = frozenset({"concurrency", "queues"})
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]+")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
 _SIZE: Final = re.compile(r"([0-9]{1,15})([KMGkmg]?)")
@@ -44,18 +46,21 @@ def unknown_key(where: str, key: str, known: Iterable[str]) -> str:
     return f'{where}: unknown key "{key}"; {remedy}'
 
 
-def whole(at_least: int, else_: str = "") -> Check[int]:
+def whole(at_least: int, at_most: int | None = None, *, else_: str = "") -> Check[int]:
     """A whole number; ``5_000`` and ``"5"`` are fine, ``010`` is ten and ``1:30`` is none.
 
     Args:
         at_least: the smallest that will do.
+        at_most: the largest, if there is one.
         else_: what the message says would do, too.
     """
+    span = f"from {at_least}" if at_most is None else f"from {at_least} to {at_most}"
 
     def check(name: str, value: Value) -> int:
         written = (_scalar(value) or "").replace("_", "")
-        if not _NUMBER.fullmatch(written) or "." in written or int(written) < at_least:
-            sentence = f"must be a whole number from {at_least}{else_}, not {value.shown()}"
+        is_number = _NUMBER.fullmatch(written) and "." not in written
+        if not is_number or not at_least <= int(written) <= (at_most or int(written)):
+            sentence = f"must be a whole number {span}{else_}, not {value.shown()}"
             raise refused(name, value, sentence)
         return int(written)
 
@@ -135,19 +140,7 @@ def texts(name: str, value: Value) -> tuple[str, ...]:
 
 def auto_or_whole(name: str, value: Value) -> Literal["auto"] | int:
     """``auto`` or a number of jobs or processes."""
-    return "auto" if _scalar(value) == "auto" else whole(1, " or auto")(name, value)
-
-
-def not_yet(check: Check[T], *, default: T, remedy: str) -> Check[T]:
-    """Like ``check``, but only the default means something before a later version."""
-
-    def check_default(name: str, value: Value) -> T:
-        if check(name, value) != default:
-            sentence = f"{value.shown()} arrives in a later version of jobd; {remedy}"
-            raise refused(name, value, sentence)
-        return default
-
-    return check_default
+    return "auto" if _scalar(value) == "auto" else whole(1, else_=" or auto")(name, value)
 
 
 def queues(name: str, value: Value) -> tuple[QueueWeight, ...]:
@@ -253,7 +246,7 @@ def _capsule(name: str, value: Value) -> Capsule:
     if not _NAME.fullmatch(own_name):
         rule = "a capsule's name may hold letters, digits and _ . : -"
         raise refused(f'capsule "{own_name}"', value, rule)
-    if not isinstance(entries, Mapping) or not entries.keys() >= _CAPSULE_KEYS:
+    if not isinstance(entries, Mapping) or not entries.keys() >= _NEEDED_KEYS:
         sentence = "needs both, such as {concurrency: 1, queues: [mailers]}"
         raise refused(name, value, sentence)
     problems = [
@@ -264,9 +257,13 @@ def _capsule(name: str, value: Value) -> Capsule:
     count, named = entries["concurrency"].at_key(), entries["queues"].at_key()
     concurrency = _attempt(whole(1), f"{name}.concurrency", count, problems=problems)
     weights = _attempt(queues, f"{name}.queues", named, problems=problems)
-    if concurrency is None or weights is None or problems:
+    threads: int | None = 1
+    if "threads" in entries:
+        at = entries["threads"].at_key()
+        threads = _attempt(whole(1, MOST_THREADS), f"{name}.threads", at, problems=problems)
+    if concurrency is None or weights is None or threads is None or problems:
         raise ConfigError(problems)
-    return Capsule(name=own_name, concurrency=concurrency, queues=weights)
+    return Capsule(name=own_name, concurrency=concurrency, queues=weights, threads=threads)
 
 
 def _fault_of(url: str) -> str | None:

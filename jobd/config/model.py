@@ -29,11 +29,17 @@ class QueueWeight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capsule(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of worker processes with queues of their own."""
+    """A group of worker processes with queues of their own.
+
+    Attributes:
+        concurrency: processes.
+        threads: jobs side by side in each.
+    """
 
     name: str
     concurrency: int
     queues: tuple[QueueWeight, ...]
+    threads: int = 1
 
     @property
     def mode(self) -> Mode:
@@ -152,6 +158,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def worker_count(self) -> int:
         """Worker processes of all capsules."""
         return sum(capsule.concurrency for capsule in self.capsules)
+
+    @property
+    def most_jobs(self) -> int:
+        """Jobs that all capsules can run at once."""
+        return sum(capsule.concurrency * capsule.threads for capsule in self.capsules)
 
     @property
     def published(self) -> dict[str, object]:

@@ -19,7 +19,6 @@ from jobd.config.checks import (
     auto_or_whole,
     boolean,
     capsules,
-    not_yet,
     one_of,
     patience,
     queues,
@@ -31,6 +30,7 @@ from jobd.config.checks import (
     whole,
 )
 from jobd.config.model import Capsule, Fetch, LogFormat, LogLevel, QueueWeight, Wire
+from jobd.slot_state import MOST_THREADS
 
 T = TypeVar("T")
 
@@ -50,22 +50,22 @@ class Setting(msgspec.Struct, Generic[T], frozen=True):
     help: str
 
 
-_LATER_THREADS: Final = "raise concurrency for more processes until then"
-
 CONCURRENCY: Final[Setting[Literal["auto"] | int]] = Setting(
     "concurrency",
     default=4,
     unit="processes, or auto",
     check=auto_or_whole,
-    help="Worker processes of the default capsule. Each runs one job at a time. With auto as many "
-    "as this process may use CPUs, if a limit of its cgroup's memory has room for them.",
+    help="Worker processes of the default capsule. Each runs as many jobs at a time as it has "
+    "threads. With auto as many as this process may use CPUs, if a limit of its cgroup's memory "
+    "has room for them.",
 )
 THREADS: Final = Setting(
     "threads",
     default=1,
-    unit="jobs",
-    check=not_yet(whole(1), default=1, remedy=_LATER_THREADS),
-    help="Jobs side by side in each worker. More than 1 arrives in a later version.",
+    unit="jobs, 100 at the most",
+    check=whole(1, MOST_THREADS),
+    help="Jobs side by side in each worker of the default capsule, for jobs that mostly wait. More "
+    "than 1 runs them in threads; docs/threads.md says what that changes.",
 )
 TIMEOUT: Final = Setting(
     "timeout",
@@ -92,9 +92,10 @@ QUEUES: Final[Setting[tuple[QueueWeight, ...]]] = Setting(
 CAPSULES: Final[Setting[tuple[Capsule, ...]]] = Setting(
     "capsules",
     default=(),
-    unit="mapping of name to {concurrency, queues}",
+    unit="mapping of name to {concurrency, queues, threads}",
     check=capsules,
-    help="Further groups of workers, each with its own processes and queues.",
+    help="Further groups of workers, each with its own processes and queues, and threads if it has "
+    "more than one.",
 )
 FETCH: Final[Setting[Fetch]] = Setting(
     "fetch",
@@ -109,7 +110,7 @@ BATCH: Final[Setting[Literal["auto"] | int]] = Setting(
     unit="auto or jobs",
     check=auto_or_whole,
     help="The most jobs that one claim may take, 128 at the most. It takes several only while jobs "
-    "are so short that the last one begins within 10 ms; 1 turns that off.",
+    "are so short that the last one begins within 10 ms; 1 turns that off, and so do threads.",
 )
 WIRE: Final[Setting[Wire]] = Setting(
     "wire",

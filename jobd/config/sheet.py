@@ -15,6 +15,7 @@ from jobd.config.settings import (
     QUEUES,
     REFUSED,
     SETTINGS,
+    THREADS,
     WITHOUT_EFFECT,
     Setting,
 )
@@ -113,7 +114,7 @@ class Sheet:
                     self.problems.append(unknown_key(member.where, key, members))
 
     def _read_capsules(self, entry: Entry, siblings: Mapping[str, Entry]) -> None:
-        """``capsules.default`` is another way to write the mapping's own concurrency and queues."""
+        """``capsules.default`` is another way to write the mapping's own settings of them."""
         content = entry.value.content
         if isinstance(content, Mapping) and "default" in content:
             self._read_default_capsule(content["default"], siblings)
@@ -127,7 +128,9 @@ class Sheet:
             sentence = f"must be a mapping of concurrency and queues, not {entry.value.shown()}"
             self.problems.append(f"{entry.where}: capsules.default: {sentence}")
             return
-        known: Mapping[str, Setting[Any]] = {CONCURRENCY.key: CONCURRENCY, QUEUES.key: QUEUES}
+        known: Mapping[str, Setting[Any]] = {
+            setting.key: setting for setting in (CONCURRENCY, QUEUES, THREADS)
+        }
         for key, member in content.items():
             if key not in known:
                 self.problems.append(unknown_key(member.where, key, known))

@@ -56,7 +56,8 @@ class Cancels:
         if self._clock.monotonic() >= self._look_until:
             return
         for slot in range(1, self._scoreboard.used + 1):
-            seen = self._scoreboard.read(slot)
-            if seen.is_busy and seen.jid in self._shown:
-                where = {"slot": slot, "incarnation": seen.incarnation}
-                yield {"type": "cancel", "jid": seen.jid, **where}
+            for thread in self._scoreboard.threads(slot):
+                seen = self._scoreboard.read_thread(slot, thread)
+                if seen.is_busy and seen.jid in self._shown:
+                    where = {"slot": slot, "incarnation": seen.incarnation, "thread": thread}
+                    yield {"type": "cancel", "jid": seen.jid, **where}

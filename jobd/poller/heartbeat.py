@@ -95,7 +95,7 @@ class Heartbeat:
             "text": "",
         }
         self.round_trip_us = 0
-        self._workers = config.worker_count
+        self._most_jobs = config.most_jobs
         self._info = json.dumps(_info(instance, config), separators=(",", ":"))
         self._config = json.dumps(config.published, separators=(",", ":"), default=str)
         self._proof: dict[str, str | bytes | int | float] = {
@@ -112,13 +112,14 @@ class Heartbeat:
         """
         slots = range(1, self._scoreboard.used + 1)
         states = {slot: self._read(slot) for slot in slots}
+        busy = self._busy(states)
         self.is_behind = self._unsent is not None
         if self._unsent is None:
             self._beats += 1
             self._unsent = self._count(states)
         pulse = Pulse(
-            work=self._work(states),
-            process=self._process(states),
+            work=self._work(busy),
+            process=self._process(states, len(busy)),
             instance=self._detail(states),
             counted=self._unsent,
             number=f"{self._series}.{self._beats}",
@@ -154,23 +155,38 @@ class Heartbeat:
             return msgspec.structs.replace(state, started=0.0)  # what a dead worker was doing
         return state
 
-    def _work(self, states: dict[int, SlotState]) -> dict[str, bytes]:
-        busy = {slot: state for slot, state in states.items() if state.is_busy}
+    def _busy(self, states: dict[int, SlotState]) -> dict[str, SlotState]:
+        """What runs, by processor."""
+        threads = {
+            (slot, thread): self._scoreboard.read_thread(slot, thread)
+            for slot, state in states.items()
+            if state.is_busy
+            for thread in self._scoreboard.threads(slot)
+        }
+        return {
+            f"{slot}.{thread}.{state.incarnation}": state
+            for (slot, thread), state in threads.items()
+            if state.is_busy and state.incarnation == states[slot].incarnation
+        }
+
+    def _work(self, busy: dict[str, SlotState]) -> dict[str, bytes]:
         raws = self._store.running(self._instance.identity, busy)
         return {
-            f"{slot}.0.{state.incarnation}": json.dumps(
+            processor: json.dumps(
                 {
                     "queue": state.queue,
-                    "payload": raws.get(slot) or _outline(state),
+                    "payload": raws.get(processor) or _outline(state),
                     "run_at": int(state.started),
                 },
                 ensure_ascii=False,
                 separators=(",", ":"),
             ).encode("utf-8", "surrogateescape")
-            for slot, state in busy.items()
+            for processor, state in busy.items()
         }
 
-    def _process(self, states: dict[int, SlotState]) -> dict[str, str | bytes | int | float]:
+    def _process(
+        self, states: dict[int, SlotState], busy: int
+    ) -> dict[str, str | bytes | int | float]:
         began = self._clock.monotonic()
         self._store.ping()
         self.round_trip_us = rtt_us = int((self._clock.monotonic() - began) * 1e6)
@@ -178,8 +194,8 @@ class Heartbeat:
         pids = {self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)}
         return {
             "info": self._info,
-            "concurrency": self._workers,
-            "busy": sum(state.is_busy for state in states.values()),
+            "concurrency": self._most_jobs,
+            "busy": busy,
             "beat": self._clock.now_ms() / 1000,
             "rtt_us": rtt_us,
             "quiet": "false" if self._state is InstanceState.RUNNING else "true",
@@ -245,7 +261,7 @@ class Heartbeat:
 def _info(instance: Instance, config: Config) -> dict[str, Any]:
     capsules: dict[str, dict[str, Any]] = {
         capsule.name: {
-            "concurrency": capsule.concurrency,
+            "concurrency": capsule.concurrency * capsule.threads,
             "mode": capsule.mode,
             "weights": {queue.name: queue.weight for queue in capsule.queues},
         }
@@ -257,7 +273,7 @@ def _info(instance: Instance, config: Config) -> dict[str, Any]:
         "started_at": instance.started_s,
         "pid": instance.master_pid,
         "tag": config.tag,
-        "concurrency": config.worker_count,
+        "concurrency": config.most_jobs,
         "capsules": capsules,
         "queues": list(dict.fromkeys(names)),
         "weights": [capsule["weights"] for capsule in capsules.values()],

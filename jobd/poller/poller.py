@@ -307,7 +307,7 @@ class Poller:
                 self._cancels.learn()
         while self._deaths:
             message = self._deaths[0]
-            slot, incarnation = message["slot"], message["incarnation"]
+            where = {key: message[key] for key in ("slot", "incarnation", "thread")}
             finished = tuple(message["finished"])
             death = Death(
                 message["reason"],
@@ -317,8 +317,8 @@ class Poller:
                 message["time_limit"],
                 message["max_memory"],
             )
-            self._recovery.recover_worker(slot, incarnation, death)
-            self._master.send({"type": "recovered", "slot": slot, "incarnation": incarnation})
+            self._recovery.recover_worker(**where, death=death)
+            self._master.send({"type": "recovered", **where})
             self._deaths.pop(0)
             self._looking_again.due = self._clock.monotonic() + _LOOK_AGAIN_S
         return float("inf")

@@ -100,8 +100,8 @@ class Recovery:
         self._suspected_since: dict[str, float] = {}
         self._emptied: list[tuple[str, str]] = []  # a private list of a dead worker, and its queue
 
-    def recover_worker(self, slot: int, incarnation: int, death: Death) -> None:
-        """Return what a dead worker of this instance held, or tell that it is lost."""
+    def recover_worker(self, slot: int, incarnation: int, death: Death, thread: int = 0) -> None:
+        """Return what a thread of a dead worker of ours held, or tell that it is lost."""
         if death.jid and not self._keeps_running_jobs:
             log.event(
                 "a job is lost: its worker died, and fetch: basic keeps no running job in Redis; "
@@ -110,7 +110,7 @@ class Recovery:
                 job_jid=death.jid,
                 reason=death.reason,
             )
-        processor = f"{slot}.0.{incarnation}"
+        processor = f"{slot}.{thread}.{incarnation}"
         for queue in self._queues:
             key = self._store.keys.private(self._identity, processor, queue)
             self._return_or_tell(key, queue, death)

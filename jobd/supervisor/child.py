@@ -277,7 +277,7 @@ class Handle(_End):
         ready_at: None while it boots.
         is_asked_to_stop: TERM or QUIT was sent, so its leaving is no surprise.
         is_open: False once the stream has ended, which a job can bring about by closing fds.
-        is_overdue: it was killed because its job did not heed its time limit.
+        overdue_thread: it was killed because the job of this thread did not heed its time limit.
         outgrown: it was killed because its job outgrew so many bytes by half; else 0.
     """
 
@@ -296,7 +296,7 @@ class Handle(_End):
         self.is_killed = False
         self.is_reaped = False
         self.is_open = True
-        self.is_overdue = False
+        self.overdue_thread: int | None = None
         self.outgrown = 0
         self._on_ready: list[int] = []
 

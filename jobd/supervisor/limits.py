@@ -16,6 +16,7 @@ import msgspec
 from jobd import log
 from jobd.scoreboard import Limit, Scoreboard, State
 from jobd.supervisor.child import Handle
+from jobd.supervisor.messages import Cancel
 from jobd.supervisor.slots import Slots
 
 _STACKS_S: Final = 0.25
@@ -23,7 +24,7 @@ _STACKS_S: Final = 0.25
 
 
 class _Watch(msgspec.Struct):
-    """What was done about one worker.
+    """What was done about one thread that runs jobs.
 
     Attributes:
         told: the deadline of the job that was interrupted.
@@ -52,7 +53,7 @@ class Limits:
     def __init__(self, slots: Slots, scoreboard: Scoreboard) -> None:
         self._slots = slots
         self._scoreboard = scoreboard
-        self._watched: dict[Handle, _Watch] = {}
+        self._watched: dict[tuple[Handle, int], _Watch] = {}
         self._looked_for_life_at = float("-inf")
         self.next_looks: list[float] = []
 
@@ -65,42 +66,48 @@ class Limits:
                 that may have stood still too.
         """
         workers = [handle for handle in self._slots.ready_workers() if not handle.is_killed]
-        self._watched = {handle: self._watched.get(handle) or _Watch() for handle in workers}
+        threads = [(each, n) for each in workers for n in self._scoreboard.threads(each.slot)]
+        self._watched = {thread: self._watched.get(thread) or _Watch() for thread in threads}
         self.next_looks.clear()
-        for handle, watch in self._watched.items():
-            limit = self._scoreboard.limit(handle.slot)
-            if limit is not None and now >= limit.deadline:
-                self._end_job(handle, watch, limit, now)
+        for (handle, number), watch in self._watched.items():
+            limit = self._scoreboard.limit(handle.slot, number)
+            if limit is not None and now >= limit.deadline and not handle.is_killed:
+                self._end_job(handle, number, watch, limit, now)
         self._replace_hung(now, resumed_at)
 
     def deadlines(self) -> Iterator[float]:
         """Of the jobs that run now; some may have passed."""
-        limits = (self._scoreboard.limit(handle.slot) for handle in self._watched)
+        limits = (self._scoreboard.limit(handle.slot, n) for handle, n in self._watched)
         yield from (limit.deadline for limit in limits if limit is not None)
 
-    def cancel(self, slot: int, incarnation: int, jid: str) -> None:
+    def cancel(self, told: Cancel) -> None:
         """End this job, if this worker still runs it."""
-        handle = self._slots[slot].child
-        if handle is not None and handle.incarnation == incarnation:
-            self._scoreboard.cancel(slot, jid)
+        handle = self._slots[told.slot].child
+        if handle is not None and handle.incarnation == told.incarnation:
+            self._scoreboard.cancel(told.slot, told.jid, told.thread)
             handle.signal(signal.SIGUSR2)
 
-    def _end_job(self, handle: Handle, watch: _Watch, limit: Limit, now: float) -> None:
+    def _end_job(
+        self, handle: Handle, number: int, watch: _Watch, limit: Limit, now: float
+    ) -> None:
         if watch.told != limit.deadline:
             # Its grace begins now: we, or the whole machine, may have stood still meanwhile.
             watch.told, watch.kill_at = limit.deadline, now + limit.kill_after
             handle.signal(signal.SIGUSR2)
         if now >= watch.kill_at:
             why = f"its job does not end after its time_limit of {limit.seconds:g} s"
-            handle.is_overdue = self._dump_then_kill(handle, watch, limit.deadline, now, why)
+            if self._dump_then_kill(handle, watch, limit.deadline, now, why):
+                handle.overdue_thread = number
         self.next_looks.append(watch.kill_at)
 
     def _replace_hung(self, now: float, resumed_at: float) -> None:
         if now - self._looked_for_life_at < _STACKS_S:
             return
         self._looked_for_life_at = now
-        for handle, watch in self._watched.items():
+        for (handle, number), watch in self._watched.items():
             seen = self._slots.left_behind(handle)
+            if number > 1 or handle.is_killed:
+                continue  # one look is enough
             hung_after_s = self._slots[handle.slot].generation.hung_after_s
             is_at_work = seen is None or seen.is_busy or seen.state is State.STOPPING
             if seen is None or is_at_work or hung_after_s is None:

@@ -166,10 +166,10 @@ class Master:
             case messages.Ready() if handle.slot == POLLER and handle.ready_at is None:
                 self._boots.understand(handle, message, now)
                 self._renewing.tell()
-            case messages.Recovered(slot, incarnation) if handle.slot == POLLER:
-                self._deaths.forget(slot, incarnation)
-            case messages.Cancel(slot, incarnation, jid) if handle.slot == POLLER:
-                self._limits.cancel(slot, incarnation, jid)
+            case messages.Recovered() if handle.slot == POLLER:
+                self._deaths.forget(message)
+            case messages.Cancel() if handle.slot == POLLER:
+                self._limits.cancel(message)
             case _ if self._boots.understand(handle, message, now):
                 pass
             case messages.Look() | messages.Ended():

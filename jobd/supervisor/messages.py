@@ -9,13 +9,14 @@ One message is one packet, a JSON object::
         {"type": "born", "pid": 4711}                        a worker that the mold has forked
         {"type": "cannot_preload", "reasons": "the thread flusher"}                 a mold alone
         {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT" | "HUP"}     the poller alone
-        {"type": "recovered", "slot": 2, "incarnation": 7}                  the poller alone
-        {"type": "cancel", "slot": 2, "incarnation": 7, "jid": "b4a5.."}    the poller alone
+        {"type": "recovered", "slot": 2, "incarnation": 7, "thread": 0}     the poller alone
+        {"type": "cancel", "slot": 2, "incarnation": 7, "thread": 0, "jid": "b4a5.."}   likewise
 
     master to poller
-        {"type": "died", "slot": 2, "incarnation": 7, "status": 9, "reason": "SIGKILL",
-         "running": "0f4b75e523969d83", "jid": "b4a5..",
+        {"type": "died", "slot": 2, "incarnation": 7, "thread": 0, "status": 9,
+         "reason": "SIGKILL", "running": "0f4b75e523969d83", "jid": "b4a5..",
          "finished": ["f4b75e523969083d"], "time_limit": 0.0, "max_memory": 0}
+                                                       one for each thread that ran jobs
         {"type": "seats"}                                a worker has another pid or is ready
         {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
          "text": "queues"}
@@ -82,10 +83,11 @@ class Remote(msgspec.Struct, frozen=True):
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What a dead worker held is back in its queues."""
+    """What a thread of a dead worker held is back in its queues."""
 
     slot: int
     incarnation: int
+    thread: int
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -93,6 +95,7 @@ class Cancel(msgspec.Struct, frozen=True):
 
     slot: int
     incarnation: int
+    thread: int
     jid: str
 
 
@@ -106,9 +109,10 @@ Message: TypeAlias = (
 
 
 class Died(TypedDict):
-    """A worker that had been ready is gone.
+    """A worker that had been ready is gone, and with it this thread.
 
     Attributes:
+        thread: as in the names of its private lists; 0 is the main thread.
         status: as ``waitpid`` gave it.
         reason: the same in words: ``exit 3``, ``SIGKILL``.
         running: fingerprint of the job that was running and is charged, or an empty string.
@@ -121,6 +125,7 @@ class Died(TypedDict):
     type: Literal["died"]
     slot: int
     incarnation: int
+    thread: int
     status: int
     reason: str
     running: str
@@ -198,14 +203,20 @@ def _of_poller(whole: Any) -> Message | None:
     match whole:
         case {"type": "remote", "signal": str(name)} if name in _REMOTE:
             return Remote(_REMOTE[name])
-        case {"type": "recovered", "slot": int(slot), "incarnation": int(incarnation)}:
-            return Recovered(slot, incarnation)
+        case {
+            "type": "recovered",
+            "slot": int(slot),
+            "incarnation": int(incarnation),
+            "thread": int(thread),
+        }:
+            return Recovered(slot, incarnation, thread)
         case {
             "type": "cancel",
             "slot": int(slot),
             "incarnation": int(incarnation),
+            "thread": int(thread),
             "jid": str(jid),
         }:
-            return Cancel(slot, incarnation, jid)
+            return Cancel(slot, incarnation, thread, jid)
         case _:
             return None

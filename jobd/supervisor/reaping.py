@@ -78,9 +78,9 @@ class Reaper:
         slot.vacate(status, left, now)
         # Told before the seat is shown as empty, so that no sweep finds the lists before the blame.
         if handle.slot > POLLER and handle.ready_at is not None:
-            died = self._deaths.add(handle, status, left)
-            if self._slots.ready_poller is not None:
-                self._slots.ready_poller.send(died)
+            for died in self._deaths.add(handle, status, self._slots.left_by_threads(handle)):
+                if self._slots.ready_poller is not None:
+                    self._slots.ready_poller.send(died)
         is_over = self._stopping.has_begun or not slot.is_wanted
         self._slots.assign(slot, State.EMPTY if is_over else State.WAITING)
         if slot.is_retired:

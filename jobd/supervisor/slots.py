@@ -158,6 +158,17 @@ class Slots:
         seen = self._scoreboard.read(handle.slot)
         return seen if seen.incarnation == handle.incarnation else None
 
+    def left_by_threads(self, handle: Handle) -> dict[int, SlotState | None]:
+        """What each of its threads that run jobs has written; None: nothing."""
+        if self.left_behind(handle) is None:
+            return {0: None}
+        pages = {
+            n: self._scoreboard.read_thread(handle.slot, n)
+            for n in self._scoreboard.threads(handle.slot)
+        }
+        own = handle.incarnation
+        return {n: seen if seen.incarnation == own else None for n, seen in pages.items()}
+
     def is_busy(self, handle: Handle) -> bool:
         """Whether this child runs a job."""
         left = self.left_behind(handle)

@@ -10,7 +10,7 @@ stop is the same with and without a master, and a worker arms its own deadline f
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, Protocol, TypeVar
 
 from jobd import log, signals
@@ -74,6 +74,18 @@ class Inbox(Protocol):
     def take(self) -> set[int]: ...  # noqa: D102
 
 
+class Interruptible(Protocol):
+    """A thread that runs jobs; it is told from the main thread, inside a signal's handler."""
+
+    def interrupt(self) -> None:
+        """Its job is to be given back."""
+        ...
+
+    def interrupt_for_its_reason(self) -> None:
+        """Its job may be cancelled, or its time up."""
+        ...
+
+
 class Attention:
     """What has been asked of this worker so far.
 
@@ -93,6 +105,8 @@ class Attention:
         cancelled_jids: jobs that are not to be begun.
         learn_cancelled: has ``cancelled_jids`` hold what the poller knows by now.
         progress: of iterable jobs.
+        company: there is none; it is for who runs jobs beside others.
+        threads: that run jobs instead of the main thread; none if that does.
     """
 
     def __init__(
@@ -125,12 +139,19 @@ class Attention:
         self.cancelled_jids: set[str] = set()
         self.learn_cancelled: Callable[[], None] = lambda: None
         self.progress: Progress | None = None
+        self.company = None
+        self.threads: Sequence[Interruptible] = ()
 
     def open(self) -> None:
         """Install the handlers."""
         signals.ignore({signal.SIGPIPE})  # subprocess gives that one back
         self._inbox.open()
         signals.keep_from_children()
+
+    @property
+    def must_interrupt(self) -> bool:
+        """Whether no job may run any more, not even to its end."""
+        return self._must_interrupt
 
     def booted(self) -> None:
         """From now on a stop is an orderly one."""
@@ -171,6 +192,8 @@ class Attention:
 
     def _interrupt_for_its_reason(self) -> None:
         # A signal that comes late must not end the next job, so each reason is looked at again.
+        for thread in self.threads:
+            thread.interrupt_for_its_reason()
         limit = self._limit
         if self._is_running and self._slot.is_cancelled:
             self._is_running = False
@@ -184,6 +207,8 @@ class Attention:
 
     def _interrupt(self) -> None:
         self._must_interrupt = self.is_stopping
+        for thread in self.threads:
+            thread.interrupt()
         if self._is_running:
             self._is_running = False
             self.was_interrupted = True
@@ -206,7 +231,11 @@ class Attention:
         """
         self._limit = Limit(self._monotonic() + seconds, seconds, kill_after_s)
         self._slot.limit(self._limit)
-        if self._limit.deadline < self._slot.master_wakes_at:
+        self.tell_in_time(self._limit)
+
+    def tell_in_time(self, limit: Limit) -> None:
+        """Have the master know of a limit that is over before it looks up by itself."""
+        if limit.deadline < self._slot.master_wakes_at:
             self._master.nudge()
 
     @property

@@ -19,6 +19,7 @@ from jobd.config import Capsule
 from jobd.connection import Connection
 from jobd.store import Store
 from jobd.wait import HasFileno, wait_readable
+from jobd.worker.company import Company
 from jobd.worker.pace import MOST, Pace
 
 _BLOCK_S: Final = 2.0
@@ -159,6 +160,20 @@ class Draw:
         return shares
 
 
+class Rest(msgspec.Struct, frozen=True):
+    """How a fetcher waits.
+
+    Attributes:
+        wakers: readable when the worker has to look up from its wait.
+        will_wait: called before it waits, with nothing in hand.
+        company: threads of which one waits at a time; None: there are no others.
+    """
+
+    wakers: Sequence[HasFileno]
+    will_wait: Callable[[], object]
+    company: Company | None = None
+
+
 class BasicFetch:
     """At most once under kill -9.
 
@@ -166,10 +181,9 @@ class BasicFetch:
         store: over a connection that this thread alone uses.
         blocking: a second connection, which waits; its timeout is above two seconds.
         capsule: whose queues to serve.
-        wakers: readable when the worker has to look up from its wait.
+        rest: how it waits.
         rng: draws the order of the queues.
         clock: for how old the knowledge of paused queues is.
-        will_wait: called before it waits, with nothing in hand.
     """
 
     def __init__(
@@ -178,17 +192,16 @@ class BasicFetch:
         blocking: Connection,
         *,
         capsule: Capsule,
-        wakers: Sequence[HasFileno],
+        rest: Rest,
         rng: random.Random,
         clock: Clock,
-        will_wait: Callable[[], object],
     ) -> None:
         self._store = store
-        self._will_wait = will_wait
+        self._will_wait, self._company = rest.will_wait, rest.company
         self._blocking = blocking
         self._names = tuple(queue.name for queue in capsule.queues)
         self._draw = Draw(capsule, rng)
-        self._wakers = wakers
+        self._wakers = rest.wakers
         self._clock = clock
         self._paused: frozenset[str] = frozenset()
         self._paused_at = float("-inf")
@@ -197,6 +210,16 @@ class BasicFetch:
     def retrieve(self) -> UnitOfWork | None:
         """Wait in BRPOP for up to two seconds."""
         self._will_wait()
+        if self._company is None:
+            return self._wait()
+        if not self._company.lead(None):
+            return None
+        try:
+            return self._wait()
+        finally:
+            self._company.follow()
+
+    def _wait(self) -> UnitOfWork | None:
         # After an error in the middle of a wait the old answer comes first: it may be a job.
         if not self._is_asking and not self._ask():
             return None

@@ -27,7 +27,7 @@ from jobd.keys import Keys
 from jobd.link import Argument
 from jobd.payload import Payload
 from jobd.store import Script
-from jobd.worker.attention import Attention
+from jobd.worker.heeding import Heeding
 from jobd.worker.retry import recoveries
 
 STATE_LIFE_S: Final = 30 * 86_400
@@ -55,7 +55,7 @@ class KeptProgress:
         connection: Connection,
         keys: Keys,
         *,
-        attention: Attention,
+        attention: Heeding,
         clock: Clock,
         patience_s: float,
     ) -> None:

@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -29,17 +29,17 @@ from jobd.jobs.iterable import IterableJob
 from jobd.payload import Wire, decode, encode, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
-from jobd.tallies import TallyWriter, row_of
-from jobd.worker.attention import Attention
+from jobd.tallies import row_of
+from jobd.worker.company import Company
 from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
+from jobd.worker.heeding import Heeding
 from jobd.worker.retry import (
     MOST_RECOVERIES,
     Again,
     Bury,
     Discard,
     decide,
-    has_killed_enough,
     message_of,
     record_failure,
     recoveries,
@@ -73,6 +73,18 @@ class Application(msgspec.Struct, frozen=True):
     keep_result: Callable[[dict[str, Any], dict[str, Any]], bool]
 
 
+class Tally(Protocol):
+    """Where jobs are counted; a ``TallyWriter``, or one that threads share."""
+
+    def count(self, name: str, elapsed_ms: int) -> None:
+        """A job of this class is done."""
+        ...
+
+    def count_failure(self, name: str) -> None:
+        """A job of this class failed."""
+        ...
+
+
 class Display(msgspec.Struct, frozen=True):
     """Where others see what a processor does: ``jobctl`` and recovery, ``ps``, and the metrics.
 
@@ -82,7 +94,7 @@ class Display(msgspec.Struct, frozen=True):
 
     slot: SlotWriter
     title: Title
-    tally: TallyWriter
+    tally: Tally
 
 
 class Processor:
@@ -104,7 +116,7 @@ class Processor:
         *,
         app: Application,
         rules: Rules,
-        attention: Attention,
+        attention: Heeding,
         display: Display,
         clock: ServerClock,
         rng: random.Random,
@@ -116,6 +128,7 @@ class Processor:
         self._slot, self._title, self._tally = display.slot, display.title, display.tally
         self._clock = clock
         self._rng = rng
+        self._company = attention.company
         self._is_ours = True
         os.register_at_fork(after_in_child=self._disown)
         self._backoff = Backoff(rng)
@@ -131,15 +144,21 @@ class Processor:
         if unit is None:
             return False
         faults.point("claimed")
-        attention, take = self._attention, self._fetcher.take
+        attention, take, company = self._attention, self._fetcher.take, self._company
         attention.learn_cancelled()
         while unit is not None:
-            if attention.is_stopping or attention.is_quiet:
+            if (
+                attention.is_stopping
+                or attention.is_quiet
+                or not (company is None or company.join())
+            ):
                 log.clear_job()
                 # The signal came while the claim was on its way, or during the last job.
                 self._settle(partial(self._fetcher.give_back, unit))
                 break
             self._see_through(unit)
+            if company is not None:
+                company.leave()
             unit = take()
         log.clear_job()
         return True
@@ -176,6 +195,8 @@ class Processor:
                 self._slot.give_up()
             elif "timed_out" in payload or "outgrown" in payload:
                 self._has_failed(unit, why_killed(payload), jid, self._measured_as(unit, payload))
+            elif self._company is not None and self._is_suspect(payload):
+                self._run_alone(self._company, unit, payload, began_s)
             else:
                 self._perform(unit, payload, jid)
         finally:
@@ -184,13 +205,35 @@ class Processor:
                 title.show("idle")
 
     def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
+        return self._has_killed(payload, MOST_RECOVERIES)
+
+    def _is_suspect(self, payload: dict[str, Any]) -> bool:
+        """Whether it dies with the next worker that dies: that must not be a neighbour's doing."""
+        return "recovered" in payload and self._has_killed(payload, MOST_RECOVERIES - 1)
+
+    def _has_killed(self, payload: dict[str, Any], times: int) -> bool:
         progress = self._attention.progress
         kind = self._app.registry.find(payload["class"])
         is_iterable = kind is not None and issubclass(kind, IterableJob)
-        if not has_killed_enough(payload) or progress is None or not is_iterable:
-            return has_killed_enough(payload)
+        if recoveries(payload) < times or progress is None or not is_iterable:
+            return recoveries(payload) >= times
         # A job that comes further each time does not loop.
-        return recoveries(payload) - progress.forgiven(payload) >= MOST_RECOVERIES
+        return recoveries(payload) - progress.forgiven(payload) >= times
+
+    def _run_alone(
+        self, company: Company, unit: UnitOfWork, payload: dict[str, Any], began_s: float
+    ) -> None:
+        self._slot.give_up()  # while it waits, nothing that happens is charged to it
+        if not company.send_away():
+            self._settle(partial(self._fetcher.give_back, unit))
+            return
+        jid = str(payload.get("jid") or NO_JID)
+        self._slot.hold(unit.raw, began_s)
+        self._slot.start(unit.queue, payload["class"], jid, began_s)
+        try:
+            self._perform(unit, payload, jid)
+        finally:
+            company.let_in()
 
     def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
         log.job_line("start")

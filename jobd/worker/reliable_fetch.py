@@ -20,10 +20,10 @@ import msgspec
 
 from jobd import faults, log
 from jobd.clock import Clock
-from jobd.connection import Connection
 from jobd.errors import RedisError, RedisUnavailable
 from jobd.store import Claimed, Held, Holder, Store
-from jobd.wait import HasFileno, wait_readable
+from jobd.wait import wait_readable
+from jobd.worker.company import Company
 from jobd.worker.fetch import Draw, Grave, UnitOfWork, bury
 from jobd.worker.keeper import LONG_S, Keeper
 from jobd.worker.waiting import Arrival, Waiter
@@ -62,8 +62,7 @@ class ReliableFetch:
         store: over a connection that this thread alone uses.
         holder: the processor's queues and private lists.
         draw: decides what a claim asks for.
-        connect: makes a further connection, to wait on, with a timeout above ten seconds.
-        wakers: readable when the worker has to look up from its wait.
+        waiter: waits for it, on connections with a timeout above ten seconds.
         clock: for how old what is known is; while the machine sleeps that counts too.
         told: hears what the rest of the worker wants to know.
     """
@@ -74,20 +73,19 @@ class ReliableFetch:
         holder: Holder,
         *,
         draw: Draw,
-        connect: Callable[[], Connection],
-        wakers: Sequence[HasFileno],
+        waiter: Waiter,
         clock: Clock,
         told: Told,
     ) -> None:
         self._store = store
         self._holder = holder
         self._draw = draw
-        self._wakers = wakers
+        self._wakers = waiter.wakers
         self._now = clock.boottime
         self._told = told
-        self._waiter = Waiter(store, holder, connect=connect, wakers=wakers, clock=clock)
+        self._waiter, self._company = waiter, waiter.company
         self._keeper = Keeper(self._waiting_s, self._rescue)
-        self._keepers_connection = connect()  # at its first command, if it ever has one
+        self._keepers_connection = waiter.connect()  # at its first command, if it ever has one
         self._keepers_store = Store(self._keepers_connection, store.keys)
         self._lock = threading.Lock()  # held while the server is asked about what is held
         # By queue, in the order in which they ended; grows without _lock, shrinks with it.
@@ -115,6 +113,34 @@ class ReliableFetch:
             if (unit := self.take()) is not None:
                 return unit
         self._told.will_wait()
+        if self._company is None:
+            return self._wait_for_any(paused)
+        return self._wait_in_turn(self._company, paused)
+
+    def _wait_in_turn(self, company: Company, paused: frozenset[int]) -> UnitOfWork | None:
+        """Wait as one of several threads, of which only one waits for the server."""
+        is_first = company.lead(0)
+        if not is_first and not company.lead(self._patience_s):
+            self._must_claim = True  # what came into our lists meanwhile, we have not heard of
+            return None
+        try:
+            if not is_first:
+                # Others have led since we last asked: there may be more than one of us can take.
+                paused = self._claim(self._draw.pace.limit)
+                if (unit := self.take()) is not None:
+                    return unit
+            return self._wait_for_any(paused)
+        finally:
+            company.follow()
+
+    @property
+    def _patience_s(self) -> float | None:
+        """How long not to ask what we hold; who has never lost a reply need not."""
+        if self._doubtful_until == float("-inf"):
+            return None
+        return _LOOK_S if self._is_doubtful else _CLAIM_EVERY_S
+
+    def _wait_for_any(self, paused: frozenset[int]) -> UnitOfWork | None:
         # What a wait cannot see: an unpaused queue, a ninth queue, and what becomes of a claim or
         # a BLMOVE whose connection broke: the server may carry it out later than our next claim.
         is_short = len(self._holder.queues) <= _MOST_WAITERS
@@ -261,7 +287,7 @@ class ReliableFetch:
         began = self._now()
         waiter = self._waiter
         try:
-            arrivals = waiter.wait(queues, timeout_s)
+            arrivals = waiter.wait(self._store, self._holder, queues, timeout_s)
         finally:
             if waiter.is_uncertain:
                 self._doubt()  # a job may have come, or come yet; the next claims return it
@@ -350,7 +376,8 @@ class ReliableFetch:
             self._return_leaving(self._store)
 
     def close(self) -> None:
-        """Drop the connections."""
-        self._waiter.close()
+        """Drop the connections, but not what others wait on."""
+        if self._company is None:
+            self._waiter.close()
         with self._lock:  # the keeper may be in the middle of a command
             self._keepers_connection.close()

@@ -148,11 +148,6 @@ def _is_exhausted(failed: dict[str, Any], count: int, limit: int, now_ms: int) -
         return True
 
 
-def has_killed_enough(payload: dict[str, Any]) -> bool:
-    """Whether a job took its worker down so often that it must not be started again."""
-    return recoveries(payload) >= MOST_RECOVERIES
-
-
 def recoveries(payload: dict[str, Any]) -> int:
     """How often a job took its worker down."""
     recovered = payload.get("recovered")

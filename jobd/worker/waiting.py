@@ -16,6 +16,7 @@ from jobd.connection import Connection
 from jobd.errors import RedisFull
 from jobd.store import Holder, Store
 from jobd.wait import HasFileno, wait_readable
+from jobd.worker.company import Company
 
 _UNBLOCK_EVERY_S: Final = 0.05
 _UNBLOCK_TRIES: Final = 40
@@ -38,48 +39,57 @@ class Waiter:
     """Blocks until a job comes, the time is up or a waker is readable.
 
     Args:
-        store: for ``CLIENT UNBLOCK``; over a connection that this thread alone uses.
-        holder: whose queues, and whose private lists.
         connect: makes a further connection, to wait on, with a timeout above every wait's.
         wakers: readable when the worker has to look up.
         clock: for deadlines.
+        company: threads that share it, of which one waits at a time; None: there are no others.
 
     Attributes:
+        connect: as given, as are ``wakers`` and ``company``.
         is_refused: the server was full in the last wait, and would not block.
         is_uncertain: a wait was not answered; the server may carry it out yet.
     """
 
     def __init__(
         self,
-        store: Store,
-        holder: Holder,
         *,
         connect: Callable[[], Connection],
         wakers: Sequence[HasFileno],
         clock: Clock,
+        company: Company | None = None,
     ) -> None:
-        self._store = store
-        self._holder = holder
-        self._connect = connect
-        self._wakers = wakers
+        self.connect = connect
+        self.wakers = wakers
+        self.company = company
         self._clock = clock
+        self._store: Store
+        self._holder: Holder
         self._connections: list[Connection] = []
         self._unread: set[Connection] = set()  # each owes one answer that nobody waits for
         self.is_refused = False
         self.is_uncertain = False
 
-    def wait(self, queues: Sequence[int], timeout_s: float) -> list[Arrival]:
+    def wait(
+        self, store: Store, holder: Holder, queues: Sequence[int], timeout_s: float
+    ) -> list[Arrival]:
         """What has come; most often one job or none.
+
+        Args:
+            store: for ``CLIENT UNBLOCK``; over a connection that this thread alone uses.
+            holder: whose private lists; of the same queues as at each other wait.
+            queues: by their number there.
+            timeout_s: seconds.
 
         Raises:
             RedisError: a job may have come all the same, or come yet.
         """
+        self._store, self._holder = store, holder
         self.is_refused = self.is_uncertain = False
         try:
             waiting = self._begin(queues, timeout_s)
-            ready = wait_readable([*waiting, *self._wakers], timeout_s + 1)
+            ready = wait_readable([*waiting, *self.wakers], timeout_s + 1)
             got = self._read(waiting, ready)
-            if waiting and (got or not ready or set(ready) & set(self._wakers)):
+            if waiting and (got or not ready or set(ready) & set(self.wakers)):
                 got += self._cancel(waiting)
             elif waiting:
                 got += self._let_end(waiting)
@@ -97,7 +107,7 @@ class Waiter:
 
     def _begin(self, queues: Sequence[int], timeout_s: float) -> dict[Connection, int]:
         while len(self._connections) < len(queues):
-            self._connections.append(self._connect())
+            self._connections.append(self.connect())
         waiting = dict(zip(self._connections, queues, strict=False))
         for connection, queue in waiting.items():
             if connection in self._unread:
@@ -129,8 +139,8 @@ class Waiter:
         got: list[Arrival] = []
         deadline = self._clock.monotonic() + 2 * _UNBLOCK_EVERY_S
         while waiting and not got and self._clock.monotonic() < deadline:
-            ready = wait_readable([*waiting, *self._wakers], _UNBLOCK_EVERY_S)
-            if set(ready) & set(self._wakers):
+            ready = wait_readable([*waiting, *self.wakers], _UNBLOCK_EVERY_S)
+            if set(ready) & set(self.wakers):
                 break
             got += self._read(waiting, ready)
         return got + self._cancel(waiting)

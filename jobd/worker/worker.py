@@ -1,6 +1,7 @@
 """One worker process from READY to its end: heed, work, rest, leave."""
 
 import contextlib
+import threading
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -14,6 +15,7 @@ from jobd.scoreboard import Scoreboard, State
 from jobd.store import Store
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import Fetcher
+from jobd.worker.heeding import Heeding
 from jobd.worker.processor import Display, Processor
 
 _POLLER_SLOT: Final = 0
@@ -104,6 +106,7 @@ class CancelWatch:
         self._scoreboard = scoreboard
         self._attention = attention
         self._known: float | None = None
+        self._lock = threading.Lock()  # one asks at a time, of those that run jobs side by side
         attention.learn_cancelled = self.look
 
     def look(self) -> None:
@@ -118,16 +121,19 @@ class CancelWatch:
         Raises:
             RedisUnavailable: it could not be fetched.
         """
-        newest = self._scoreboard.newest_cancel
-        if newest == self._known:
+        if self._scoreboard.newest_cancel == self._known:
             return
-        try:
-            self._cancelled.refresh()
-        except RedisRejected as error:
-            # A key of the wrong type must not keep the jobs from running.
-            log.event("cancelled jobs cannot be known", level="error", reason=str(error))
-        self._known = newest
-        self._attention.cancelled_jids = self._cancelled.jids
+        with self._lock:
+            newest = self._scoreboard.newest_cancel
+            if newest == self._known:
+                return
+            try:
+                self._cancelled.refresh()
+            except RedisRejected as error:
+                # A key of the wrong type must not keep the jobs from running.
+                log.event("cancelled jobs cannot be known", level="error", reason=str(error))
+            self._attention.cancelled_jids = self._cancelled.jids
+            self._known = newest
 
 
 class Worker:
@@ -148,7 +154,7 @@ class Worker:
         *,
         processor: Processor,
         fetcher: Fetcher,
-        attention: Attention,
+        attention: Heeding,
         display: Display,
         chores: Sequence[Chore],
         hooks: Hooks,

@@ -43,9 +43,9 @@ def plain(value: object) -> object:
     return value
 
 
-def manual(language: str) -> list[str]:
-    """The blocks of docs/configuration.md in a language; what is only shown is in none."""
-    text = (ROOT / "docs" / "configuration.md").read_text()
+def manual(language: str, page: str = "configuration.md") -> list[str]:
+    """The blocks of a page in a language; what is only shown is in none."""
+    text = (ROOT / "docs" / page).read_text()
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [block for name, block in blocks if name == language]
 
@@ -54,6 +54,13 @@ def test_the_files_of_the_manual_are_read_without_complaint(settle: Load) -> Non
     queues, capsules, redis = manual("yaml")
     for text in (queues, capsules, *redis.splitlines()):  # of Redis it shows three ways
         assert settle(text)
+
+
+def test_the_settings_of_the_page_on_threads_mean_what_it_says(settle: Load) -> None:
+    (text,) = manual("yaml", "threads.md")
+    found = {each.name: (each.concurrency, each.threads) for each in settle(text).capsules}
+    assert found == {"default": (2, 10), "mails": (1, 25), "reports": (2, 1)}
+    assert settle(text).most_jobs == 20 + 25 + 2
 
 
 def test_mistakes_are_told_as_the_manual_shows(tmp_path: Path) -> None:

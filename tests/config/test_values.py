@@ -170,6 +170,7 @@ def test_there_are_not_more_workers_than_slots(settle: Load, problems: Problems)
         ("batch: auto", "batch", "auto"),
         ("batch: 10", "batch", 10),
         ("threads: 1", "threads", 1),
+        ("threads: 100", "threads", 100),
         ("preload: false", "preload", False),
         ("require: a.b", "require", ("a.b",)),
         ("require: [a.b, ./c.py]", "require", ("a.b", "./c.py")),
@@ -234,7 +235,6 @@ def test_a_worker_may_be_as_silent_as_redis_makes_it(settle: Load, problems: Pro
 @pytest.mark.parametrize(
     "text",
     [
-        "threads: 2",
         "schedule: {nightly: {cron: '0 0 * * *'}}",
         "cron: []",
     ],

@@ -14,9 +14,10 @@ from jobd.config import Capsule, QueueWeight, RedisSettings
 from jobd.connection import Connection
 from jobd.keys import Keys
 from jobd.store import Claimed, Held, Holder, Store
-from jobd.worker.fetch import BasicFetch, Draw
+from jobd.worker.fetch import BasicFetch, Draw, Rest
 from jobd.worker.iterations import KeptProgress
 from jobd.worker.reliable_fetch import ReliableFetch, Told
+from jobd.worker.waiting import Waiter
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw
 
@@ -173,8 +174,9 @@ class Bench:
             self.store,
             self.holder,
             draw=draw,
-            connect=self._a_blocking_connection,
-            wakers=[self.bell],
+            waiter=Waiter(
+                connect=self._a_blocking_connection, wakers=[self.bell], clock=self.clock
+            ),
             clock=self.clock,
             told=Told(self._count, lambda: None, job_is_long=self._note_long),
         )
@@ -184,10 +186,9 @@ class Bench:
             self.store,
             self._a_blocking_connection(),
             capsule=self._capsule,
-            wakers=[self.bell],
+            rest=Rest([self.bell], lambda: None),
             rng=self._rng,
             clock=SystemClock(),
-            will_wait=lambda: None,
         )
 
     def aside(self, function, *arguments) -> Future:

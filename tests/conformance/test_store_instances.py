@@ -46,12 +46,12 @@ def metric_keys(raw: Raw) -> set[bytes]:
 
 
 def a_state(
-    running: bytes = b"", queue: str = "default", incarnation: int = 1, done: tuple[bytes, ...] = ()
+    running: bytes = b"", queue: str = "default", done: tuple[bytes, ...] = ()
 ) -> SlotState:
     return SlotState(
         state=State.IDLE,
         pid=1,
-        incarnation=incarnation,
+        incarnation=1,
         beat=0.0,
         started=1.0,
         running=fingerprint(running),
@@ -268,12 +268,12 @@ def test_running_jobs_are_read_from_their_private_lists(store: Store):
     claim(store, a_holder("low", processor="2.0.7"))
 
     busy = {
-        1: a_state(a_payload(1), done=(a_payload(0),)),
-        2: a_state(b"\xff", "low", 7),
-        3: a_state(a_payload(1), incarnation=9),
+        "1.0.1": a_state(a_payload(1), done=(a_payload(0),)),
+        "2.0.7": a_state(b"\xff", "low"),
+        "3.0.9": a_state(a_payload(1)),
     }
 
-    assert store.running(IDENTITY, busy) == {1: a_payload(1).decode(), 2: "\udcff"}
+    assert store.running(IDENTITY, busy) == {"1.0.1": a_payload(1).decode(), "2.0.7": "\udcff"}
     assert store.running(IDENTITY, {}) == {}
 
 

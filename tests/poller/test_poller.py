@@ -36,6 +36,7 @@ def a_death(running: bytes = b"", *, slot: int = 1, incarnation: int = 1) -> dic
         "max_memory": 0,
         "slot": slot,
         "incarnation": incarnation,
+        "thread": 0,
         "status": 9,
         "reason": "SIGKILL",
         "running": fingerprint(running) if running else "",
@@ -164,7 +165,7 @@ def test_a_death_is_answered_for_and_the_master_told(station: Station) -> None:
     station.poller._look()
     turn(station)
     assert [job["recovered"] for job in queued(station.raw)] == [1]
-    assert station.master.heard == [{"type": "recovered", "slot": 1, "incarnation": 1}]
+    assert station.master.heard == [{"type": "recovered", "slot": 1, "incarnation": 1, "thread": 0}]
 
 
 def test_what_came_to_a_dead_worker_after_that_goes_back_half_a_second_later(
@@ -362,7 +363,7 @@ def test_a_job_that_runs_and_is_cancelled_is_told_to_the_master_until_it_has_end
     cancel(station.store, "b4a5")
     station.clock.advance(1)
     turn(station)
-    order = {"type": "cancel", "jid": "b4a5", "slot": 2, "incarnation": 7}
+    order = {"type": "cancel", "jid": "b4a5", "slot": 2, "incarnation": 7, "thread": 0}
     assert cancels(station) == [order]
     station.clock.advance(1)
     turn(station)

@@ -23,11 +23,12 @@ from jobd.server_clock import ServerClock
 from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
-from jobd.worker.fetch import BasicFetch, Draw, Fetcher
+from jobd.worker.fetch import BasicFetch, Draw, Fetcher, Rest
 from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
+from jobd.worker.waiting import Waiter
 from tests.support import wire as by_hand
 from tests.support.clock import FakeClock
 from tests.support.servers import Raw
@@ -105,17 +106,17 @@ class Bench:
                 store,
                 self._blocking,
                 capsule=capsule,
-                wakers=wakers,
+                rest=Rest(wakers, self.attention.will_wait),
                 rng=random.Random(1),
                 clock=self.clock,
-                will_wait=self.attention.will_wait,
             )
         return ReliableFetch(
             store,
             Holder.of(store.keys, IDENTITY, f"{SLOT}.0.{INCARNATION}", QUEUES),
             draw=Draw(capsule, random.Random(1), self.batch),
-            connect=lambda: Connection(settings, timeout_s=6),
-            wakers=wakers,
+            waiter=Waiter(
+                connect=lambda: Connection(settings, timeout_s=6), wakers=wakers, clock=self.clock
+            ),
             clock=self.clock,
             told=Told(
                 acknowledged=self.writer.acknowledged,
