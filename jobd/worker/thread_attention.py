@@ -5,9 +5,12 @@ job's thread, which Python raises when that thread comes to its next bytecode: o
 is not ended before that returns. It must never come up in the code that settles the job, nor in the
 next job; so each run has one token. Who takes it decides: the main thread, before it sets the
 exception, or this one when the job is over. If the main thread was quicker, this one waits until
-the exception is set, and takes it back if it was not raised yet.
+the exception is set, and then raises one of its own, which replaces it if it was not raised yet.
+To set none instead would leave the interpreter looking for one again and again; CPython 3.11 hangs
+in that at the next call, if the thread is traced (python/cpython, Python/ceval.c, RESUME).
 """
 
+import contextlib
 import ctypes
 import threading
 from collections.abc import Callable
@@ -25,14 +28,14 @@ T = TypeVar("T")
 
 _LOOK_EVERY_S: Final = 0.25
 
-_NAME: Final = "PyThreadState_SetAsyncExc"
-# These keep the interpreter's lock, as all of its functions must be called.
+# This keeps the interpreter's lock, as all of its functions must be called.
 _set: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
-    (_NAME, ctypes.pythonapi)
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
 )
-_take_back: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
-    (_NAME, ctypes.pythonapi)
-)
+
+
+class _NothingMore(BaseException):
+    """Raised by a thread in itself, so that nothing else comes up in it."""
 
 
 class _Run:
@@ -40,7 +43,7 @@ class _Run:
 
     Attributes:
         token: one entry, for who takes it first.
-        is_set: the exception is; from then on it may be taken back.
+        is_set: the exception is; from then on it may be replaced.
     """
 
     __slots__ = ("is_set", "token")
@@ -145,15 +148,21 @@ class ThreadAttention:
 
     def _close(self, run: _Run) -> None:
         """From now on nothing ends the job any more, and nothing that was set is left."""
-        while True:
+        is_over = False
+        while not is_over:
             try:
                 if not _took(run.token):
                     run.is_set.wait()
-                    _take_back(self._thread, None)
+                    self._absorb()
+                is_over = True
             except BaseException:  # noqa: BLE001, S110 - it came up here, as it can but once
                 pass
-            else:
-                return
+
+    def _absorb(self) -> None:
+        with contextlib.suppress(_NothingMore):
+            _set(self._thread, _NothingMore)
+            while True:  # it comes at once
+                pass
 
     def end_job(self, reason: Stop) -> NoReturn:
         """End the running job from within, as if it was interrupted.

@@ -1,6 +1,5 @@
 """Ending a job in a thread: in the job's own code or not at all."""
 
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -164,16 +163,6 @@ def test_a_job_that_ends_itself_is_not_ended_by_others_any_more(desk: Desk):
     assert desk.run(lambda _: None).result(30) is DONE
 
 
-@pytest.fixture
-def often() -> Iterator[None]:
-    """Threads take turns within a job that is short."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("often")
 def test_an_interruption_never_comes_up_outside_of_the_job(desk: Desk):
     outcomes: Counter[type] = Counter()
 
