@@ -1,5 +1,6 @@
 """Ending a job in a thread: in the job's own code or not at all."""
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +17,17 @@ from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
 from jobd.worker.thread_attention import ThreadAttention
 from tests.support.clock import FakeClock
 from tests.worker.conftest import QuietMaster
+
+
+@pytest.fixture(autouse=True)
+def untraced() -> Iterator[None]:
+    """CPython 3.11 may hang in traced threads while asynchronous exceptions are set."""
+    ours, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    yield
+    sys.settrace(ours)
+    threading.settrace(of_threads)
 
 
 class Desk:
