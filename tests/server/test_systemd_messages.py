@@ -75,7 +75,9 @@ def test_the_life_that_the_manual_shows_is_told_in_that_order(
     eventually(lambda: jobd.notify.saw("READY=1"), message=jobd.log)
     jobd.signal(signal.SIGHUP)
     jobd.wait_for_log("the new generation is in force")
-    eventually(lambda: re.search("(?s)RELOADING.*\nSTATUS=ready 1/1, 0 jobs running$", heard(jobd)))
+    # Pings may follow it before it is looked at.
+    is_over = re.compile("RELOADING.*^STATUS=ready 1/1, 0 jobs running$", re.DOTALL | re.MULTILINE)
+    eventually(lambda: is_over.search(heard(jobd)), message=lambda: heard(jobd))
     for number, then in ((signal.SIGTSTP, "quiet, 0"), (signal.SIGCONT, "ready 1/1, 0")):
         before = heard(jobd).count(then)
         jobd.signal(number)
