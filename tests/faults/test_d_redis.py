@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tests.faults.conftest import StartRigged
 from tests.faults.stage import PATIENCE_S, Stage
@@ -245,15 +245,24 @@ def sleep(stage: Stage) -> Callable[[], object]:
 
 
 def be_busy(stage: Stage) -> Callable[[], object]:
-    stage.raw.config_set("busy-reply-threshold", 50)
-    with contextlib.suppress(RedisError):
-        servers.connect(stage.server.unix_url(), socket_timeout=0.2).eval("while true do end", 0)
+    def is_busy() -> bool:
+        with contextlib.suppress(RedisError):
+            servers.connect(stage.server.unix_url(), socket_timeout=0.2).eval("while 1 do end", 0)
+        return not set_patience(5_000)
+
+    def set_patience(milliseconds: int) -> bool:
+        """Whether the server took it: it refuses everybody who comes while a script runs on."""
+        with contextlib.suppress(ResponseError):
+            return stage.raw.config_set("busy-reply-threshold", milliseconds)
+        return False
 
     def resume() -> None:
         stage.raw.script_kill()
         # Else whoever comes while a script of the next test is kept waiting for 50 ms is refused.
-        stage.raw.config_set("busy-reply-threshold", 5_000)
+        # The script ends a moment after the answer to its kill.
+        eventually(lambda: set_patience(5_000), message=stage.last_lines)
 
+    eventually(lambda: set_patience(50) and is_busy(), message=stage.last_lines)
     return resume
 
 
