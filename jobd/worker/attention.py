@@ -10,12 +10,13 @@ stop is the same with and without a master, and a worker arms its own deadline f
 import math
 import os
 import signal
-from collections.abc import Callable, Sequence
-from typing import Final, NoReturn, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from jobd import log, signals
 from jobd.clock import Clock, SystemClock
 from jobd.errors import JobCancelled, JobInterrupted, JobTimeout, Stop
+from jobd.jobs.completing import complete
 from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
@@ -269,6 +270,11 @@ class Attention:
         self._is_running = False
         self.was_interrupted = True
         raise reason
+
+    def complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run what an ``async def perform`` returned to its end, in a loop of its own."""
+        result: T = complete(coroutine)
+        return result
 
     def reclaim(self) -> None:
         """After a job: lift its limit, and take the signals back if it has left handlers."""

@@ -10,11 +10,12 @@ the exception is set, and takes it back if it was not raised yet.
 
 import ctypes
 import threading
-from collections.abc import Callable
-from typing import Final, NoReturn, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NoReturn, TypeVar
 
 from jobd.clock import Clock
 from jobd.errors import JobCancelled, JobInterrupted, JobTimeout, Stop
+from jobd.jobs.completing import complete
 from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.worker.attention import Attention
@@ -165,6 +166,11 @@ class ThreadAttention:
             self._run.is_set.set()  # there is nothing to wait for
         self.was_interrupted = True
         raise reason
+
+    def complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run what an ``async def perform`` returned to its end, in a loop of its own."""
+        result: T = complete(coroutine)
+        return result
 
     def reclaim(self) -> None:
         """After a job: lift its limit. The handlers of signals are the main thread's."""
