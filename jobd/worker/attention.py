@@ -20,6 +20,7 @@ from jobd.jobs.completing import complete
 from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
+from jobd.worker.company import Company
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -106,8 +107,8 @@ class Attention:
         cancelled_jids: jobs that are not to be begun.
         learn_cancelled: has ``cancelled_jids`` hold what the poller knows by now.
         progress: of iterable jobs.
-        company: there is none; it is for who runs jobs beside others.
-        threads: that run jobs instead of the main thread; none if that does.
+        company: of the main thread and a loop; None if it runs jobs alone, or none.
+        threads: that run jobs instead of the main thread or beside it.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Attention:
         self.cancelled_jids: set[str] = set()
         self.learn_cancelled: Callable[[], None] = lambda: None
         self.progress: Progress | None = None
-        self.company = None
+        self.company: Company | None = None
         self.threads: Sequence[Interruptible] = ()
 
     def open(self) -> None:
