@@ -348,9 +348,9 @@ class Scoreboard:
             return main
         pages = {thread: self.read_thread(slot, thread) for thread in range(1, most + 1)}
         # A thread that has not begun yet shows what one before it did.
-        pages[0] = main
-        own = [pages[n] for n in self.threads(slot) if pages[n].incarnation == main.incarnation]
-        del pages[0]
+        # One that a loop has added since is seen the next time.
+        shown = [pages.get(n) if n else main for n in self.threads(slot)]
+        own = [page for page in shown if page and page.incarnation == main.incarnation]
         return whole(main, own, list(pages.values()))
 
     def read_thread(self, slot: int, thread: int) -> SlotState:

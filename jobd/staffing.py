@@ -152,7 +152,12 @@ class Staffing:
 
         loop = self._async_jobs(beside, app, has_ended)
         attention.threads = [loop]
-        rest = Rest((*attention.wakers, departures), post.rest.will_wait)
+
+        def will_wait() -> None:
+            attention.will_wait()
+            shown.title.show(f"{loop.busy} in the loop" if loop.busy else "idle")
+
+        rest = Rest((*attention.wakers, departures), will_wait)
         post = msgspec.structs.replace(
             post,
             display=Display(shown.slot, shown.title, tally),

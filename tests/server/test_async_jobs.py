@@ -1,6 +1,7 @@
 """``async def perform`` in real workers."""
 
 import json
+import signal
 from collections import Counter
 from typing import Any
 
@@ -11,7 +12,7 @@ from jobd.config import RedisSettings
 from jobd.connection import Connection
 from jobd.keys import Keys
 from jobd.store import Store
-from tests.server.test_threads import done, hold, is_clean, kill_worker, started
+from tests.server.test_threads import blocked, done, hold, is_clean, kill_worker, started
 from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess, StartJobd
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.process]
 
 JOBS = """
 import asyncio, contextvars, os, time
+from pathlib import Path
 import jobd
 from tests.support.sample_jobs import Echo, record
 
@@ -39,6 +41,13 @@ class Linger(jobd.Job):
         finally:
             await asyncio.sleep(0)
             record("end", "Linger", self.jid, [])
+
+class Stay(jobd.Job):
+    async def perform(self, name):
+        record("start", "Stay", self.jid, [name])
+        while not Path(f"released-{name}").exists():
+            await asyncio.sleep(0.01)
+        record("done", "Stay", self.jid, [name])
 
 class Late(Linger):
     time_limit = 0.3
@@ -208,6 +217,45 @@ def test_what_runs_in_the_loop_is_told_job_by_job(raw: Raw, start_jobd: StartJob
 
     eventually(lambda: set(shown()) == {*lingering, held}, timeout=30, message=jobd.log)
     jobd.release("all")
+
+
+def stay(raw: Raw, jobd: JobdProcess, count: int, name: str) -> list[str]:
+    jids = [wire.push(raw, "Stay", name) for _ in range(count)]
+    eventually(lambda: set(started(jobd)) >= set(jids), message=jobd.log)
+    return jids
+
+
+def test_a_quiet_worker_begins_no_async_job_until_it_resumes(raw: Raw, start_jobd: StartJobd):
+    jobd = start_jobd(jobs=JOBS)
+    running = stay(raw, jobd, 2, "all")
+    eventually(lambda: blocked(raw) == 1)
+    jobd.signal(signal.SIGTSTP)
+    eventually(lambda: blocked(raw) == 0)
+    waiting = [wire.push(raw, "Pause", 0) for _ in range(4)]
+    jobd.release("all")
+    eventually(lambda: done(jobd) == set(running), message=jobd.log)
+    assert len(wire.queued(raw)) == 4
+    jobd.signal(signal.SIGCONT)
+    eventually(lambda: done(jobd) == {*running, *waiting}, message=jobd.log)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_job_that_was_charged_twice_runs_alone(raw: Raw, start_jobd: StartJobd, threads: int):
+    jobd = start_jobd(config={"threads": threads}, jobs=JOBS)
+    first = stay(raw, jobd, 1, "first")
+    payload = wire.a_payload("Stay", "second", recovered=2, recovered_reason="SIGKILL")
+    raw.sadd("queues", "default")
+    raw.lpush("queue:default", wire.encode(payload))
+    eventually(lambda: blocked(raw) == 0 and not wire.queued(raw), message=jobd.log)
+    waiting = [wire.push(raw, "Echo", number) for number in range(3)]
+    assert payload["jid"] not in started(jobd)  # the first job is not over
+    jobd.release("first")
+    eventually(lambda: payload["jid"] in started(jobd), message=jobd.log)
+    assert done(jobd) == set(first)
+    assert len(wire.queued(raw)) == 3
+    jobd.release("second")
+    eventually(lambda: done(jobd) == {*first, payload["jid"], *waiting}, message=jobd.log)
+    eventually(lambda: is_clean(raw))
 
 
 # Interrupting one of them
