@@ -3,16 +3,19 @@
 import json
 import os
 import signal
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.faults.conftest import StartRigged
-from tests.faults.stage import PATIENCE_S, Points
+from tests.faults.stage import PATIENCE_S, SCRIPTS, Points
 from tests.server.test_async_jobs import JOBS
 from tests.server.test_threads import done, is_clean, started
 from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess
+from tests.support.proxy import Proxy
 from tests.support.servers import Raw
 
 pytestmark = [pytest.mark.redis, pytest.mark.process]
@@ -49,6 +52,51 @@ def test_a_job_whose_worker_is_killed_is_settled_once(
     eventually(lambda: is_clean(raw), PATIENCE_S, jobd.log)
     assert len(started(jobd)) <= INSTANTS[point]
     assert raw.zcard("retry") == raw.zcard("dead") == 0
+
+
+@pytest.fixture
+def proxy(redis_url: str) -> Iterator[Proxy]:
+    port = urlsplit(redis_url).port
+    assert port is not None
+    proxy = Proxy(port, scripts=SCRIPTS)
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+@pytest.mark.parametrize("lose", [Proxy.drop_request_once, Proxy.drop_reply_once])
+@pytest.mark.parametrize("command", ["hand_over", "LREM"])
+def test_a_job_of_which_a_request_or_a_reply_is_lost_runs_once(
+    raw: Raw,
+    proxy: Proxy,
+    start_rigged: StartRigged,
+    command: str,
+    lose: Callable[[Proxy, str], None],
+):
+    jobd, _ = start(start_rigged, proxy.url())
+    lose(proxy, command)
+    jid = wire.push(raw, "Pause", 0.01)
+
+    eventually(lambda: done(jobd) == {jid}, PATIENCE_S, jobd.log)
+    eventually(lambda: is_clean(raw), PATIENCE_S, jobd.log)
+    jobd.close()
+    assert started(jobd) == [jid]
+    assert "ownership lost" not in jobd.log()
+
+
+@pytest.mark.parametrize("lose", [Proxy.drop_request_once, Proxy.drop_reply_once])
+def test_a_failure_of_which_a_request_or_a_reply_is_lost_is_kept_once(
+    raw: Raw, proxy: Proxy, start_rigged: StartRigged, lose: Callable[[Proxy, str], None]
+):
+    jobd, _ = start(start_rigged, proxy.url())
+    lose(proxy, "retry")
+    jid = wire.push(raw, "Raise")
+
+    eventually(lambda: is_clean(raw) and raw.zcard("retry") == 1, PATIENCE_S, jobd.log)
+    (failed,) = wire.entries(raw, "retry")
+    assert (failed["jid"], failed["retry_count"]) == (jid, 0)
+    jobd.close()
+    assert "ownership lost" not in jobd.log()
 
 
 @pytest.mark.parametrize("point", ["before retry", "after retry"])
