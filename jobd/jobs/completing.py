@@ -8,7 +8,6 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
 from typing import Any
 
 
@@ -31,7 +30,9 @@ def complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
     Raises:
         BaseException: what the coroutine raised.
     """
-    import asyncio  # noqa: PLC0415 - slow to import, and most jobs are not async
+    # Slow to import, and most jobs are not async.
+    import asyncio  # noqa: PLC0415
+    from concurrent.futures import Future  # noqa: PLC0415
 
     try:
         asyncio.get_running_loop()

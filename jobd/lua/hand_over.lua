@@ -8,6 +8,13 @@
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then
   return redis.call('LPOS', KEYS[2], ARGV[1]) and 1 or 0
 end
-redis.call('SADD', KEYS[3], KEYS[2])
-redis.call('LPUSH', KEYS[2], ARGV[1])
+local refused = redis.pcall('SADD', KEYS[3], KEYS[2])
+if type(refused) ~= 'table' then
+  refused = redis.pcall('LPUSH', KEYS[2], ARGV[1])
+end
+if type(refused) == 'table' then
+  -- One is of the wrong type; what a script did is not rolled back.
+  redis.call('RPUSH', KEYS[1], ARGV[1])
+  return refused
+end
 return 1

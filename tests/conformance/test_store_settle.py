@@ -89,6 +89,19 @@ def test_a_job_that_is_handed_over_again_is_there_once(
     assert store_raw.lrange(OTHER, 0, -1) == [b"one"]
 
 
+@pytest.mark.parametrize("key", [OTHER, KEYS.privates])
+def test_a_job_that_could_not_be_handed_over_is_still_held(
+    store: Store, store_raw: Raw, holder: Holder, private: str, key: str
+):
+    held(store, holder, b"one")
+    store_raw.delete(key)
+    store_raw.set(key, "not what it should be")
+
+    with pytest.raises(RedisRejected):
+        store.hand_over(private, OTHER, b"one")
+    assert store_raw.lrange(private, 0, -1) == [b"one"]
+
+
 def test_a_job_that_is_not_held_any_more_is_not_handed_over(
     store: Store, store_raw: Raw, private: str
 ):
