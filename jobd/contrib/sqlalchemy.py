@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeGuard
-from weakref import ReferenceType, ref
+from weakref import ReferenceType, WeakSet, ref
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -27,6 +27,9 @@ _KEY: Final = "jobd.levels"
 _begun: Final[ContextVar[tuple[ReferenceType[Session], ...]]] = ContextVar(
     "jobd.contrib.sqlalchemy.begun", default=()
 )
+
+
+_followed: Final[WeakSet[Any]] = WeakSet()
 
 
 @dataclass(slots=True)
@@ -54,9 +57,12 @@ def enqueue_on_commit(maker: Maker) -> None:
         "after_rollback": _roll_back,
         "after_transaction_end": _end,
     }
+    # Not by event.contains(), which knows a target by its id and takes another one's for it.
+    if target in _followed:
+        return
+    _followed.add(target)
     for name, listener in listeners.items():
-        if not event.contains(target, name, listener):
-            event.listen(target, name, listener)
+        event.listen(target, name, listener)
 
 
 class SessionClient(on_commit.OnCommitClient):

@@ -134,6 +134,23 @@ def test_a_savepoint_in_a_transaction_that_is_rolled_back_pushes_nothing(
     assert store.writes == []
 
 
+def test_a_maker_is_followed_where_one_that_is_gone_lay_in_memory(store: RecordingStore) -> None:
+    engine = create_engine("sqlite://")
+    places: set[int] = set()
+    for _ in range(20):
+        sessions = sessionmaker(engine)
+        enqueue_on_commit(sessions)
+        with sessions() as session:
+            session.begin()
+            welcome()
+            session.rollback()
+        places.add(id(sessions))
+        del sessions
+    engine.dispose()
+    assert len(places) < 20
+    assert store.writes == []
+
+
 def test_what_was_pushed_in_a_session_that_is_closed_without_a_commit_is_dropped_and_told(
     maker: sessionmaker[Session], store: RecordingStore, capfd: pytest.CaptureFixture[str]
 ) -> None:
