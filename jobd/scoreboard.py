@@ -2,7 +2,8 @@
 
 One anonymous map is made before the first fork. Slot 0 is the poller's, slots 1 to N are the
 workers'. Each slot is a page of its own, so untouched slots cost nothing. In a worker with threads
-each of them has one too, numbered from 1, and the slot's is its main thread's. A page has halves:
+each of them has one too, numbered from 1, and the slot's is its main thread's; the places of a loop
+are numbered after them. A page has halves:
 the first is written by the child alone, the second by the master alone, and each half starts with
 a sequence number that is odd while its writer is busy: a reader that sees it odd, or changed, reads
 again. So the hot path of a worker writes no bookkeeping to Redis, and a job that closes every file
@@ -14,8 +15,9 @@ The bytes of a page::
     48    fingerprint of the running job, and whether its name is known by now
     64    queue and class of the running job, cut to their fields, and its jid (`shown_jid`)
     448   its deadline (monotonic s; 0 without one), its time_limit and kill_after (s)
-    472   in a slot's first page: how many threads of the worker run jobs (0: its main thread does),
-          and the most that any worker of this slot had
+    472   in a slot's first page: how many threads of the worker run jobs (0: its main thread does)
+          with the places of its loop that were used, the most that any worker of this slot had, and
+          whether the main thread runs jobs beside a loop
     512   ring of the fingerprints of jobs that are finished but not yet acknowledged
     2048  master's half: sequence, state, pid, incarnation, spawned (epoch s), restarts, last exit
     2304  jid of the job that is cancelled, likewise
@@ -31,12 +33,18 @@ from typing import Final
 
 from jobd.clock import Clock
 from jobd.slot_state import (
+    JID_BYTES,
+    MOST_PLACES,
     MOST_THREADS,
     Assignment,
     InstanceState,
     Limit,
     SlotState,
     State,
+    as_text,
+    fingerprint,
+    shortened,
+    shown_jid,
     whole,
 )
 
@@ -60,6 +68,8 @@ NO_JID: Final = "-"
 """Stands for the jid of a job that has none, so that it can be told from no job."""
 _PAGE: Final = 4096
 _HALF: Final = 2048
+_MOST_PAGES: Final = MOST_THREADS + MOST_PLACES
+_MAP_NORESERVE: Final = 0x4000  # on every architecture but Alpha, MIPS, PowerPC and SPARC
 _RING_AT: Final = 512
 _RING_ENTRY: Final = 8
 RING_SIZE: Final = (_HALF - _RING_AT - 8) // _RING_ENTRY
@@ -68,7 +78,7 @@ _CHILD = struct.Struct("<IIIIddQQ")
 _JOB_AT: Final = 64
 _JOB = struct.Struct("<128s192s64s")
 _JID_AT: Final = _JOB_AT + 128 + 192
-_JID = struct.Struct("64s")
+_JID = struct.Struct(f"{JID_BYTES}s")
 _DEADLINE_AT: Final = _JID_AT + _JID.size
 _THREADS_AT: Final = 472
 _COUNTS_AT: Final = 32
@@ -88,8 +98,10 @@ _TIME_LIMIT: Final = _DEADLINE + 1
 _KILL_AFTER: Final = _DEADLINE + 2
 _RING: Final = (_RING_AT + 8) // 8
 _THREADS: Final = _THREADS_AT // 4
+_MAIN_TOO: Final = _THREADS + 2
 _MOST_U32: Final = 0xFFFF_FFFF
 _U32 = struct.Struct("<I")
+_PAGES = struct.Struct("<III")
 _I64 = struct.Struct("<q")
 _F64 = struct.Struct("<d")
 _COUNTS = struct.Struct("<QQ")
@@ -160,6 +172,7 @@ class SlotWriter:
         self._in_ring = self._words[_IN_RING] = 0
         self._doubles[_DEADLINE] = 0.0
         self._words[_THREADS] = threads
+        self._words[_MAIN_TOO] = 0
         self._words[_THREADS + 1] = max(threads, self._words[_THREADS + 1])
         self._end()
 
@@ -179,7 +192,7 @@ class SlotWriter:
         """The job begins. Longer names are cut: they are shown, never compared."""
         words, shown = self._words, jid.encode()
         if len(shown) > _JID.size:
-            shown = _shortened(shown)
+            shown = shortened(shown)
         words[0] = self._sequence | 1
         if self._shown == (queue, name):  # the same as before, most often
             _JID.pack_into(self._page, _JID_AT, shown)
@@ -219,6 +232,13 @@ class SlotWriter:
     def unlimit(self) -> None:
         """It has ended: settling it may take longer."""
         self._doubles[_DEADLINE] = 0.0
+
+    def show_pages(self, count: int, *, main_too: bool) -> None:
+        """Say how many further pages show jobs, and whether this one does; any thread may."""
+        words = self._words
+        words[_MAIN_TOO] = main_too
+        words[_THREADS + 1] = max(count, words[_THREADS + 1])
+        words[_THREADS] = count
 
     @property
     def redis_away_since(self) -> float:
@@ -299,13 +319,16 @@ class Scoreboard:
     def __init__(self, clock: Clock, slots: int = SLOTS) -> None:
         self._clock = clock
         self.slots = slots
-        self._map = memoryview(mmap.mmap(-1, (1 + slots + slots * MOST_THREADS) * _PAGE))
+        pages = 1 + slots + slots * _MOST_PAGES
+        # Gigabytes of addresses, of which only pages that are used are ever memory.
+        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self._map = memoryview(mmap.mmap(-1, pages * _PAGE, flags=flags))
         self._first = self._page(0).cast("d")
 
     def _page(self, slot: int, thread: int = 0) -> memoryview:
         number = slot
         if thread:
-            number = self.slots + (slot - 1) * MOST_THREADS + thread
+            number = self.slots + (slot - 1) * _MOST_PAGES + thread
         return self._map[number * _PAGE : (number + 1) * _PAGE]
 
     def writer(self, slot: int, thread: int = 0) -> SlotWriter:
@@ -313,9 +336,9 @@ class Scoreboard:
         return SlotWriter(slot, self._page(slot, thread), self._clock, self._first)
 
     def threads(self, slot: int) -> Sequence[int]:
-        """The numbers of the threads that run jobs in a slot: 0 if it is the main thread."""
-        count = _U32.unpack_from(self._page(slot), _THREADS_AT)[0]
-        return range(1, count + 1) if count else (0,)
+        """The numbers of the pages that show jobs of a slot; 0 is its main thread's."""
+        count, _, main_too = _PAGES.unpack_from(self._page(slot), _THREADS_AT)
+        return range(0 if main_too or not count else 1, count + 1)
 
     def read(self, slot: int) -> SlotState:
         """What the child in a slot does; of one with threads, all of them as one."""
@@ -325,9 +348,9 @@ class Scoreboard:
             return main
         pages = {thread: self.read_thread(slot, thread) for thread in range(1, most + 1)}
         # A thread that has not begun yet shows what one before it did.
-        own = [
-            pages[n] for n in self.threads(slot) if n and pages[n].incarnation == main.incarnation
-        ]
+        # One that a loop has added since is seen the next time.
+        shown = [pages.get(n) if n else main for n in self.threads(slot)]
+        own = [page for page in shown if page and page.incarnation == main.incarnation]
         return whole(main, own, list(pages.values()))
 
     def read_thread(self, slot: int, thread: int) -> SlotState:
@@ -446,14 +469,14 @@ def _parse(copy: bytes) -> SlotState:
     queue, name, jid = _JOB.unpack_from(copy, _JOB_AT) if is_named else (b"", b"", b"")
     count = min(_U32.unpack_from(copy, _RING_AT)[0], RING_SIZE)
     starts = range(_RING_AT + 8, _RING_AT + 8 + count * _RING_ENTRY, _RING_ENTRY)
-    finished = tuple(_as_text(_I64.unpack_from(copy, at)[0]) for at in starts)
+    finished = tuple(as_text(_I64.unpack_from(copy, at)[0]) for at in starts)
     return SlotState(
         State(state),
         pid,
         incarnation,
         beat,
         started,
-        _as_text(_I64.unpack_from(copy, _RUNNING_AT)[0]),
+        as_text(_I64.unpack_from(copy, _RUNNING_AT)[0]),
         processed,
         failed,
         _text(queue),
@@ -462,33 +485,6 @@ def _parse(copy: bytes) -> SlotState:
         finished,
         _F64.unpack_from(copy, _DEADLINE_AT + 8)[0] if deadline else 0.0,
     )
-
-
-def fingerprint(raw: bytes) -> str:
-    """What the ring keeps of a job, as text.
-
-    Not its jid: a job may push itself again under the same one. Python salts its hashes once for a
-    process and all that are forked from it, so worker, master and poller agree.
-    """
-    return _as_text(hash(raw))
-
-
-def shown_jid(jid: str) -> str:
-    """How a slot shows a jid: as it is, or its beginning and a fingerprint if it is too long.
-
-    So two of them are told apart by what is shown, which is shown again as it is.
-    """
-    whole = jid.encode()
-    return jid if len(whole) <= _JID.size else _shortened(whole).decode()
-
-
-def _shortened(whole: bytes) -> bytes:
-    beginning = whole[: _JID.size - 17].decode(errors="ignore").encode()
-    return beginning + f"~{fingerprint(whole)}".encode()
-
-
-def _as_text(number: int) -> str:
-    return f"{number & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
 def _text(field: bytes) -> str:

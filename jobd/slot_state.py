@@ -11,6 +11,10 @@ import msgspec
 
 MOST_THREADS: Final = 100
 """That a worker may have. Their pages are only addresses until they are used."""
+JID_BYTES: Final = 64
+"""That a slot has room for."""
+MOST_PLACES: Final = 1000
+"""Jobs that its loop may run at once, with pages that are numbered after those of its threads."""
 
 
 class State(IntEnum):
@@ -112,3 +116,32 @@ def whole(main: SlotState, threads: Sequence[SlotState], counted: Sequence[SlotS
         failed=main.failed + sum(state.failed for state in counted),
         finished=tuple(done for state in threads for done in state.finished),
     )
+
+
+def fingerprint(raw: bytes) -> str:
+    """What the ring keeps of a job, as text.
+
+    Not its jid: a job may push itself again under the same one. Python salts its hashes once for a
+    process and all that are forked from it, so worker, master and poller agree.
+    """
+    return as_text(hash(raw))
+
+
+def shown_jid(jid: str) -> str:
+    """How a slot shows a jid: as it is, or its beginning and a fingerprint if it is too long.
+
+    So two of them are told apart by what is shown, which is shown again as it is.
+    """
+    whole = jid.encode()
+    return jid if len(whole) <= JID_BYTES else shortened(whole).decode()
+
+
+def shortened(whole: bytes) -> bytes:
+    """The beginning of a jid that is too long, and a fingerprint of all of it."""
+    beginning = whole[: JID_BYTES - 17].decode(errors="ignore").encode()
+    return beginning + f"~{fingerprint(whole)}".encode()
+
+
+def as_text(number: int) -> str:
+    """A fingerprint as it is told to others."""
+    return f"{number & 0xFFFF_FFFF_FFFF_FFFF:016x}"

@@ -3,8 +3,8 @@
 import functools
 import os
 import random
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -25,15 +25,19 @@ from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.company import Company
 from jobd.worker.crew import Crew, Member, SharedTally
+from jobd.worker.departures import Departures
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher, Rest
 from jobd.worker.heeding import Heeding
 from jobd.worker.iterations import KeptProgress
-from jobd.worker.processor import Application, Display, Processor, Rules
+from jobd.worker.processor import Application, Display, HandsOver, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.thread_attention import ThreadAttention
 from jobd.worker.title import Title
 from jobd.worker.waiting import Waiter
 from jobd.worker.worker import CancelWatch, Chore, PollerWatch, Pulse, Worker
+
+if TYPE_CHECKING:
+    from jobd.worker.loop import Loop
 
 _BLOCKED_S: Final = 11.0
 """The longest that a blocking command waits on the server, and a second."""
@@ -57,6 +61,7 @@ class _Post(msgspec.Struct, frozen=True):
         thread: its number; 0 is the main thread.
         store: over a connection of its own.
         waiter: shared with the other threads.
+        to_loop: makes the processor's way there, if there is a loop.
     """
 
     seat: Seat
@@ -66,6 +71,23 @@ class _Post(msgspec.Struct, frozen=True):
     store: Store
     rest: Rest
     waiter: Waiter
+    to_loop: Callable[[Processor, Fetcher], HandsOver] | None = None
+
+
+class _Beside(msgspec.Struct, frozen=True):
+    """Who and what a loop is beside, in its worker.
+
+    Attributes:
+        threads: that run jobs; 0 if the main thread does.
+        slot: the page of the main thread.
+    """
+
+    seat: Seat
+    threads: int
+    attention: Attention
+    company: Company
+    tally: SharedTally
+    slot: SlotWriter
 
 
 class Staffing:
@@ -107,11 +129,45 @@ class Staffing:
             attention.will_wait()
             title.show("idle")
 
-        display = Display(slot, title, self._tallies.writer(seat.slot))
         rest = Rest(attention.wakers, will_wait)
+        display = Display(slot, title, self._tallies.writer(seat.slot))
         post = _Post(seat, 0, attention, display, store, rest, self._waiter(rest))
         chores = self._chores(seat, attention, app, store)
+        if self._has_loop:
+            return self._with_loop(post, attention, app, chores)
         return self._loop(post, app, chores=chores, hooks=app.hooks)
+
+    def _with_loop(
+        self, post: _Post, attention: Attention, app: App, chores: Sequence[Chore]
+    ) -> Worker:
+        """A worker whose main thread runs jobs beside a loop."""
+        attention.company = Company(lambda: attention.is_stopping or attention.is_quiet)
+        departures, shown = Departures(), post.display
+        tally = SharedTally(shown.tally)
+        beside = _Beside(post.seat, 0, attention, attention.company, tally, shown.slot)
+
+        def has_ended() -> None:
+            attention.is_stopping = True  # if it was not, that is a defect of ours
+            departures.add()
+
+        loop = self._async_jobs(beside, app, has_ended)
+        attention.threads = [loop]
+
+        def will_wait() -> None:
+            attention.will_wait()
+            shown.title.show(f"{loop.busy} in the loop" if loop.busy else "idle")
+
+        rest = Rest((*attention.wakers, departures), will_wait)
+        post = msgspec.structs.replace(
+            post,
+            display=Display(shown.slot, shown.title, tally),
+            rest=rest,
+            waiter=self._waiter(rest),
+            to_loop=_way_to(loop, attention, attention.company),
+        )
+        worker = self._loop(post, app, chores=chores, hooks=app.hooks)
+        worker.await_others = lambda: loop.await_end(attention, departures)
+        return worker
 
     def _crew(
         self, seat: Seat, attention: Attention, slot: SlotWriter, app: App, threads: int
@@ -120,6 +176,10 @@ class Staffing:
         rest = Rest((company,), _nothing, company)
         waiter = self._waiter(rest)
         tally = SharedTally(self._tallies.writer(seat.slot))
+        departures, loop = Departures(), None
+        if self._has_loop:
+            beside = _Beside(seat, threads, attention, company, tally, slot)
+            loop = self._async_jobs(beside, app, departures.add)
 
         def member(number: int) -> Member:
             page = self._scoreboard.writer(seat.slot, number)
@@ -127,11 +187,12 @@ class Staffing:
             own = ThreadAttention(attention, page, company, self._clock)
             own.progress = self._progress(own)
             display = Display(page, Title(seat.slot, _keep_title), tally)
-            post = _Post(seat, number, own, display, self._store(seat), rest, waiter)
+            way = _way_to(loop, own, company) if loop else None
+            post = _Post(seat, number, own, display, self._store(seat), rest, waiter, way)
             # Its chores and the app's events are the main thread's.
             return Member(number, self._loop(post, app, chores=(), hooks=Hooks()), own, page)
 
-        return Crew(
+        crew = Crew(
             [member(number) for number in range(1, threads + 1)],
             company=company,
             attention=attention,
@@ -140,31 +201,91 @@ class Staffing:
             hooks=app.hooks,
             close=waiter.close,
         )
+        crew.loop, crew.departures = loop, departures
+        return crew
+
+    @property
+    def _has_loop(self) -> bool:
+        """Whether there are jobs for one; in somebody else's process they run one at a time."""
+        kinds = map(registry.find, registry.names())
+        is_wanted = any(kind is not None and kind.__is_async__ for kind in kinds)
+        return is_wanted and self._config.async_concurrency > 0 and not self._keeps_title
+
+    def _async_jobs(self, beside: _Beside, app: App, has_ended: Callable[[], object]) -> "Loop":
+        from jobd.worker.loop import Loop, Place  # noqa: PLC0415 - asyncio and greenlet take long
+        from jobd.worker.place_attention import PlaceAttention  # noqa: PLC0415
+        from jobd.worker.settling import PlaceFetcher, Settler  # noqa: PLC0415
+
+        seat = beside.seat
+        names = [queue.name for queue in capsule_of(self._config, seat).queues]
+        settler = Settler(self._store(seat))
+        keep = functools.partial(results.keep, settler.store)
+
+        def place(number: int) -> Place:
+            thread = beside.threads + number
+            page = self._scoreboard.writer(seat.slot, thread)
+            page.open(os.getpid(), seat.incarnation)
+            attention = PlaceAttention(beside.attention, page, self._clock)
+            processor = f"{seat.slot}.{thread}.{seat.incarnation}"
+            lists = Holder.of(settler.store.keys, seat.identity, processor, names).privates
+            fetcher = PlaceFetcher(settler, lists, holds=self._config.fetch != "basic")
+            return Place(
+                number,
+                slot=page,
+                attention=attention,
+                fetcher=fetcher,
+                settler=settler,
+                processor=self._processor(
+                    fetcher,
+                    app,
+                    attention,
+                    Display(page, Title(seat.slot, _keep_title), beside.tally),
+                    lambda payload, record: settler.settle(lambda: keep(payload, record)),
+                ),
+            )
+
+        def has_places(count: int) -> None:
+            beside.slot.show_pages(beside.threads + count, main_too=not beside.threads)
+
+        most = self._config.async_concurrency
+        return Loop(
+            place, most=most, has_places=has_places, has_ended=has_ended, close=settler.close
+        )
 
     def _loop(self, post: _Post, app: App, *, chores: Sequence[Chore], hooks: Hooks) -> Worker:
         rng = random.Random()  # noqa: S311 - jitter and weights
         fetcher = self._fetcher(post, rng)
+        keep = functools.partial(results.keep, post.store)
+        processor = self._processor(fetcher, app, post.attention, post.display, keep)
+        if post.to_loop is not None:
+            processor.handing_over = post.to_loop(processor, fetcher)
         return Worker(
-            processor=Processor(
-                fetcher,
-                app=Application(
-                    registry,
-                    app.server_middleware.fold(perform),
-                    app.hooks,
-                    functools.partial(results.keep, post.store),
-                ),
-                rules=_rules(self._config),
-                attention=post.attention,
-                display=post.display,
-                clock=ServerClock(self._clock, self._scoreboard),
-                rng=rng,
-            ),
+            processor=processor,
             fetcher=fetcher,
             attention=post.attention,
             display=post.display,
             chores=chores,
             hooks=hooks,
             backoff=Backoff(rng),
+        )
+
+    def _processor(
+        self,
+        fetcher: Fetcher,
+        app: App,
+        attention: Heeding,
+        display: Display,
+        keep: Callable[[dict[str, Any], dict[str, Any]], bool],
+    ) -> Processor:
+        call = app.server_middleware.fold(perform)
+        return Processor(
+            fetcher,
+            app=Application(registry, call, app.hooks, keep),
+            rules=_rules(self._config),
+            attention=attention,
+            display=display,
+            clock=ServerClock(self._clock, self._scoreboard),
+            rng=random.Random(),  # noqa: S311 - jitter
         )
 
     def _fetcher(self, post: _Post, rng: random.Random) -> Fetcher:
@@ -223,6 +344,24 @@ class Staffing:
     def _connect(self) -> Connection:
         timeout_s = _BLOCKED_S + self._config.redis.network_timeout
         return Connection(self._config.redis, timeout_s=timeout_s)
+
+
+def _way_to(
+    loop: "Loop", attention: Heeding, company: Company
+) -> Callable[[Processor, Fetcher], HandsOver]:
+    from jobd.worker.handing_over import HandingOver  # noqa: PLC0415 - it imports the loop
+
+    def way(processor: Processor, fetcher: Fetcher) -> HandsOver:
+        return HandingOver(
+            loop,
+            registry,
+            attention=attention,
+            company=company,
+            fetcher=fetcher,
+            settle=processor.settle,
+        )
+
+    return way
 
 
 def _rules(config: Config) -> Rules:

@@ -58,6 +58,7 @@ class Script:
 _CLAIM = Script("claim")
 _CONFIRM = Script("confirm")
 _GIVE_BACK = Script("give_back")
+_HAND_OVER = Script("hand_over")
 _RETRY = Script("retry")
 _BURY = Script("bury")
 _DUE = Script("due")
@@ -219,6 +220,16 @@ class Store:
         keys = (self.keys.privates, self.keys.paused, private)
         return bool(self._run(_CONFIRM, len(keys), *keys, name, held.raw))
 
+    def hand_over(self, private: str, other: str, raw: bytes) -> bool:
+        """A claimed job goes on in another private list, which must not have held the same before.
+
+        May be sent again after an error.
+
+        Returns:
+            False if neither list holds it: somebody has recovered it.
+        """
+        return bool(self._run(_HAND_OVER, 3, private, other, self.keys.privates, raw))
+
     def at_most_once_claim(self, queues: Sequence[str], timeout_s: float) -> Command:
         """The command that takes a job off its queue and keeps it nowhere (``fetch: basic``).
 
@@ -239,6 +250,10 @@ class Store:
     def acknowledge(self, private: str, *raws: bytes) -> int:
         """The jobs are done; returns how many were held."""
         return sum(self._redis.pipeline([("LREM", private, 1, raw) for raw in raws]))
+
+    def acknowledge_held(self, held: Sequence[tuple[str, bytes]]) -> int:
+        """Jobs of several private lists are done; returns how many were held."""
+        return sum(self._redis.pipeline([("LREM", private, 1, raw) for private, raw in held]))
 
     def retry(self, private: str | None, raw: bytes, again: bytes, at_s: float) -> bool:
         """The job failed and runs again at that time, with the payload ``again``.

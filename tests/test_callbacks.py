@@ -577,7 +577,7 @@ def copy_of(function: types.FunctionType) -> types.FunctionType:
     ("decorate", "method", "says"),
     [
         (before_perform, no_self, "cannot be called as a method"),
-        (before_perform, asynchronous, "method is async, which jobd does not run yet"),
+        (before_perform, asynchronous, "method is async, which only perform may be"),
         (around_perform, nothing, r"method\(\): @around_perform calls it with \(proceed\)"),
         (around_perform, yielding, "method is a generator: calling it would run nothing"),
         (around_perform, keyword_only, "proceed is keyword-only"),

@@ -310,18 +310,12 @@ def generator(self: Any) -> Iterator[int]:
 def selfless() -> None: ...
 
 
-@functools.wraps(asynchronous)
-def wrapping(*args: Any) -> None: ...
-
-
 @pytest.mark.parametrize(
     ("function", "says"),
     [
         (keyword_only, r"Bad\.perform\(a: int, \*, b: int = 0\): b is keyword-only.*before the \*"),
-        (asynchronous, r"Bad\.perform is async, which jobd does not run yet"),
         (generator, r"Bad\.perform is a generator.*remove yield"),
         (selfless, "is self missing"),
-        (wrapping, "is async"),
         ("text", "must be a method, not 'text'"),
     ],
 )
@@ -729,7 +723,6 @@ def test_a_lambda_needs_a_name_or_another_one_would_replace_it() -> None:
     ("decorated", "says"),
     [
         (keyword_only, r"keyword_only\(self: .*b is keyword-only"),
-        (asynchronous, "asynchronous is async, which jobd does not run yet: write a plain def"),
         (generator, "generator is a generator"),
         (Parrot, "should derive from jobd.Job"),
         (5, "should derive from jobd.Job"),

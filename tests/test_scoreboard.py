@@ -16,6 +16,7 @@ from jobd.scoreboard import (
     shown_jid,
 )
 from jobd.server_clock import ServerClock
+from jobd.slot_state import MOST_PLACES, MOST_THREADS
 from tests.support.clock import FakeClock
 
 
@@ -263,6 +264,37 @@ def test_what_all_threads_counted_is_the_slots_also_when_the_next_worker_has_few
     assert (seen.processed, seen.failed, seen.finished, seen.jid) == (3, 1, (), "cc")
     board.writer(1).open(49, 9)
     assert (board.read(1).processed, list(board.threads(1))) == (3, [0])
+
+
+def test_a_main_thread_that_runs_jobs_beside_a_loop_is_seen_with_its_places(
+    board: Scoreboard,
+) -> None:
+    main, place = board.writer(1), board.writer(1, 1)
+    main.open(47, 7)
+    main.set_state(State.IDLE)
+    place.open(47, 7)
+    main.show_pages(1, main_too=True)
+    assert list(board.threads(1)) == [0, 1]
+
+    place.start("low", "Slow", "aa", 100.0)
+    assert (board.read(1).state, board.read(1).jid) == (State.RUNNING, "aa")
+    main.start("default", "Quick", "bb", 50.0)
+    assert (board.read(1).state, board.read(1).jid) == (State.RUNNING, "bb")
+    for pen, raw in ((main, b"bb"), (place, b"aa")):
+        pen.finish(raw, failed=False)
+    seen = board.read(1)
+    assert (seen.state, seen.processed, len(seen.finished)) == (State.IDLE, 2, 2)
+
+    main.open(48, 8)
+    assert (list(board.threads(1)), board.read(1).processed) == ([0], 2)
+
+
+def test_a_worker_has_room_for_all_threads_and_places(board: Scoreboard) -> None:
+    last = board.writer(1, MOST_THREADS + MOST_PLACES)
+    last.open(47, 7)
+    last.start("low", "Slow", "aa", 100.0)
+    assert board.read_thread(1, MOST_THREADS + MOST_PLACES).jid == "aa"
+    assert board.read_thread(2, 0).jid == board.read_thread(2, 1).jid == ""
 
 
 def test_what_the_threads_of_a_dead_worker_ran_is_not_what_its_successor_runs(

@@ -322,6 +322,7 @@ class _Sources:
             dead_timeout_s=self.pick(declared.DEAD_TIMEOUT),
             boot_timeout=self.pick(declared.BOOT_TIMEOUT),
             threads=self.pick(declared.THREADS),
+            async_concurrency=self.pick(declared.ASYNC_CONCURRENCY),
             batch=self.pick(declared.BATCH),
             preload=self.pick(declared.PRELOAD),
             reliable_push=self.pick(declared.RELIABLE_PUSH),

@@ -146,6 +146,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     dead_timeout_s: int = 15_552_000
     boot_timeout: float = 60.0
     threads: int = 1
+    async_concurrency: int = 100
     batch: Literal["auto"] | int = "auto"
     preload: bool = True
     reliable_push: int = 0

@@ -30,7 +30,7 @@ from jobd.config.checks import (
     whole,
 )
 from jobd.config.model import Capsule, Fetch, LogFormat, LogLevel, QueueWeight, Wire
-from jobd.slot_state import MOST_THREADS
+from jobd.slot_state import MOST_PLACES, MOST_THREADS
 
 T = TypeVar("T")
 
@@ -66,6 +66,14 @@ THREADS: Final = Setting(
     check=whole(1, MOST_THREADS),
     help="Jobs side by side in each worker of the default capsule, for jobs that mostly wait. More "
     "than 1 runs them in threads; docs/threads.md says what that changes.",
+)
+ASYNC_CONCURRENCY: Final = Setting(
+    "async_concurrency",
+    default=100,
+    unit="jobs, 1000 at the most",
+    check=whole(0, MOST_PLACES),
+    help="Jobs with an async def perform that each worker runs at once, in one event loop beside "
+    "its other jobs. 0 runs them one at a time, as any other job; docs/async.md says more.",
 )
 TIMEOUT: Final = Setting(
     "timeout",
@@ -301,6 +309,7 @@ WORKER_HUNG_AFTER: Final[Setting[float | None]] = Setting(
 _ALL: Final[tuple[Setting[Any], ...]] = (
     CONCURRENCY,
     THREADS,
+    ASYNC_CONCURRENCY,
     TIMEOUT,
     BOOT_TIMEOUT,
     QUEUES,

@@ -15,7 +15,7 @@ from jobd.errors import InvalidJob
 from jobd.jobs.callbacks import Callbacks
 from jobd.jobs.definition import OPTIONS, WIRE_OPTIONS, check_definition
 from jobd.jobs.names import Names, are_twins, place
-from jobd.jobs.parameters import Parameters
+from jobd.jobs.parameters import Parameters, is_async
 from jobd.jobs.performing import Run
 from jobd.jobs.pushing import Pushed
 from jobd.payload import Payload
@@ -93,6 +93,7 @@ class Job(Pushed):
     wire_name: ClassVar[str] = "Job"
     jid: str = ""
     __run__: "Run | None" = None
+    __is_async__: ClassVar[bool] = False
 
     _extra: ClassVar[Mapping[str, Any]] = {}
     _parameters: ClassVar[Parameters | None] = None
@@ -109,6 +110,7 @@ class Job(Pushed):
         cls._parameters = Parameters.of(cls)
         cls.__callbacks__ = Callbacks.of(cls, cls._parameters)
         if cls._parameters is not None:
+            cls.__is_async__ = is_async(getattr(cls, "perform", None))
             registry.add(cls)
 
     @classmethod

@@ -18,6 +18,7 @@ class Parameters:
     Args:
         label: what the callable is called in messages.
         function: the callable, bound, so without ``self``.
+        may_be_async: whether somebody awaits what it returns.
 
     Raises:
         InvalidJob: it could never be called with the arguments of a payload.
@@ -25,8 +26,10 @@ class Parameters:
 
     __slots__ = ("_most", "_named", "_required", "_text", "_variadic")
 
-    def __init__(self, label: str, function: Callable[..., Any]) -> None:
-        _refuse_what_runs_nothing(label, function)
+    def __init__(
+        self, label: str, function: Callable[..., Any], *, may_be_async: bool = False
+    ) -> None:
+        _refuse_what_runs_nothing(label, function, may_be_async=may_be_async)
         found = signature(label, function)
         self._text = f"{label}{found.replace(return_annotation=found.empty)}"
         parameters = list(found.parameters.values())
@@ -63,7 +66,7 @@ class Parameters:
             raise InvalidJob(
                 f"{job_class.__qualname__}: the server makes instances without arguments, {err}"
             ) from None
-        return cls(label, bound)
+        return cls(label, bound, may_be_async=True)
 
     @property
     def span(self) -> tuple[int, float]:
@@ -114,9 +117,17 @@ class Parameters:
         return InvalidArguments(f"{self._text}: {what}")
 
 
-def _refuse_what_runs_nothing(label: str, function: Callable[..., Any]) -> None:
+def is_async(function: Callable[..., Any] | None) -> bool:
+    """Whether what a call of it returns is to be awaited, whatever decorates it."""
+    return function is not None and inspect.iscoroutinefunction(inspect.unwrap(function))
+
+
+def _refuse_what_runs_nothing(
+    label: str, function: Callable[..., Any], *, may_be_async: bool
+) -> None:
+    if is_async(function) and not may_be_async:
+        raise InvalidJob(f"{label} is async, which only perform may be: write a plain def")
     for is_wrong, what in (
-        (inspect.iscoroutinefunction, "is async, which jobd does not run yet: write a plain def"),
         (inspect.isasyncgenfunction, "is an async generator, which jobd does not run"),
         (inspect.isgeneratorfunction, "is a generator: calling it would run nothing; remove yield"),
     ):

@@ -105,9 +105,9 @@ class Limits:
             return
         self._looked_for_life_at = now
         for (handle, number), watch in self._watched.items():
-            seen = self._slots.left_behind(handle)
-            if number > 1 or handle.is_killed:
+            if number > self._scoreboard.threads(handle.slot)[0] or handle.is_killed:
                 continue  # one look is enough
+            seen = self._slots.left_behind(handle)
             hung_after_s = self._slots[handle.slot].generation.hung_after_s
             is_at_work = seen is None or seen.is_busy or seen.state is State.STOPPING
             if seen is None or is_at_work or hung_after_s is None:

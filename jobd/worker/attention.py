@@ -10,15 +10,17 @@ stop is the same with and without a master, and a worker arms its own deadline f
 import math
 import os
 import signal
-from collections.abc import Callable, Sequence
-from typing import Final, NoReturn, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from jobd import log, signals
 from jobd.clock import Clock, SystemClock
 from jobd.errors import JobCancelled, JobInterrupted, JobTimeout, Stop
+from jobd.jobs.completing import complete
 from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.wait import HasFileno, wait_readable
+from jobd.worker.company import Company
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -105,8 +107,8 @@ class Attention:
         cancelled_jids: jobs that are not to be begun.
         learn_cancelled: has ``cancelled_jids`` hold what the poller knows by now.
         progress: of iterable jobs.
-        company: there is none; it is for who runs jobs beside others.
-        threads: that run jobs instead of the main thread; none if that does.
+        company: of the main thread and a loop; None if it runs jobs alone, or none.
+        threads: that run jobs instead of the main thread or beside it.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class Attention:
         self.cancelled_jids: set[str] = set()
         self.learn_cancelled: Callable[[], None] = lambda: None
         self.progress: Progress | None = None
-        self.company = None
+        self.company: Company | None = None
         self.threads: Sequence[Interruptible] = ()
 
     def open(self) -> None:
@@ -269,6 +271,11 @@ class Attention:
         self._is_running = False
         self.was_interrupted = True
         raise reason
+
+    def complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run what an ``async def perform`` returned to its end, in a loop of its own."""
+        result: T = complete(coroutine)
+        return result
 
     def reclaim(self) -> None:
         """After a job: lift its limit, and take the signals back if it has left handlers."""

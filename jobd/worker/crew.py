@@ -4,11 +4,9 @@ The main thread runs none. It heeds signals, sees to the chores, shows what goes
 to leave.
 """
 
-import contextlib
-import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -19,28 +17,12 @@ from jobd.scoreboard import SlotWriter, State
 from jobd.wait import wait_readable
 from jobd.worker.attention import Attention
 from jobd.worker.company import Company
+from jobd.worker.departures import Departures
 from jobd.worker.processor import Display, Tally
 from jobd.worker.thread_attention import ThreadAttention
 from jobd.worker.worker import Chore, Worker
 
 _LOOK_EVERY_S: Final = 1.0
-
-
-class _Departures:
-    """Readable when a thread has ended since the last `take`."""
-
-    def __init__(self) -> None:
-        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def add(self) -> None:
-        os.eventfd_write(self._fd, 1)
-
-    def take(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._fd)
 
 
 class SharedTally:
@@ -75,6 +57,19 @@ class Member(msgspec.Struct, frozen=True):
     slot: SlotWriter
 
 
+class AsyncJobs(Protocol):
+    """The loop of this worker; see ``jobd.worker.loop``."""
+
+    most: int
+    failure: BaseException | None
+
+    @property
+    def busy(self) -> int: ...  # noqa: D102
+    def interrupt(self) -> None: ...  # noqa: D102
+    def interrupt_for_its_reason(self) -> None: ...  # noqa: D102
+    def await_end(self, attention: Attention, departures: Departures) -> None: ...  # noqa: D102
+
+
 class Crew:
     """The main thread of a worker with threads.
 
@@ -86,6 +81,10 @@ class Crew:
         chores: in their order, those that need Redis last.
         hooks: the app's.
         close: drops what the members share.
+
+    Attributes:
+        loop: of the jobs that are coroutines; None if there are none.
+        departures: readable when a thread has ended since the last look.
     """
 
     def __init__(
@@ -107,8 +106,9 @@ class Crew:
         self._hooks = hooks
         self._close = close
         self._threads: list[threading.Thread] = []
-        self._departures = _Departures()
+        self.departures = Departures()
         self._failure: BaseException | None = None
+        self.loop: AsyncJobs | None = None
 
     def run(self) -> None:
         """Work until asked to stop, or until a thread fails, which only a defect of ours does.
@@ -116,12 +116,13 @@ class Crew:
         Raises:
             RuntimeError: one did.
         """
-        self._attention.threads = [member.attention for member in self._members]
+        loops = [self.loop] if self.loop else []
+        self._attention.threads = [*(member.attention for member in self._members), *loops]
         self._slot.set_state(State.IDLE)
         self._see_to_chores()  # who is cancelled is known before the first job
         self._start()
         is_resting = False
-        while not self._attention.is_stopping and self._failure is None:
+        while not self._attention.is_stopping and self._defect is None:
             if self._attention.is_quiet != is_resting:
                 is_resting = self._attention.is_quiet
                 self._turn(is_resting=is_resting)
@@ -146,7 +147,11 @@ class Crew:
         except BaseException as error:  # noqa: BLE001 - the main thread tells it, and leaves
             self._failure = error
         finally:
-            self._departures.add()
+            self.departures.add()
+
+    @property
+    def _defect(self) -> BaseException | None:
+        return self._failure or (self.loop.failure if self.loop else None)
 
     def _turn(self, *, is_resting: bool) -> None:
         self._slot.set_state(State.QUIET if is_resting else State.IDLE)
@@ -155,8 +160,10 @@ class Crew:
             self._hooks.fire("quiet")
 
     def _show(self, state: str) -> None:
-        busy = sum(member.slot.is_busy for member in self._members)
-        self._title.show(f"{busy} of {len(self._members)} busy" if busy else state)
+        busy, most = sum(member.slot.is_busy for member in self._members), len(self._members)
+        if self.loop is not None:
+            busy, most = busy + self.loop.busy, most + self.loop.most
+        self._title.show(f"{busy} of {most} busy" if busy else state)
 
     def _see_to_chores(self) -> None:
         try:
@@ -171,8 +178,8 @@ class Crew:
         self._attention.will_wait()
         # Of a dead master there is no more to hear.
         wakers = (inbox,) if self._attention.is_stopping else (inbox, master)
-        wait_readable((*wakers, self._departures), _LOOK_EVERY_S)
-        self._departures.take()
+        wait_readable((*wakers, self.departures), _LOOK_EVERY_S)
+        self.departures.take()
         self._attention.look()
 
     def _leave(self) -> None:
@@ -183,8 +190,10 @@ class Crew:
             self._company.look_up()
             self._show("stopping")
             self._wait()
+        if self.loop is not None:
+            self.loop.await_end(self._attention, self.departures)  # nobody hands over any more
         self._close()
         self._hooks.fire("shutdown")
         self._hooks.fire("exit")
-        if self._failure is not None:
-            raise RuntimeError("a thread that runs jobs failed") from self._failure
+        if self._defect is not None:
+            raise RuntimeError("a thread that runs jobs failed") from self._defect

@@ -89,6 +89,13 @@ class Fetcher(Protocol):
         """It goes back to its queue, unchanged, to run next; jobs not begun go back behind it."""
         ...
 
+    def hand_over(self, unit: UnitOfWork, private: str) -> bool:
+        """It goes on in another private list, to be settled by who has that.
+
+        May be called again after an error.
+        """
+        ...
+
     @property
     def has_done(self) -> bool:
         """Whether jobs are done of which the server does not know."""
@@ -281,6 +288,10 @@ class BasicFetch:
     def give_back(self, unit: UnitOfWork) -> bool:
         """Sent again after a lost reply it doubles the job, which beats losing it."""
         self._store.requeue(unit.queue, unit.raw)
+        return True
+
+    def hand_over(self, unit: UnitOfWork, private: str) -> bool:  # noqa: ARG002
+        """Nothing holds the job."""
         return True
 
     @property

@@ -4,8 +4,8 @@
 `jobd.worker.thread_attention` for one in a thread beside others.
 """
 
-from collections.abc import Callable
-from typing import NoReturn, Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from jobd.errors import Stop
 from jobd.jobs.iterating import Progress
@@ -83,6 +83,10 @@ class Heeding(Protocol):
         Raises:
             Stop: the reason.
         """
+        ...
+
+    def complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run what an ``async def perform`` returned to its end."""
         ...
 
     def reclaim(self) -> None:

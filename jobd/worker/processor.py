@@ -85,6 +85,18 @@ class Tally(Protocol):
         ...
 
 
+class HandsOver(Protocol):
+    """The way to the loop of this worker; see ``jobd.worker.handing_over``."""
+
+    def wants(self, name: str) -> bool:
+        """Whether jobs of this class run there."""
+        ...
+
+    def hand_over(self, unit: UnitOfWork, *, is_suspect: bool) -> bool:
+        """Have a job run there, or give it back; whether it leaves the company by itself."""
+        ...
+
+
 class Display(msgspec.Struct, frozen=True):
     """Where others see what a processor does: ``jobctl`` and recovery, ``ps``, and the metrics.
 
@@ -108,6 +120,9 @@ class Processor:
         display: where this processor shows what it does.
         clock: ours and the server's.
         rng: spreads retries.
+
+    Attributes:
+        handing_over: of jobs to the loop; None if there is none.
     """
 
     def __init__(
@@ -133,6 +148,7 @@ class Processor:
         os.register_at_fork(after_in_child=self._disown)
         self._backoff = Backoff(rng)
         self._returned: object = None  # by the last job that has a result
+        self.handing_over: HandsOver | None = None
 
     def step(self) -> bool:
         """Take what one claim brings and see it through; False if that was nothing.
@@ -154,16 +170,17 @@ class Processor:
             ):
                 log.clear_job()
                 # The signal came while the claim was on its way, or during the last job.
-                self._settle(partial(self._fetcher.give_back, unit))
+                self.settle(partial(self._fetcher.give_back, unit))
                 break
-            self._see_through(unit)
-            if company is not None:
+            has_ended = self.see_through(unit)
+            if company is not None and has_ended:
                 company.leave()
             unit = take()
         log.clear_job()
         return True
 
-    def _see_through(self, unit: UnitOfWork) -> None:
+    def see_through(self, unit: UnitOfWork) -> bool:
+        """Run a job and settle it; False if it was handed over, and still runs."""
         began_s = self._clock.now_s()
         # Before it is parsed: should that kill the worker, the job is charged with it.
         self._slot.hold(unit.raw, began_s)
@@ -175,7 +192,12 @@ class Processor:
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
         else:
+            if self.handing_over is not None and self.handing_over.wants(payload["class"]):
+                self._slot.give_up()
+                is_suspect = self._is_suspect(payload)
+                return not self.handing_over.hand_over(unit, is_suspect=is_suspect)
             self._run(unit, payload, began_s)
+        return True
 
     def _run(self, unit: UnitOfWork, payload: dict[str, Any], began_s: float) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
@@ -225,7 +247,7 @@ class Processor:
     ) -> None:
         self._slot.give_up()  # while it waits, nothing that happens is charged to it
         if not company.send_away():
-            self._settle(partial(self._fetcher.give_back, unit))
+            self.settle(partial(self._fetcher.give_back, unit))
             return
         jid = str(payload.get("jid") or NO_JID)
         self._slot.hold(unit.raw, began_s)
@@ -264,7 +286,7 @@ class Processor:
             reason = record["error_message"]
             log.event("what the job returned cannot be kept", level="error", reason=reason)
         faults.point("returned")
-        self._settle(partial(self._app.keep_result, payload, record))
+        self.settle(partial(self._app.keep_result, payload, record))
 
     def _measured_as(self, unit: UnitOfWork, payload: dict[str, Any]) -> str:
         wrapped = payload.get("wrapped")
@@ -311,11 +333,11 @@ class Processor:
             case Interrupted(JobPutOff()):
                 log.job_line("put off", elapsed_s)
                 at_s = self._clock.server_s(self._clock.now_ms())
-                self._settle(partial(self._fetcher.put_off, unit, at_s))
+                self.settle(partial(self._fetcher.put_off, unit, at_s))
                 self._slot.give_up()
             case _:
                 log.job_line("interrupted", elapsed_s)
-                self._settle(partial(self._fetcher.give_back, unit))
+                self.settle(partial(self._fetcher.give_back, unit))
                 self._slot.give_up()
 
     def _has_failed(
@@ -348,7 +370,7 @@ class Processor:
         match decision:
             case Again(delay_s):
                 at_s = self._clock.server_s(now_ms) + delay_s
-                self._settle(partial(self._fetcher.retry, unit, again, at_s))
+                self.settle(partial(self._fetcher.retry, unit, again, at_s))
             case Bury():
                 is_discarded = not self._bury(unit, kind, failed, error, now_ms)
             case Discard():
@@ -395,7 +417,7 @@ class Processor:
             return False
         log.event("the job is dead", level="error", reason=failed["error_message"])
         self._keep_death(failed)
-        self._settle(partial(self._fetcher.bury, unit, grave))
+        self.settle(partial(self._fetcher.bury, unit, grave))
         hooks.report_death(failed, error)
         return True
 
@@ -410,12 +432,12 @@ class Processor:
 
     def _keep_death(self, failed: dict[str, Any]) -> None:
         if "result_ttl" in failed:
-            self._settle(partial(self._app.keep_result, failed, results.of_dead(failed)))
+            self.settle(partial(self._app.keep_result, failed, results.of_dead(failed)))
 
     def _bury_as_it_is(self, unit: UnitOfWork, error: MalformedPayload) -> None:
         log.event("not a job: buried as it is", level="error", queue=unit.queue, reason=str(error))
         grave = self._grave(unit.raw, self._clock.now_ms())
-        self._settle(partial(self._fetcher.bury, unit, grave))
+        self.settle(partial(self._fetcher.bury, unit, grave))
         self._app.hooks.report_error(error, {"context": "malformed payload", "raw": unit.raw})
 
     def _grave(self, raw: bytes, now_ms: int) -> Grave:
@@ -423,7 +445,7 @@ class Processor:
         now_s = self._clock.server_s(now_ms)
         return Grave(raw, now_s, rules.dead_max_jobs, rules.dead_timeout_s)
 
-    def _settle(self, settle: Callable[[], bool]) -> None:
+    def settle(self, settle: Callable[[], bool]) -> None:
         """Carry out a settlement, however long the server is away.
 
         A job that cannot be settled before the worker must leave stays in its private list, and

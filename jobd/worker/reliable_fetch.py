@@ -347,6 +347,14 @@ class ReliableFetch:
 
         return self._certain(give_back)
 
+    def hand_over(self, unit: UnitOfWork, private: str) -> bool:
+        """One script: out of the private list, into another one."""
+        try:
+            return self._store.hand_over(self._holder.privates[unit.position], private, unit.raw)
+        except RedisUnavailable:
+            self._doubt()
+            raise
+
     def _certain(self, settle: Callable[[], bool]) -> bool:
         """Settle; a settlement that is sent again and finds nothing has simply worked before."""
         try:

@@ -13,11 +13,12 @@ in that at the next call, if the thread is traced (python/cpython, Python/ceval.
 import contextlib
 import ctypes
 import threading
-from collections.abc import Callable
-from typing import Final, NoReturn, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NoReturn, TypeVar
 
 from jobd.clock import Clock
 from jobd.errors import JobCancelled, JobInterrupted, JobTimeout, Stop
+from jobd.jobs.completing import complete
 from jobd.jobs.iterating import Progress
 from jobd.scoreboard import Limit, SlotWriter
 from jobd.worker.attention import Attention
@@ -174,6 +175,11 @@ class ThreadAttention:
             self._run.is_set.set()  # there is nothing to wait for
         self.was_interrupted = True
         raise reason
+
+    def complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run what an ``async def perform`` returned to its end, in a loop of its own."""
+        result: T = complete(coroutine)
+        return result
 
     def reclaim(self) -> None:
         """After a job: lift its limit. The handlers of signals are the main thread's."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from jobd import log
@@ -147,6 +147,10 @@ class Worker:
         chores: in their order, those that need Redis last.
         hooks: the app's.
         backoff: between tries while Redis is away.
+
+    Attributes:
+        await_others: called when it takes no more jobs; returns when nobody else runs one. None:
+            it is the only one.
     """
 
     def __init__(
@@ -168,6 +172,7 @@ class Worker:
         self._hooks = hooks
         self._backoff = backoff
         self._trouble: str | None = None
+        self.await_others: Callable[[], object] | None = None
 
     def run(self) -> None:
         """Work until asked to stop; then give back what is held, and return."""
@@ -221,6 +226,9 @@ class Worker:
     def _leave(self) -> None:
         self._slot.set_state(State.STOPPING)
         self._title.show("stopping")
+        if self.await_others is not None:
+            self._has_flushed()  # what we hold must not wait for them
+            self.await_others()
         self._hooks.fire("shutdown")
         while not self._has_flushed():
             self._attention.wait_for_redis(self._backoff.next_s())

@@ -69,6 +69,7 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
         lambda store: store.give_back(PRIVATE, "default", [(a_payload(0), a_payload(0))]),
         1,
     ),
+    "hand over": (lambda store: store.hand_over(PRIVATE, "other", a_payload(0)), True),
     "requeue": (lambda store: store.requeue("default", b"one"), None),
     "recover": (
         lambda store: store.give_back(PRIVATE, "default", [(a_payload(0), b"one, recovered")]),

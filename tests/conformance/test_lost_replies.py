@@ -12,7 +12,16 @@ from jobd.errors import RedisUnavailable
 from jobd.pool import Pool
 from jobd.store import Promotion, Store
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
-from tests.conformance.parts import KEYS, Bench, Lossy, a_bench, a_payload, blocked, payloads
+from tests.conformance.parts import (
+    IDENTITY,
+    KEYS,
+    Bench,
+    Lossy,
+    a_bench,
+    a_payload,
+    blocked,
+    payloads,
+)
 from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
@@ -142,6 +151,28 @@ def test_a_job_whose_wait_was_lost_is_brought_by_the_next_claim(
         assert must_get(fetcher).raw == b"one"
         assert not lossy.raw.exists("queue:default")
         assert bench.store.private_lists() == list(bench.holder.privates)
+        fetcher.close()
+
+
+@LOSE
+def test_a_job_is_handed_over_once(lossy: Lossy, lose: str):
+    other = KEYS.private(IDENTITY, "1.7.1", "default")
+    with a_bench(lossy.url) as bench:
+        fetcher = bench.reliable()
+        bench.store.push({"default": payloads(2)})
+        unit = must_get(fetcher)
+        lose_next(lossy, lose, "hand_over")
+
+        with pytest.raises(RedisUnavailable):
+            fetcher.hand_over(unit, other)
+        assert fetcher.hand_over(unit, other)
+
+        following = must_get(fetcher)
+        assert [unit.raw, following.raw] == payloads(2)
+        fetcher.acknowledge(following)
+        fetcher.flush()
+        assert lossy.raw.lrange(other, 0, -1) == [unit.raw]
+        assert not lossy.raw.exists("queue:default", *bench.holder.privates)
         fetcher.close()
 
 

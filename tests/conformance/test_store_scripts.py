@@ -58,6 +58,7 @@ RUN: dict[str, Callable[[Store], object]] = {
     "find": look_through_a_queue,
     "forget": lambda store: store.forget("p"),
     "give_back": lambda store: store.give_back("p", "default", [(b"", b"")]),
+    "hand_over": lambda store: store.hand_over("p", "q", b"job"),
     "note": lambda store: Audit(access=Access(redis=store.redis, keys=KEYS)).record(
         "ada", "delete"
     ),

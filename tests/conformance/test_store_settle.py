@@ -4,12 +4,22 @@ import pytest
 
 from jobd.errors import RedisRejected
 from jobd.store import Holder, Store
-from tests.conformance.parts import ODD, a_holder, a_payload, claim, payloads, raws_of
+from tests.conformance.parts import (
+    IDENTITY,
+    KEYS,
+    ODD,
+    a_holder,
+    a_payload,
+    claim,
+    payloads,
+    raws_of,
+)
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
 
 NOW_S = 1_800_000_000.25
+OTHER = KEYS.private(IDENTITY, "1.7.1", "default")
 
 
 @pytest.fixture
@@ -44,6 +54,59 @@ def test_an_acknowledged_job_is_gone(store: Store, store_raw: Raw, holder: Holde
 
 def test_acknowledging_what_is_not_held_says_so(store: Store, private: str):
     assert not store.acknowledge(private, b"one")
+
+
+def test_jobs_of_several_lists_are_acknowledged_at_once(
+    store: Store, store_raw: Raw, holder: Holder, private: str
+):
+    held(store, holder, b"one", b"two")
+    store.hand_over(private, OTHER, b"two")
+
+    assert store.acknowledge_held([(private, b"one"), (OTHER, b"two"), (OTHER, b"three")]) == 2
+    assert not store_raw.exists(private, OTHER)
+
+
+# Hand over
+
+
+def test_a_job_that_is_handed_over_is_in_the_other_list_alone(
+    store: Store, store_raw: Raw, holder: Holder, private: str
+):
+    held(store, holder, b"one", b"two")
+
+    assert store.hand_over(private, OTHER, b"one")
+    assert store_raw.lrange(private, 0, -1) == [b"two"]
+    assert store_raw.lrange(OTHER, 0, -1) == [b"one"]
+    assert OTHER in store.private_lists()
+
+
+def test_a_job_that_is_handed_over_again_is_there_once(
+    store: Store, store_raw: Raw, holder: Holder, private: str
+):
+    held(store, holder, b"one")
+
+    assert [store.hand_over(private, OTHER, b"one") for _ in range(3)] == [True] * 3
+    assert store_raw.lrange(OTHER, 0, -1) == [b"one"]
+
+
+@pytest.mark.parametrize("key", [OTHER, KEYS.privates])
+def test_a_job_that_could_not_be_handed_over_is_still_held(
+    store: Store, store_raw: Raw, holder: Holder, private: str, key: str
+):
+    held(store, holder, b"one")
+    store_raw.delete(key)
+    store_raw.set(key, "not what it should be")
+
+    with pytest.raises(RedisRejected):
+        store.hand_over(private, OTHER, b"one")
+    assert store_raw.lrange(private, 0, -1) == [b"one"]
+
+
+def test_a_job_that_is_not_held_any_more_is_not_handed_over(
+    store: Store, store_raw: Raw, private: str
+):
+    assert not store.hand_over(private, OTHER, b"one")
+    assert not store_raw.exists(OTHER)
 
 
 # Retry

@@ -55,6 +55,7 @@ _folder = os.environ.get(FOLDER, "")  # now, since a job may clear the environme
 
 _OF_THE_STORE = (
     *("claim", "confirm", "retry", "bury", "give_back", "acknowledge", "requeue"),
+    *("hand_over", "acknowledge_held"),
     *("due", "promote", "bury_due", "private_lists", "held", "forget", "live"),
     *("beat", "renew", "leave", "sweep_processes"),
 )

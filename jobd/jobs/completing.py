@@ -1,0 +1,53 @@
+"""Running an ``async def perform`` to its end, for callers who are no coroutines themselves.
+
+A worker with a loop gives the coroutine to that (``jobd.worker.loop``). Everybody else runs it
+here: tests, ``perform_inline``, and a worker without one.
+"""
+
+import contextvars
+import inspect
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+
+def complete_each(job_instance: Any) -> None:
+    """Have the ``perform`` of this instance of a job return when its coroutine has."""
+    perform = job_instance.perform
+
+    def completing(*args: Any) -> Any:
+        returned, run = perform(*args), job_instance.__run__
+        if not inspect.iscoroutine(returned):
+            return returned  # a decorator has run it to its end
+        return complete(returned) if run is None else run.complete(returned)
+
+    job_instance.perform = completing
+
+
+def complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end in an event loop of its own; its result.
+
+    Raises:
+        BaseException: what the coroutine raised.
+    """
+    # Slow to import, and most jobs are not async.
+    import asyncio  # noqa: PLC0415
+    from concurrent.futures import Future  # noqa: PLC0415
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    # Called by a coroutine, an async test for one: its thread cannot run a second loop.
+    ended: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(asyncio.run(coroutine))
+        except BaseException as error:  # noqa: BLE001 - it is the caller's, whatever it is
+            ended.set_exception(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="jobd-inline", daemon=True)
+    thread.start()
+    return ended.result()
