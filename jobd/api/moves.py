@@ -27,6 +27,7 @@ _PROMOTE: Final = Script("promote")
 _KILL: Final = Script("kill")
 _RESCHEDULE: Final = Script("reschedule")
 _MOVE: Final = Script("move")
+_MOVE_ALL: Final = Script("move_all")
 _STRIKE: Final = Script("strike")
 
 
@@ -162,19 +163,32 @@ class Moves:
         names = (self._queue(source), self._queue(target), keys.queues)
         return bool(_MOVE.run(self._access.redis, 3, *names, raw, target, again))
 
-    def strike(self, queue: str, near: int, far: int, raws: Sequence[bytes]) -> int:
+    def strike(self, queue: str, stretch: range, raws: Sequence[bytes]) -> int:
         """Take jobs out of a stretch of a queue; how many were there.
 
         Args:
             queue: its name.
-            near: first position of the stretch, counted from the job that runs next, which is 0.
-            far: its last position.
+            stretch: positions, counted from the job that runs next, which is 0.
             raws: what to take out; it is not looked for elsewhere.
         """
-        # What stands in the queue for the rest of one script, and equals nobody's job.
-        mark = f"jobd:struck:{token_hex(16)}"
         key = self._queue(queue)
-        return int(_STRIKE.run(self._access.redis, 1, key, -1 - far, -1 - near, mark, *raws))
+        return int(_STRIKE.run(self._access.redis, 1, key, *_marked(stretch), *raws))
+
+    def move_all(
+        self, source: str, stretch: range, target: str, jobs: Sequence[tuple[bytes, bytes]]
+    ) -> int:
+        """Move jobs from a stretch of a queue to the back of another; how many were there.
+
+        Args:
+            source: the name of the queue that holds them.
+            stretch: positions, counted from the job that runs next, which is 0.
+            target: the name of the queue that gets them.
+            jobs: each as it is held and as it goes on; it is not looked for elsewhere.
+        """
+        keys = self._access.keys
+        names = (self._queue(source), self._queue(target), keys.queues)
+        parts = [part for job in jobs for part in job]
+        return int(_MOVE_ALL.run(self._access.redis, 3, *names, *_marked(stretch), target, *parts))
 
     def _queue(self, name: str) -> bytes:
         return raw_of(self._access.keys.queue(name))
@@ -188,3 +202,8 @@ class Moves:
         if payload:
             error = JobKilled(f"{payload['class']} was killed by an operator")
             self._access.hooks.report_death(payload, error)
+
+
+def _marked(stretch: range) -> tuple[int, int, str]:
+    """The stretch as indexes of its list, and what stands there for the rest of one script."""
+    return -1 - stretch[-1], -1 - stretch[0], f"jobd:struck:{token_hex(16)}"

@@ -207,6 +207,8 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.more": "{n} rarer class is not shown.||{n:,} rarer classes are not shown.",
     "queue.share": "Share",
     "queue.stopped": "These run next; the rest was not looked at, to stay quick.",
+    "queue.only": "Only what matches this search",
+    "queue.only.example": "class:Mood*",
     "queue.target": "To queue",
     "queue.waits_since": "Queued",
     "queue.empty": "No job waits here.",
@@ -336,6 +338,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.kill": "Kill",
     "act.kill_all": "Kill all",
     "act.move": "Move",
+    "act.move_all": "Move all",
     "act.pause": "Pause",
     "act.quiet": "Quiet",
     "act.quiet_all": "Quiet all",
@@ -361,6 +364,10 @@ ENGLISH: Final[dict[str, str]] = {
     "ask.delete_selected": "Delete the selected jobs for good?",
     "ask.kill": "Move this job to Dead?",
     "ask.kill_selected": "Move the selected jobs to Dead?",
+    "ask.move_all": (
+        "Move the job to the back of another queue?||"
+        "Move the {n:,} jobs to the back of another queue, in their order?"
+    ),
     "ask.quiet_all": "Have all {n} processes take no more jobs?",
     "ask.reload": (
         "Have {name} read its settings and application anew? Its workers are replaced one by one, "
@@ -381,9 +388,13 @@ ENGLISH: Final[dict[str, str]] = {
     "done.nothing": "No job was selected.",
     "done.missing": "Not there any more: it ran, or somebody was faster.",
     "done.move": "Moved {n:,} job.||Moved {n:,} jobs.",
+    "done.move_all": "Moved {n:,} job.||Moved {n:,} jobs.",
     "done.pause": "Paused: running jobs end, no new one starts.",
     "done.quiet": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
-    "done.refused_some": "{n:,} job could not be run and stays.||{n:,} could not be run and stay.",
+    "done.refused_some": (
+        "It could not be done for {n:,} job, which stays.||"
+        "It could not be done for {n:,} jobs, which stay."
+    ),
     "done.reload": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
     "done.reschedule": "It has another time now.",
     "done.resume": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",

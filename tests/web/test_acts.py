@@ -150,6 +150,47 @@ def test_a_job_is_not_moved_to_what_is_no_queue(
     assert queued(raw) == [job["jid"]]
 
 
+def test_a_whole_queue_is_moved_or_what_matches_a_search(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    one, two, three = stock.queue(a_job("Echo"), a_job("Sweep"), a_job("Echo"))
+    told = visitor.get("/queues/default").text
+    assert "Move the 3 jobs to the back of another queue, in their order?" in told
+    form = {"scope": "all", "act": "move", "target": "low"}
+    visitor.post("/queues/default", **form, q="class:Sweep")
+    assert (queued(raw), queued(raw, "low")) == ([one["jid"], three["jid"]], [two["jid"]])
+    answer = visitor.post("/queues/default", **form)
+    assert "Moved 2 jobs." in visitor.get(answer.headers["location"]).text
+    assert queued(raw, "low") == [two["jid"], one["jid"], three["jid"]]
+    noted, before = visitor.json("/audit")["rows"]
+    assert (noted["what"], noted["target"], noted["count"]) == ("move_all", "queue default", 2)
+    assert "low" in noted["detail"]
+    assert "class:Sweep" in before["detail"]
+
+
+def test_what_is_no_job_stays_where_a_queue_is_moved_away(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    stock.queue(a_job())
+    raw.rpush("queue:default", "garbage")
+    answer = visitor.post("/queues/default", scope="all", act="move", target="low")
+    told = visitor.get(answer.headers["location"]).text
+    assert "It could not be done for 1 job, which stays." in told
+    assert raw.lrange("queue:default", 0, -1) == [b"garbage"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"target": "no blanks"}, {"target": "default"}, {"target": "low", "q": "after:x"}]
+)
+def test_a_queue_is_not_moved_by_a_form_that_cannot_be_meant(
+    visitor: Visitor, stock: Stock, raw: Raw, fields: dict[str, str]
+) -> None:
+    (job,) = stock.queue(a_job())
+    answer = visitor.post("/queues/default", scope="all", act="move", **fields)
+    assert answer.status_code in {400, 409}
+    assert queued(raw) == [job["jid"]]
+
+
 def test_an_act_that_cannot_be_noted_is_still_said_to_be_done(
     visitor: Visitor, stock: Stock, raw: Raw, caplog: pytest.LogCaptureFixture
 ) -> None:

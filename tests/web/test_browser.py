@@ -213,9 +213,26 @@ def test_a_job_is_moved_to_another_queue(
     page.click('input[name="id"] >> nth=0')
     page.locator("#jobs summary", has_text="Move").click()
     page.fill("#target", "slow")
-    page.locator('button[value="move"]').click()
+    page.locator('#jobs button[value="move"]').click()
     expect(page.locator("#note")).to_have_text("Moved 1 job.")
     assert raw.llen("queue:slow") == 1
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_a_whole_queue_is_moved_to_another_on_any_screen(
+    serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw, width: int
+) -> None:
+    page = open_page(serve() + "/queues/mailers", viewport={"width": width, "height": 844})
+    page.locator(".tools summary", has_text="Move all").click()
+    question = page.locator(".tools .pop:visible")
+    place = question.bounding_box()
+    assert place is not None
+    assert 0 <= place["x"] < place["x"] + place["width"] <= width
+    expect(question).to_contain_text("Move the 40 jobs to the back of another queue")
+    page.fill("#all-target", "slow")
+    question.locator("button").click()
+    expect(page.locator("#note")).to_have_text("Moved 40 jobs.")
+    assert (raw.llen("queue:mailers"), raw.llen("queue:slow")) == (0, 40)
 
 
 def test_arguments_are_edited_and_the_time_is_in_the_viewers_zone(
