@@ -156,6 +156,18 @@ class Keys(msgspec.Struct, frozen=True):
         """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
         return f"{self.prefix}jobd:audit"
 
+    @property
+    def trash(self) -> str:
+        """Sorted set of what operators purged, by epoch seconds; 25 h from the last purge.
+
+        Its members are ``ID:queue:NAME``, ``ID:schedule``, ``ID:retry`` and ``ID:dead``.
+        """
+        return f"{self.prefix}jobd:trash"
+
+    def purged(self, purge: str) -> str:
+        """List or sorted set that was purged, under a new name; 25 h, a poller ends it after 24."""
+        return f"{self.prefix}jobd:trash:{purge}"
+
     def pushed(self, client: str) -> str:
         """List of the numbers of a client's last pushes (``reliable_push``), 100 of them; a day."""
         return f"{self.prefix}jobd:pushed:{client}"

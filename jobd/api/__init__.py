@@ -30,6 +30,7 @@ from jobd.api.queues import Queue
 from jobd.api.records import JobRecord, SetName, SortedEntry
 from jobd.api.sets import SET_NAMES, DeadSet, JobSet, RetrySet, ScheduledSet, set_of
 from jobd.api.stats import Day, Health, QueueSummary, ServerSummary, Stats, Totals
+from jobd.api.trash import Purged, Trash
 from jobd.api.works import Work, WorkSet
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Process",
     "ProcessSet",
     "Progress",
+    "Purged",
     "Queue",
     "QueueSummary",
     "Report",
@@ -67,6 +69,7 @@ __all__ = [
     "Stats",
     "Tally",
     "Totals",
+    "Trash",
     "Work",
     "WorkSet",
     "Worker",

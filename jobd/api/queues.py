@@ -135,6 +135,13 @@ class Queue:
         )
         return number(size)
 
+    def purge(self) -> int:
+        """Clear it, but keep the jobs for a day, in which `Trash` can put them back; O(1).
+
+        Their memory is not freed before.
+        """
+        return Moves(self._access).purge("queue", self.name)
+
     def pause(self) -> bool:
         """Have nobody take jobs from it; False if it was paused already.
 

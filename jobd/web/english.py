@@ -59,6 +59,7 @@ ENGLISH: Final[dict[str, str]] = {
     "page.class": "Metrics",
     "page.configuration": "Configuration",
     "page.audit": "Audit log",
+    "page.trash": "Purged",
     "page.trouble": "That did not work",
     # Columns and facts
     "age": "Started",
@@ -327,6 +328,12 @@ ENGLISH: Final[dict[str, str]] = {
     "audit.detail": "Detail",
     "audit.none": "Nobody has done anything by hand.",
     "audit.none.hint": "Every act in a dashboard or by jobctl is noted here, with who did it.",
+    # Purged
+    "trash.from": "From",
+    "trash.at": "Purged",
+    "trash.until": "Gone for good",
+    "trash.none": "Nothing was purged within the last day.",
+    "trash.none.hint": "What is purged here can be put back for a day; until then it takes memory.",
     # Acts
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",
@@ -340,6 +347,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.move": "Move",
     "act.move_all": "Move all",
     "act.pause": "Pause",
+    "act.put_back": "Put back",
     "act.quiet": "Quiet",
     "act.quiet_all": "Quiet all",
     "act.reload": "Reload",
@@ -357,9 +365,14 @@ ENGLISH: Final[dict[str, str]] = {
         "Delete the queue {name} and its job?||Delete the queue {name} and its {n:,} jobs?"
     ),
     "ask.clear.what": (
-        "What waits in it is gone for good, and not kept in Dead. Its jobs that run, are "
-        "scheduled, wait for another try or are dead stay, and so does a pause."
+        "What waits in it can be put back for a day, and takes memory until then; see Purged. Its "
+        "jobs that run, are scheduled, wait for another try or are dead stay, and so does a pause."
     ),
+    "ask.delete_everything": (
+        "Delete this job? It can be put back for a day; see Purged.||Delete all {n:,} jobs? "
+        "They can be put back for a day, and take memory until then; see Purged."
+    ),
+    "ask.delete_purged": "Delete this for good?||Delete these {n:,} jobs for good?",
     "ask.delete": "Delete this job for good?",
     "ask.delete_selected": "Delete the selected jobs for good?",
     "ask.kill": "Move this job to Dead?",
@@ -390,6 +403,7 @@ ENGLISH: Final[dict[str, str]] = {
     "done.move": "Moved {n:,} job.||Moved {n:,} jobs.",
     "done.move_all": "Moved {n:,} job.||Moved {n:,} jobs.",
     "done.pause": "Paused: running jobs end, no new one starts.",
+    "done.put_back": "Put back {n:,} job.||Put back {n:,} jobs.",
     "done.quiet": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
     "done.refused_some": (
         "It could not be done for {n:,} job, which stays.||"
@@ -417,6 +431,7 @@ ENGLISH: Final[dict[str, str]] = {
     "missing.job": "This job is not there any more: it ran, or somebody was faster.",
     "missing.page": "There is no such page.",
     "missing.queue": "There is no such queue any more.",
+    "missing.purge": "It is gone for good, or was put back.",
     "missing.process": "This process has left.",
     "refused.act": "You are not allowed to do that.",
     "refused.closed": (

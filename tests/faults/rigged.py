@@ -56,7 +56,7 @@ _folder = os.environ.get(FOLDER, "")  # now, since a job may clear the environme
 _OF_THE_STORE = (
     *("claim", "confirm", "retry", "bury", "give_back", "acknowledge", "requeue"),
     *("due", "promote", "bury_due", "private_lists", "held", "forget", "live"),
-    *("beat", "renew", "leave", "sweep_processes"),
+    *("beat", "renew", "leave", "sweep_processes", "empty_trash"),
 )
 _OF_A_SLOT = ("hold", "start", "finish", "give_up", "acknowledged")
 

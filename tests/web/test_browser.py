@@ -200,10 +200,14 @@ def test_a_queue_is_paused_and_purged(
     assert raw.sismember("paused", "mailers")
     page.locator("#rows summary", has_text="Purge").click()
     expect(page.locator("#rows .pop:visible")).to_contain_text("its 40 jobs")
-    expect(page.locator("#rows .pop:visible")).to_contain_text("not kept in Dead")
+    expect(page.locator("#rows .pop:visible")).to_contain_text("put back for a day")
     page.locator('#rows button[value="clear"]:visible').click()
     expect(page.locator("#note")).to_have_text("Deleted the queue and its 40 jobs.")
     assert not raw.exists("queue:mailers")
+    page.locator(".tools a", has_text="Purged").click()
+    page.click('button[value="put_back"]')
+    expect(page.locator("#note")).to_have_text("Put back 40 jobs.")
+    assert raw.llen("queue:mailers") == 40
 
 
 def test_a_job_is_moved_to_another_queue(

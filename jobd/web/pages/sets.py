@@ -155,7 +155,7 @@ def _act_on_all(visit: Visit, jobs: JobSet, act: str, back: str) -> Done:
 
     def all_of_them(progress: Progress) -> Tally:
         if act == "delete" and search.is_empty:
-            return Tally(done=jobs.clear())
+            return Tally(done=jobs.purge())
         return _all(jobs, act)(search.filter, progress=progress)
 
     note, count = patiently(visit, f"{act}_all", jobs.name, all_of_them, search=search.text)
