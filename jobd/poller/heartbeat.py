@@ -120,7 +120,7 @@ class Heartbeat:
         pulse = Pulse(
             work=self._work(busy),
             process=self._process(states, len(busy)),
-            instance=self._detail(states),
+            instance={**self._detail(states), "limits": _limits(busy)},
             counted=self._unsent,
             number=f"{self._series}.{self._beats}",
             at_s=self._clock.now_ms() / 1000 + self._scoreboard.clock_offset_s,
@@ -293,6 +293,15 @@ def _outline(state: SlotState) -> str:
         "args": [],
     }
     return json.dumps(known)
+
+
+def _limits(busy: Mapping[str, SlotState]) -> str:
+    """The time limits of running jobs that have one, in seconds, by processor.
+
+    Not in their work entries, whose fields are Sidekiq's.
+    """
+    limits = {name: state.time_limit for name, state in busy.items() if state.time_limit}
+    return json.dumps(limits, separators=(",", ":"))
 
 
 def _rss_kb(pid: int) -> int:

@@ -10,6 +10,7 @@ from jobd._version import __version__
 from jobd.errors import RedisRejected, RedisUnavailable
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.scoreboard import InstanceState, State
+from jobd.slot_state import Limit
 from jobd.tallies import row_of
 from tests.poller.conftest import IDENTITY, Station
 from tests.support.proxy import Proxy
@@ -122,6 +123,18 @@ def test_a_running_job_is_shown_with_its_payload_as_it_stands_in_redis(station: 
     assert work == {b"1.0.4": expected.encode()}
     assert json.loads(json.loads(work[b"1.0.4"])["payload"]) == payload
     assert 55 < station.raw.ttl(f"{IDENTITY}:work") <= 60
+
+
+def test_the_time_limits_of_running_jobs_are_told(station: Station) -> None:
+    limited, free = station.seat(1, 4), station.seat(2, 1)
+    for writer in (limited, free):
+        writer.start("default", "Echo", "b4a5", 1_799_999_999.9)
+    limited.limit(Limit(5_000.0, 30.5, 5.0))
+    beat(station)
+    assert json.loads(station.store.instance(IDENTITY)["limits"]) == {"1.0.4": 30.5}
+    limited.finish(None, failed=False)
+    beat(station)
+    assert station.store.instance(IDENTITY)["limits"] == "{}"
 
 
 def test_of_a_job_that_lies_nowhere_what_is_known_is_shown(station: Station) -> None:

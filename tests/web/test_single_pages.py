@@ -311,6 +311,17 @@ def test_how_far_a_running_iterable_job_has_come_is_told(
     assert "12,345 items done" in visitor.get(f"/job?{query}").text
 
 
+def test_the_limit_of_a_running_job_is_told(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    identity = stock.ruby()
+    raw.hset(f"jobd:instance:{identity}", "limits", '{"tid1":90}')
+    (row,) = visitor.json("/running")["rows"]
+    assert row["limit_s"] == 90
+    assert "limit 1 min 30 s" in visitor.get("/running").text
+    page = f"/job?{urlencode({'in': 'running', 'id': row['job']['id']})}"
+    assert visitor.json(page)["limit_s"] == 90
+    assert "<dt>Limit</dt><dd>1 min 30 s</dd>" in visitor.get(page).text
+
+
 def test_a_job_is_slow_if_it_was_so_when_its_process_told_of_it(
     visitor: Visitor, stock: Stock, raw: Raw
 ) -> None:
