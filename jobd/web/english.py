@@ -80,6 +80,8 @@ ENGLISH: Final[dict[str, str]] = {
     "malformed": "not a job",
     "masked": "redacted",
     "memory": "Memory",
+    "memory.pss": "PSS {memory}",
+    "memory.pss.title": "Pages that several processes share are split among them",
     "nameless": "no name",
     "process": "Process",
     "program": "Program",
@@ -166,6 +168,8 @@ ENGLISH: Final[dict[str, str]] = {
     "processes.reload_failed": "The last reload changed nothing: {reason}",
     "processes.restarts": "{n} restart, last exit: {reason}||{n} restarts, last exit: {reason}",
     "processes.workers": "{n} worker||{n} workers",
+    "processes.metrics": "Prometheus",
+    "processes.revision": "revision {revision}",
     "processes.none": "No process is running.",
     "processes.none.hint": "Start one with: jobd -C etc/jobd.yml. It is here ten seconds later.",
     # Running
@@ -315,6 +319,8 @@ ENGLISH: Final[dict[str, str]] = {
     "class.heat.too_long": "Durations are kept for eight hours; choose a shorter period.",
     # Configuration
     "configuration.skew": "Not all processes of a program run the same version.",
+    "configuration.skew.revision": "Not all processes of {tag} run the same revision.",
+    "revision": "Revision",
     "configuration.versions": "Versions",
     "configuration.here": "This dashboard",
     "configuration.processes": "{n} process||{n} processes",

@@ -186,6 +186,36 @@ def test_the_instance_tells_where_it_lives_and_of_its_workers(station: Station) 
     assert (busy["class"], busy["jid"], busy["run_at"]) == ("Echo", "b4a5", 1_799_999_999.9)
 
 
+def test_memory_is_told_with_shared_pages_split_from_the_second_beat_on(station: Station) -> None:
+    station.seat(1, 4)
+    heartbeat = station.make_heartbeat(station.slot)
+    heartbeat.beat()
+    assert (station.store.instance(IDENTITY)["pss_kb"], workers(station)[0]["pss_kb"]) == ("0", 0)
+    heartbeat.beat()
+    (worker,) = workers(station)
+    assert 0 < worker["pss_kb"] < 2 * worker["rss_kb"]
+    assert int(station.store.instance(IDENTITY)["pss_kb"]) == worker["pss_kb"]
+
+
+def test_the_revision_is_that_which_runs_and_not_that_on_the_disk(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> str:
+        heartbeat.beat()
+        return station.store.instance(IDENTITY)["revision"]
+
+    monkeypatch.setenv("REVISION", "old")
+    heartbeat = station.make_heartbeat(station.slot)
+    monkeypatch.setenv("REVISION", "new")
+    assert told() == "old"
+    reloaded = {"count": 1, "generation": 2, "state": "busy", "text": ""}
+    heartbeat.reloaded = reloaded
+    assert told() == "old"
+    heartbeat.reloaded = {**reloaded, "state": "done"}
+    monkeypatch.setenv("REVISION", "newest")
+    assert [told(), told()] == ["newest", "newest"]
+
+
 def test_what_was_said_before_is_gone(station: Station) -> None:
     station.raw.hset(f"jobd:instance:{IDENTITY}", "renewed", 1)
     beat(station)
