@@ -30,6 +30,7 @@ from jobd.api.queues import Queue
 from jobd.api.records import JobRecord, SetName, SortedEntry
 from jobd.api.sets import SET_NAMES, DeadSet, JobSet, RetrySet, ScheduledSet, set_of
 from jobd.api.stats import Day, Health, QueueSummary, ServerSummary, Stats, Totals
+from jobd.api.strays import StrayGroup, Strays, stray_keys
 from jobd.api.trash import Purged, Trash
 from jobd.api.works import Work, WorkSet
 
@@ -67,6 +68,8 @@ __all__ = [
     "SetName",
     "SortedEntry",
     "Stats",
+    "StrayGroup",
+    "Strays",
     "Tally",
     "Totals",
     "Trash",
@@ -76,4 +79,5 @@ __all__ = [
     "cancel",
     "iteration_states",
     "set_of",
+    "stray_keys",
 ]

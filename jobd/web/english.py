@@ -328,6 +328,18 @@ ENGLISH: Final[dict[str, str]] = {
     "configuration.mode": "Order",
     "configuration.queues": "Queues",
     "configuration.more": "{n} more kind is not shown.||{n} more kinds are not shown.",
+    "strays": "Stray keys",
+    "strays.look": "Look for them",
+    "strays.hint": "Keys in this database that are neither jobd's nor Sidekiq's.",
+    "strays.looked": "Looked at about {seen} of {size} keys.",
+    "strays.none": "All of them are jobd's or Sidekiq's.",
+    "strays.found": (
+        "{n} is neither jobd's nor Sidekiq's: another program shares this database, or left it.||"
+        "{n:,} are neither jobd's nor Sidekiq's: other programs share this database, or left them."
+    ),
+    "strays.prefix": "They begin with",
+    "strays.keys": "Keys",
+    "strays.example": "One of them",
     # Audit
     "audit.when": "When",
     "audit.who": "Who",

@@ -249,6 +249,21 @@ def test_different_versions_side_by_side_are_pointed_out(
     assert visitor.json("/configuration")["is_skewed"] is True
 
 
+def test_stray_keys_are_looked_for_when_asked(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.queue(a_job())
+    raw.mset({"celery-task-1": 1, "celery-task-2": 1, "<b>plain\u202e": 1})
+    assert visitor.json("/configuration")["strays"] is None
+    assert 'href="?strays=0#strays"' in visitor.get("/configuration").text
+    told = visitor.json("/configuration?strays=0")["strays"]
+    assert (told["count"], told["size"], told["next_cursor"]) == (3, 5, "")
+    assert (told["groups"][0]["prefix"], told["groups"][0]["count"]) == ("celery-*", 2)
+    page = visitor.get("/configuration?strays=0").text
+    assert "3 are neither jobd&#39;s nor Sidekiq&#39;s" in page
+    assert "<b>plain" not in page
+    for odd in ("x", "-1", "9" * 30):
+        assert visitor.json(f"/configuration?strays={odd}")["strays"] is None
+
+
 def test_processes_of_one_tag_that_run_different_revisions_are_told(
     visitor: Visitor, stock: Stock, raw: Raw
 ) -> None:

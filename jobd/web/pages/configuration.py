@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, cast
 
 import msgspec
 
 from jobd._version import __version__
-from jobd.api import Capsule, Process
+from jobd.api import Capsule, Process, StrayGroup, Strays, stray_keys
 from jobd.web.inert import cut
 from jobd.web.redaction import MASK, preview
+from jobd.web.search import BUDGET_S
 from jobd.web.site import View, Visit
 
 _MOST: Final = 50
@@ -49,6 +50,7 @@ class Configuration:
     Attributes:
         is_skewed: jobd's processes, or Ruby's, are not all of one version.
         skewed_tags: of jobd's processes that do not all run one revision of their application.
+        strays: keys of nobody's, if they were asked for.
         here: the settings of this dashboard, secrets masked.
     """
 
@@ -57,6 +59,7 @@ class Configuration:
     skewed_tags: Sequence[str]
     rows: Sequence[ConfigurationRow]
     more: int
+    strays: Strays | None
     here: Mapping[str, str]
 
 
@@ -86,6 +89,7 @@ def configuration(visit: Visit) -> View:
             is_skewed=bool(_twice(program for program, _ in versions)),
             skewed_tags=_twice(tag for tag, _ in revisions),
             rows=[_row(group) for group in groups[:_MOST]],
+            strays=_strays(visit),
             more=max(len(groups) - _MOST, 0),
             here=_here(visit),
         ),
@@ -132,6 +136,19 @@ def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, st
             yield from _flat(cast("dict[str, object]", value), f"{prefix}{name}.")
         elif value is not None:
             yield f"{prefix}{name}", preview(value, 300)
+
+
+def _strays(visit: Visit) -> Strays | None:
+    """A look from where the last one stopped; none with each refresh of an open page."""
+    start = visit.text("strays")
+    if not (start.isdecimal() and len(start) <= 20):
+        return None
+    found = stray_keys(start=start, budget_s=BUDGET_S, access=visit.access)
+    groups = [
+        StrayGroup(prefix=cut(each.prefix, 100), count=each.count, example=cut(each.example, 200))
+        for each in found.groups[:_MOST]
+    ]
+    return replace(found, groups=groups)
 
 
 def _here(visit: Visit) -> dict[str, str]:
