@@ -168,6 +168,18 @@ def test_a_phone_shows_the_page_at_once_and_why_a_job_failed(
     expect(page.locator(".themes")).to_be_visible()
 
 
+def test_a_chart_that_is_wider_than_a_phone_begins_with_what_is_newest(
+    serve: Serve, open_page: OpenPage, shop: Stock
+) -> None:
+    page = open_page(serve(), viewport={"width": 390, "height": 844}, java_script_enabled=False)
+    figure = page.locator(".figure").first
+    frame, chart = figure.bounding_box(), figure.locator("svg").bounding_box()
+    assert frame is not None
+    assert chart is not None
+    assert chart["x"] < frame["x"]
+    assert abs(chart["x"] + chart["width"] - frame["x"] - frame["width"]) < 2
+
+
 def test_deleting_asks_first(serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw) -> None:
     page = open_page(serve() + "/dead")
     page.click("input.all")
