@@ -4,9 +4,22 @@ The keys without ``jobd:`` are Sidekiq's own. Source: lib/sidekiq/{client,api,la
 of Sidekiq 8.1.
 """
 
-from typing import Literal, NamedTuple, Self
+import re
+from typing import Final, Literal, NamedTuple, Self
 
 import msgspec
+
+_ALWAYS: Final = (
+    *("queues", "schedule", "retry", "dead", "paused", "processes", "process_cleanup"),
+    *("profiles", "dear-leader", "stat:processed", "stat:failed"),
+)
+# The last line: batches and limiters of Sidekiq's paid editions, and its profiles, TOKEN-JID.
+_KNOWN: Final = re.compile(
+    r"(queue:|stat:(processed|failed):|[jh]\||\d{8}-marks$|deploylock-|it-|jobd:)"
+    r"|.+:\d+:[0-9a-f]+(:work|:workers|-signals)?$"
+    r"|b-|lmtr-|.+-[0-9a-f]{24}$",
+    re.DOTALL,
+)
 
 
 class PrivateList(NamedTuple):
@@ -156,6 +169,18 @@ class Keys(msgspec.Struct, frozen=True):
         """List of what operators did, newest first, as JSON objects; trimmed at each entry."""
         return f"{self.prefix}jobd:audit"
 
+    @property
+    def trash(self) -> str:
+        """Sorted set of what operators purged, by epoch seconds; 25 h from the last purge.
+
+        Its members are ``ID:queue:NAME``, ``ID:schedule``, ``ID:retry`` and ``ID:dead``.
+        """
+        return f"{self.prefix}jobd:trash"
+
+    def purged(self, purge: str) -> str:
+        """List or sorted set that was purged, under a new name; 25 h, a poller ends it after 24."""
+        return f"{self.prefix}jobd:trash:{purge}"
+
     def pushed(self, client: str) -> str:
         """List of the numbers of a client's last pushes (``reliable_push``), 100 of them; a day."""
         return f"{self.prefix}jobd:pushed:{client}"
@@ -178,6 +203,12 @@ class Keys(msgspec.Struct, frozen=True):
     def instance(self, identity: str) -> str:
         """Hash with the state of an instance for jobctl and the dashboard; 60 s."""
         return f"{self.prefix}jobd:instance:{identity}"
+
+    def is_known(self, key: str) -> bool:
+        """Whether a key is jobd's or Sidekiq's, as far as its name tells."""
+        name = key.removeprefix(self.prefix)
+        is_ours = key.startswith(self.prefix)
+        return is_ours and (name in _ALWAYS or _KNOWN.match(name) is not None)
 
     def parse_private(self, key: str) -> PrivateList | None:
         """Take the name of a private list apart; None if it is not one of ours."""

@@ -25,6 +25,7 @@ from jobd.pulse import Beat, Pulse
 from jobd.scoreboard import SlotState, fingerprint
 
 HEARTBEAT_LIFE_S: Final = 60
+PURGED_FOR_S: Final = 86_400
 
 
 class Redis(Protocol):
@@ -456,6 +457,23 @@ class Store:
         )
         dead = [name for name, info in zip(names, infos, strict=True) if info is None]
         return int(self._redis.call("SREM", self.keys.processes, *dead)) if dead else 0
+
+    def empty_trash(self, now_s: float) -> int:
+        """Forget for good what was purged more than a day ago.
+
+        Before it expires: a server frees what expires at once, and others wait for it meanwhile.
+
+        Returns:
+            How many purges there were.
+        """
+        latest = now_s - PURGED_FOR_S
+        due: list[bytes] = self._redis.call(
+            "ZRANGEBYSCORE", self.keys.trash, "-inf", latest, "LIMIT", 0, 10
+        )
+        for member in due:
+            key = self.keys.purged(_text(member).partition(":")[0])
+            self._redis.pipeline([("UNLINK", key), ("ZREM", self.keys.trash, member)])
+        return len(due)
 
     def count_processes(self) -> int:
         """How many instances are registered, Ruby's included."""

@@ -30,6 +30,8 @@ from jobd.api.queues import Queue
 from jobd.api.records import JobRecord, SetName, SortedEntry
 from jobd.api.sets import SET_NAMES, DeadSet, JobSet, RetrySet, ScheduledSet, set_of
 from jobd.api.stats import Day, Health, QueueSummary, ServerSummary, Stats, Totals
+from jobd.api.strays import StrayGroup, Strays, stray_keys
+from jobd.api.trash import Purged, Trash
 from jobd.api.works import Work, WorkSet
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Process",
     "ProcessSet",
     "Progress",
+    "Purged",
     "Queue",
     "QueueSummary",
     "Report",
@@ -65,12 +68,16 @@ __all__ = [
     "SetName",
     "SortedEntry",
     "Stats",
+    "StrayGroup",
+    "Strays",
     "Tally",
     "Totals",
+    "Trash",
     "Work",
     "WorkSet",
     "Worker",
     "cancel",
     "iteration_states",
     "set_of",
+    "stray_keys",
 ]

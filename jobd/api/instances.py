@@ -20,6 +20,7 @@ class Worker:
         incarnation: how many processes the slot has had.
         state: ``idle``, ``busy``, ``booting``, ``waiting``, ``dead`` and so on.
         since: when its process was started.
+        pss_kb: its memory with shared pages split among those that share them; 0 if not known.
         processed: jobs that its process has run, failures included.
         restarts: how often a process of the slot was replaced.
         last_exit: how the one before ended; empty if it is the first.
@@ -32,6 +33,7 @@ class Worker:
     state: str
     since: datetime | None
     rss_kb: int
+    pss_kb: int
     processed: int
     failed: int
     restarts: int
@@ -47,12 +49,14 @@ class Instance:
 
     Attributes:
         state: ``running``, ``quiet`` or ``stopping``; empty if its poller is silent.
+        revision: of the application; empty if nothing tells.
         generation: how many configurations it has had.
         facts: everything that it tells, as text.
     """
 
     state: str
     version: str
+    revision: str
     host: str
     pid: int
     poller_pid: int
@@ -83,6 +87,7 @@ def parse_instance(told: Mapping[str, str]) -> Instance:
     return Instance(
         state=told.get("state", ""),
         version=told.get("version", ""),
+        revision=told.get("revision", ""),
         host=told.get("host", ""),
         pid=number(told.get("pid")),
         poller_pid=number(told.get("poller_pid")),
@@ -101,6 +106,7 @@ def _worker(told: dict[str, Any]) -> Worker:
         state=string(told.get("state")),
         since=_seconds(told.get("since")),
         rss_kb=number(told.get("rss_kb")),
+        pss_kb=number(told.get("pss_kb")),
         processed=number(told.get("processed")),
         failed=number(told.get("failed")),
         restarts=number(told.get("restarts")),

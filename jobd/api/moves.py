@@ -16,18 +16,24 @@ from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
 from jobd.api.access import Access
-from jobd.api.replies import fields, raw as raw_of
+from jobd.api.replies import fields, name as name_of, raw as raw_of
 from jobd.config import client_dead_limits
 from jobd.errors import CannotAct, JobKilled, MalformedPayload
 from jobd.keys import Keys
 from jobd.payload import check_values, decode, encode, resolve_at, timestamp
-from jobd.store import Promotion, Script, Store
+from jobd.store import PURGED_FOR_S, Promotion, Script, Store
 
 _PROMOTE: Final = Script("promote")
 _KILL: Final = Script("kill")
 _RESCHEDULE: Final = Script("reschedule")
 _MOVE: Final = Script("move")
+_MOVE_ALL: Final = Script("move_all")
+_PURGE: Final = Script("purge")
+_PUT_BACK: Final = Script("put_back")
 _STRIKE: Final = Script("strike")
+# An hour for the pollers to come before the server.
+_KEPT_FOR_S: Final = PURGED_FOR_S + 3_600
+_STEP: Final = 500
 
 
 class Moved(NamedTuple):
@@ -40,6 +46,36 @@ class Moved(NamedTuple):
 
     jobs: int
     refused: str
+
+
+class Purge(NamedTuple):
+    """One purge.
+
+    Attributes:
+        id: nobody else's.
+        place: ``queue``, ``schedule``, ``retry`` or ``dead``.
+        queue: its name; empty of a set.
+    """
+
+    id: str
+    place: str
+    queue: str = ""
+
+    @classmethod
+    def parse(cls, member: bytes) -> "Purge":
+        """Of its name in trash."""
+        purge, place, queue = [*name_of(member).split(":", 2), "", ""][:3]
+        return cls(purge, place, queue)
+
+    @property
+    def member(self) -> bytes:
+        """Its name in trash."""
+        return raw_of(":".join((self.id, self.place, *map(name_of, self.of_queue))))
+
+    @property
+    def of_queue(self) -> tuple[bytes, ...]:
+        """The name of the queue, if it is one."""
+        return (raw_of(self.queue),) if self.place == "queue" else ()
 
 
 def score_text(score: float) -> str:
@@ -162,19 +198,65 @@ class Moves:
         names = (self._queue(source), self._queue(target), keys.queues)
         return bool(_MOVE.run(self._access.redis, 3, *names, raw, target, again))
 
-    def strike(self, queue: str, near: int, far: int, raws: Sequence[bytes]) -> int:
+    def strike(self, queue: str, stretch: range, raws: Sequence[bytes]) -> int:
         """Take jobs out of a stretch of a queue; how many were there.
 
         Args:
             queue: its name.
-            near: first position of the stretch, counted from the job that runs next, which is 0.
-            far: its last position.
+            stretch: positions, counted from the job that runs next, which is 0.
             raws: what to take out; it is not looked for elsewhere.
         """
-        # What stands in the queue for the rest of one script, and equals nobody's job.
-        mark = f"jobd:struck:{token_hex(16)}"
         key = self._queue(queue)
-        return int(_STRIKE.run(self._access.redis, 1, key, -1 - far, -1 - near, mark, *raws))
+        return int(_STRIKE.run(self._access.redis, 1, key, *_marked(stretch), *raws))
+
+    def move_all(
+        self, source: str, stretch: range, target: str, jobs: Sequence[tuple[bytes, bytes]]
+    ) -> int:
+        """Move jobs from a stretch of a queue to the back of another; how many were there.
+
+        Args:
+            source: the name of the queue that holds them.
+            stretch: positions, counted from the job that runs next, which is 0.
+            target: the name of the queue that gets them.
+            jobs: each as it is held and as it goes on; it is not looked for elsewhere.
+        """
+        keys = self._access.keys
+        names = (self._queue(source), self._queue(target), keys.queues)
+        parts = [part for job in jobs for part in job]
+        return int(_MOVE_ALL.run(self._access.redis, 3, *names, *_marked(stretch), target, *parts))
+
+    def purge(self, place: str, queue: str = "") -> int:
+        """Set a queue or a set aside for a day; how many jobs it held. O(1), whatever it held.
+
+        The name of a queue goes, too; a pause stays.
+        """
+        purge = Purge(token_hex(8), place, queue)
+        kept, held, trash, queues = self._keys_of(purge)
+        names = (held, kept, trash, queues)
+        told = (purge.member, *purge.of_queue)
+        return int(_PURGE.run(self._access.redis, 4, *names, _KEPT_FOR_S, *told))
+
+    def put_back(self, purge: Purge) -> tuple[int, int]:
+        """One step on the way back of what was purged; how many went back, and how many are left.
+
+        All at once if nothing has come to that place since, else 500.
+        """
+        names = self._keys_of(purge)
+        redis, member = self._access.redis, purge.member
+        moved, left = _PUT_BACK.run(redis, 4, *names, member, _STEP, *purge.of_queue)
+        return int(moved), int(left)
+
+    def forget_purged(self, purge: Purge) -> None:
+        """Forget for good what was purged."""
+        kept, _, trash, _ = self._keys_of(purge)
+        self._access.atomically(("UNLINK", kept), ("ZREM", trash, purge.member))
+
+    def _keys_of(self, purge: Purge) -> tuple[str, bytes, str, str]:
+        """Where it is kept, where it lay, trash, queues."""
+        keys = self._access.keys
+        is_queue = purge.place == "queue"
+        place = self._queue(purge.queue) if is_queue else raw_of(set_key(keys, purge.place))
+        return keys.purged(purge.id), place, keys.trash, keys.queues
 
     def _queue(self, name: str) -> bytes:
         return raw_of(self._access.keys.queue(name))
@@ -188,3 +270,8 @@ class Moves:
         if payload:
             error = JobKilled(f"{payload['class']} was killed by an operator")
             self._access.hooks.report_death(payload, error)
+
+
+def _marked(stretch: range) -> tuple[int, int, str]:
+    """The stretch as indexes of its list, and what stands there for the rest of one script."""
+    return -1 - stretch[-1], -1 - stretch[0], f"jobd:struck:{token_hex(16)}"

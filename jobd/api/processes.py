@@ -44,7 +44,9 @@ class Process:
     Attributes:
         busy: how many jobs it runs.
         beat_age_s: seconds since that heartbeat, by the server's clock.
+        revision: of the application, of jobd's only; empty if nothing tells.
         rss_kb: resident memory of all its processes, in kilobytes.
+        pss_kb: the same with shared pages counted once; of jobd's only; 0 if not known.
         rtt_us: microseconds that a round trip took it.
         is_quiet: it takes no more jobs.
         is_embedded: it runs inside some other program, and obeys no remote command.
@@ -58,12 +60,14 @@ class Process:
     tag: str
     labels: tuple[str, ...]
     version: str
+    revision: str
     started_at: datetime | None
     concurrency: int
     busy: int
     beat_at: datetime | None
     beat_age_s: float
     rss_kb: int
+    pss_kb: int
     rtt_us: int
     is_quiet: bool
     is_embedded: bool
@@ -233,10 +237,13 @@ class ProcessSet:
         for identity in identities:
             commands.append(("HMGET", keys.process(identity), *_FIELDS))
             commands.append(("EXISTS", keys.instance(identity)))
+            commands.append(("HMGET", keys.instance(identity), "revision", "pss_kb"))
         time, leader, *rest = self._access.redis.pipeline(commands)
         return [
-            self._process(identity, told, time, is_jobd=bool(known), leader=leader)
-            for identity, told, known in zip(identities, rest[::2], rest[1::2], strict=True)
+            self._process(identity, [*told, *further], time, is_jobd=bool(known), leader=leader)
+            for identity, told, known, further in zip(
+                identities, rest[::3], rest[1::3], rest[2::3], strict=True
+            )
             if told[0] is not None
         ]
 
@@ -249,7 +256,7 @@ class ProcessSet:
         is_jobd: bool,
         leader: bytes | None,
     ) -> Process:
-        raw, concurrency, busy, beat, quiet, rss, rtt_us = told
+        raw, concurrency, busy, beat, quiet, rss, rtt_us, revision, pss = told
         info = mapping(document(raw))
         beat_s = real(beat)
         return Process(
@@ -259,12 +266,14 @@ class ProcessSet:
             tag=string(info.get("tag")),
             labels=strings(info.get("labels")),
             version=string(info.get("version")),
+            revision=text(revision or b""),
             started_at=_moment(info.get("started_at")),
             concurrency=number(concurrency) or number(info.get("concurrency")),
             busy=number(busy),
             beat_at=_moment(beat_s),
             beat_age_s=max(0.0, server_ms(time) / 1000 - beat_s) if beat_s else 0.0,
             rss_kb=number(rss),
+            pss_kb=number(pss),
             rtt_us=number(rtt_us),
             is_quiet=quiet == b"true",
             is_embedded=info.get("embedded") is True,

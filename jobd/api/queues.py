@@ -3,13 +3,13 @@
 Source: Sidekiq's lib/sidekiq/api.rb, Queue; pausing and deleting by class as in Sidekiq Pro.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from jobd.api.access import Access, server_ms
 from jobd.api.bulk import Progress, Tally
-from jobd.api.filter import Filter
+from jobd.api.filter import EVERYTHING, Filter
 from jobd.api.moves import Moves
 from jobd.api.records import JobRecord
 from jobd.api.replies import name as name_of, number, raw as raw_of
@@ -21,6 +21,12 @@ _STRIKE_PAGE: Final = 500
 # As many LSETs cost about as much as the one LREM behind them, however deep they are.
 _AT_ONCE: Final = 128
 _MOST_PASSES: Final = 5
+
+_Act: TypeAlias = Callable[[range, Sequence[JobRecord]], tuple[int, int, str]]
+"""Does something to some jobs of a stretch of positions.
+
+Returns how many of them it found there, how many it refused, and why.
+"""
 
 
 class Queue:
@@ -110,12 +116,12 @@ class Queue:
         for as long as it takes to walk to them from the nearer end: 16 ms of its time past 100,000
         jobs, half of them for LREM, the only command that takes anything out of a list's midst.
         """
-        tally = Tally(total=self.size)
-        for _ in range(_MOST_PASSES):
-            tally, missed = self._strike_all(wanted, tally, progress)
-            if not missed:
-                break
-        return tally.done
+
+        def strike(stretch: range, records: Sequence[JobRecord]) -> tuple[int, int, str]:
+            raws = [record.raw for record in records]
+            return Moves(self._access).strike(self.name, stretch, raws), 0, ""
+
+        return self._for_all(wanted, strike, progress).done
 
     def delete_by_class(self, name: str) -> int:
         """Delete every job of a class, also inside ActiveJob; see `delete`."""
@@ -128,6 +134,13 @@ class Queue:
             ("LLEN", self._key), ("UNLINK", self._key), ("SREM", keys.queues, self._member)
         )
         return number(size)
+
+    def purge(self) -> int:
+        """Clear it, but keep the jobs for a day, in which `Trash` can put them back; O(1).
+
+        Their memory is not freed before.
+        """
+        return Moves(self._access).purge("queue", self.name)
 
     def pause(self) -> bool:
         """Have nobody take jobs from it; False if it was paused already.
@@ -150,38 +163,89 @@ class Queue:
             CannotAct: it is no job, or that is no name of a queue.
         """
         if record.is_malformed:
-            raise CannotAct(f"{record!r}: no other queue can run it; delete it or kill it")
-        try:
-            check_options({"queue": queue})
-        except InvalidJob as error:
-            raise CannotAct(str(error)) from error
-        again = encode({**record.fields, "queue": queue})
-        return Moves(self._access).move(self.name, record.raw, queue, again)
+            raise CannotAct(_reason(record))
+        _check_name(queue)
+        return Moves(self._access).move(self.name, record.raw, queue, _in_queue(record, queue))
+
+    def move_all(
+        self, queue: str, wanted: Filter = EVERYTHING, *, progress: Progress | None = None
+    ) -> Tally:
+        """Move every job that matches to the back of another queue, in their order, by pages.
+
+        A job is moved whole or not at all, whenever this is killed; run it again to go on. Jobs
+        that come after the start are left alone, as is what is no job, which counts as refused.
+        O(n) in the number moved if all are; else as `delete`.
+
+        Raises:
+            CannotAct: that is no name of a queue, or it is this one.
+        """
+        _check_name(queue)
+        if queue == self.name:
+            raise CannotAct(f"queue {queue}: its jobs are there already; name another queue")
+
+        def move(stretch: range, records: Sequence[JobRecord]) -> tuple[int, int, str]:
+            jobs = [(each.raw, _in_queue(each, queue)) for each in records if not each.is_malformed]
+            reason = next((_reason(each) for each in records if each.is_malformed), "")
+            moved = Moves(self._access).move_all(self.name, stretch, queue, jobs)
+            return moved, len(records) - len(jobs), reason
+
+        return self._for_all(wanted, move, progress)
 
     def _record(self, raw: bytes) -> JobRecord:
         return JobRecord(raw, queue=self.name, access=self._access)
 
-    def _strike_all(
-        self, wanted: Filter, tally: Tally, progress: Progress | None
+    def _for_all(self, wanted: Filter, act: _Act, progress: Progress | None) -> Tally:
+        """Do something to every job that matches, again for those that moved meanwhile."""
+        tally = Tally(total=self.size)
+        for _ in range(_MOST_PASSES):
+            # What was refused before is found again.
+            tally = replace(tally, matched=tally.done, refused=0)
+            tally, missed = self._once(wanted, act, tally, progress)
+            if not missed:
+                break
+        return tally
+
+    def _once(
+        self, wanted: Filter, act: _Act, tally: Tally, progress: Progress | None
     ) -> tuple[Tally, int]:
-        """Delete what matches, once through the queue; how far it is, and how many moved away."""
+        """Once through the queue; how far it is, and how many of those meant were elsewhere."""
         missed = 0
         for stretch in through_queue(self._access.redis, self._key, _STRIKE_PAGE):
-            raws = [raw for raw in stretch.raws if wanted.matches(self._record(raw))]
-            found = self._strike(stretch, raws)
-            missed += max(len(raws) - found, 0)
-            seen = min(tally.seen + len(stretch.raws), tally.total)
-            tally = replace(
-                tally, seen=seen, matched=tally.matched + found, done=tally.done + found
-            )
+            records = [self._record(raw) for raw in stretch.raws]
+            meant = [record for record in records if wanted.matches(record)]
+            for part in (meant[at : at + _AT_ONCE] for at in range(0, len(meant), _AT_ONCE)):
+                done, refused, reason = act(_around(stretch), part)
+                found = done + refused
+                missed += max(len(part) - found, 0)
+                tally = replace(
+                    tally,
+                    matched=tally.matched + found,
+                    done=tally.done + done,
+                    refused=tally.refused + refused,
+                    reason=reason or tally.reason,
+                )
+            tally = replace(tally, seen=min(tally.seen + len(records), tally.total))
             if progress is not None:
                 progress(tally)
         return tally, missed
 
-    def _strike(self, stretch: Stretch, raws: Sequence[bytes]) -> int:
-        # What was pulled nearer since, or pushed back, is looked for beside it.
-        near = max(stretch.near - _STRIKE_PAGE, 0)
-        far = stretch.near + len(stretch.raws) + PAGE
-        moves = Moves(self._access)
-        parts = [raws[at : at + _AT_ONCE] for at in range(0, len(raws), _AT_ONCE)]
-        return sum(moves.strike(self.name, near, far, part) for part in parts)
+
+def _around(stretch: Stretch) -> range:
+    """Where its jobs may stand by now: what was pulled nearer since, or pushed back."""
+    near = max(stretch.near - _STRIKE_PAGE, 0)
+    return range(near, stretch.near + len(stretch.raws) + PAGE + 1)
+
+
+def _check_name(queue: str) -> None:
+    try:
+        check_options({"queue": queue})
+    except InvalidJob as error:
+        raise CannotAct(str(error)) from error
+
+
+def _in_queue(record: JobRecord, queue: str) -> bytes:
+    return encode({**record.fields, "queue": queue})
+
+
+def _reason(record: JobRecord) -> str:
+    return f"{record!r}: no other queue can run it; delete it or kill it"

@@ -151,6 +151,13 @@ class JobSet:
         size, _ = self._access.atomically(("ZCARD", self._key), ("UNLINK", self._key))
         return number(size)
 
+    def purge(self) -> int:
+        """Forget all jobs, but keep them for a day, in which `Trash` can put them back; O(1).
+
+        Their memory is not freed before.
+        """
+        return self._moves.purge(self.name)
+
     def delete_all(self, wanted: Filter = EVERYTHING, *, progress: Progress | None = None) -> Tally:
         """Forget every job that matches."""
 

@@ -36,6 +36,7 @@ from jobd.config.model import (
     WorkerSettings,
     mask_url,
 )
+from jobd.config.revision import revision
 from jobd.config.sentinels import Sentinels, sentinel_url, sentinels_of
 from jobd.config.settings import SETTINGS, Setting
 from jobd.config.sheet import TOP_KEYS, FileSheets, Sheet
@@ -184,6 +185,11 @@ def host_name(environ: Mapping[str, str] | None = None) -> str:
     There the host's own name is a random one. Source: Sidekiq's lib/sidekiq/component.rb.
     """
     return _environ(environ).get("DYNO") or socket.gethostname()
+
+
+def app_revision(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> str:
+    """Which revision of the application runs here; empty if nothing tells."""
+    return revision(_environ(environ), directory or Path.cwd())
 
 
 def client_wire(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Wire:

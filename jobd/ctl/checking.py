@@ -4,11 +4,12 @@ from dataclasses import asdict
 
 import click
 
-from jobd.api import Instance, JobSet, Process, ProcessSet, Stats, set_of
+from jobd.api import Instance, JobSet, Process, ProcessSet, Stats, set_of, stray_keys
 from jobd.ctl.diagnosis import Facts, Finding, findings
 from jobd.ctl.operator import EX_FAILED, Operator, everywhere
 from jobd.ctl.tables import painted
 
+_BUDGET_S = 1.0
 _SIGNS = {"fine": "ok", "warning": "warning", "wrong": "WRONG"}
 
 
@@ -39,6 +40,7 @@ def _facts(operator: Operator) -> Facts:
         processes=processes,
         instances={each.identity: told for each in processes if (told := _told(each))},
         queues=stats.queues(),
+        strays=stray_keys(budget_s=_BUDGET_S, access=access),
         overdue_s={each.name: _overdue_s(each, now_ms) for each in waiting},
     )
 

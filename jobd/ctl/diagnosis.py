@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from jobd.api import Health, Instance, Process, QueueSummary
+from jobd.api import Health, Instance, Process, QueueSummary, Strays
 from jobd.ctl.words import count_of, duration, safe
 
 Level: TypeAlias = Literal["fine", "warning", "wrong"]
@@ -17,6 +17,7 @@ _SILENT_S: Final = 25.0
 _LATE_S: Final = 60.0
 _SLOW_US: Final = 50_000
 _RESTARTED_OFTEN: Final = 3
+_FEW: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Facts:
 
     Attributes:
         instances: of the processes that are jobd's, by identity.
+        strays: keys that are neither jobd's nor Sidekiq's.
         overdue_s: by how much the first job of ``schedule`` and ``retry`` is late; 0 if none is.
     """
 
@@ -46,6 +48,7 @@ class Facts:
     instances: Mapping[str, Instance]
     queues: Sequence[QueueSummary]
     overdue_s: Mapping[str, float]
+    strays: Strays
 
 
 def findings(facts: Facts) -> list[Finding]:
@@ -56,6 +59,7 @@ def findings(facts: Facts) -> list[Finding]:
         *_of_workers(facts.instances),
         *_of_queues(facts),
         *_of_sets(facts.overdue_s),
+        *_of_strays(facts.strays),
     ]
 
 
@@ -136,3 +140,16 @@ def _of_sets(overdue_s: Mapping[str, float]) -> Iterator[Finding]:
         if late_s > _LATE_S:
             text = f"{name} holds a job that has been due for {duration(late_s)}: no poller works"
             yield Finding("wrong", f"{text}; look for the log lines of the poller")
+
+
+def _of_strays(strays: Strays) -> Iterator[Finding]:
+    if strays.groups:
+        names = ", ".join(safe(group.prefix) for group in strays.groups[:_FEW])
+        more = ", ..." if len(strays.groups) > _FEW else ""
+        looked = f", of the first {strays.seen:,} that were looked at" if strays.next_cursor else ""
+        keys = count_of(strays.count, "key")
+        text = (
+            f"{keys} neither jobd's nor Sidekiq's ({names}{more}){looked}: another "
+            "program shares this database, or left them; give jobd one of its own"
+        )
+        yield Finding("warning", text)

@@ -16,9 +16,10 @@ import msgspec
 from jobd import log
 from jobd._version import __version__
 from jobd.clock import Clock
-from jobd.config import Config
+from jobd.config import Config, app_revision
 from jobd.metrics import Counts, Wire
 from jobd.poller.proof import proof_of_this_host, start_ticks
+from jobd.poller.shares import Shares
 from jobd.proc import resident_bytes
 from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
@@ -98,6 +99,8 @@ class Heartbeat:
         self._most_jobs = config.most_jobs
         self._info = json.dumps(_info(instance, config), separators=(",", ":"))
         self._config = json.dumps(config.published, separators=(",", ":"), default=str)
+        self._shares = Shares(clock)
+        self._revision, self._renewals = app_revision(), 0
         self._proof: dict[str, str | bytes | int | float] = {
             **proof_of_this_host(),
             "start_ticks": start_ticks(instance.master_pid) or 0,
@@ -120,7 +123,7 @@ class Heartbeat:
         pulse = Pulse(
             work=self._work(busy),
             process=self._process(states, len(busy)),
-            instance=self._detail(states),
+            instance={**self._detail(states), "limits": _limits(busy)},
             counted=self._unsent,
             number=f"{self._series}.{self._beats}",
             at_s=self._clock.now_ms() / 1000 + self._scoreboard.clock_offset_s,
@@ -191,7 +194,6 @@ class Heartbeat:
         self._store.ping()
         self.round_trip_us = rtt_us = int((self._clock.monotonic() - began) * 1e6)
         self._watch_round_trips(rtt_us)
-        pids = {self._instance.master_pid, os.getpid(), *(s.pid for s in states.values() if s.pid)}
         return {
             "info": self._info,
             "concurrency": self._most_jobs,
@@ -199,7 +201,7 @@ class Heartbeat:
             "beat": self._clock.now_ms() / 1000,
             "rtt_us": rtt_us,
             "quiet": "false" if self._state is InstanceState.RUNNING else "true",
-            "rss": sum(map(_rss_kb, pids)),
+            "rss": sum(map(_rss_kb, self._pids(states))),
         }
 
     def _watch_round_trips(self, rtt_us: int) -> None:
@@ -217,10 +219,15 @@ class Heartbeat:
         return self._scoreboard.instance_state
 
     def _detail(self, states: dict[int, SlotState]) -> dict[str, str | bytes | int | float]:
-        workers = [worker for slot in states.items() if (worker := self._worker(*slot))]
+        pids = self._pids(states)
+        # Not with the first beat, which is waited for.
+        shares = self._shares.look(pids) if self._beats > 1 else {}
+        workers = [worker for slot in states.items() if (worker := self._worker(*slot, shares))]
         return {
             "state": self._state.name.lower(),
             "version": __version__,
+            "revision": self._running_revision(),
+            "pss_kb": sum(shares.values()) if len(shares) == len(pids) else 0,
             "host": self._instance.host,
             "pid": self._instance.master_pid,
             "poller_pid": os.getpid(),
@@ -234,7 +241,20 @@ class Heartbeat:
             "workers": json.dumps(workers, separators=(",", ":")),
         }
 
-    def _worker(self, slot: int, state: SlotState) -> dict[str, Any] | None:
+    def _pids(self, states: Mapping[int, SlotState]) -> set[int]:
+        workers = (state.pid for state in states.values() if state.pid)
+        return {self._instance.master_pid, os.getpid(), *workers}
+
+    def _running_revision(self) -> str:
+        """Read anew only when workers were replaced: what lies on the disk may be newer."""
+        renewals = self.reloaded["count"]
+        if self.reloaded["state"] == "done" and renewals != self._renewals:
+            self._revision, self._renewals = app_revision(), renewals
+        return self._revision
+
+    def _worker(
+        self, slot: int, state: SlotState, shares: Mapping[int, int]
+    ) -> dict[str, Any] | None:
         """None of a slot that nobody sits in and nobody will."""
         seat = self._scoreboard.read_assignment(slot)
         if seat.state is State.EMPTY:
@@ -248,6 +268,7 @@ class Heartbeat:
             "state": (state.state if is_there else seat.state).name.lower(),
             "since": seat.spawned,
             "rss_kb": _rss_kb(seat.pid) if is_there else 0,
+            "pss_kb": shares.get(seat.pid, 0) if is_there else 0,
             "processed": state.processed,
             "failed": state.failed,
             "restarts": seat.restarts,
@@ -293,6 +314,15 @@ def _outline(state: SlotState) -> str:
         "args": [],
     }
     return json.dumps(known)
+
+
+def _limits(busy: Mapping[str, SlotState]) -> str:
+    """The time limits of running jobs that have one, in seconds, by processor.
+
+    Not in their work entries, whose fields are Sidekiq's.
+    """
+    limits = {name: state.time_limit for name, state in busy.items() if state.time_limit}
+    return json.dumps(limits, separators=(",", ":"))
 
 
 def _rss_kb(pid: int) -> int:

@@ -336,6 +336,7 @@ class Poller:
     def _sweep(self) -> float:
         wait_s = self._recovery.sweep()
         self._store.sweep_processes()
+        self._store.empty_trash(self._clock.now_ms() / 1000)
         return wait_s
 
     def _count(self) -> float:

@@ -37,6 +37,7 @@ from jobd.web.pages.queue import act_on_queued, queue_page
 from jobd.web.pages.queues import act_on_queue, queues
 from jobd.web.pages.running import running
 from jobd.web.pages.sets import PAGES, act_on_set, set_page
+from jobd.web.pages.trash import act_on_trash, trash
 from jobd.web.password import Password
 from jobd.web.rendering import THEME_COOKIE, THEMES, Renderer
 from jobd.web.settings import ACTS, Settings
@@ -109,6 +110,7 @@ class _Dashboard:
             self._page("/metrics/{name:path}", class_metrics),
             self._page("/configuration", configuration),
             self._page("/audit", audit),
+            self._page("/trash", trash, act_on_trash),
             Route("/theme", self._choose_theme, methods=["POST"]),
             Mount("/static", _Files(directory=_STATIC)),
             *(self._page(f"/{name}", set_page, act_on_set) for name in PAGES),

@@ -59,6 +59,7 @@ ENGLISH: Final[dict[str, str]] = {
     "page.class": "Metrics",
     "page.configuration": "Configuration",
     "page.audit": "Audit log",
+    "page.trash": "Purged",
     "page.trouble": "That did not work",
     # Columns and facts
     "age": "Started",
@@ -79,6 +80,8 @@ ENGLISH: Final[dict[str, str]] = {
     "malformed": "not a job",
     "masked": "redacted",
     "memory": "Memory",
+    "memory.pss": "PSS {memory}",
+    "memory.pss.title": "Pages that several processes share are split among them",
     "nameless": "no name",
     "process": "Process",
     "program": "Program",
@@ -165,6 +168,8 @@ ENGLISH: Final[dict[str, str]] = {
     "processes.reload_failed": "The last reload changed nothing: {reason}",
     "processes.restarts": "{n} restart, last exit: {reason}||{n} restarts, last exit: {reason}",
     "processes.workers": "{n} worker||{n} workers",
+    "processes.metrics": "Prometheus",
+    "processes.revision": "revision {revision}",
     "processes.none": "No process is running.",
     "processes.none.hint": "Start one with: jobd -C etc/jobd.yml. It is here ten seconds later.",
     # Running
@@ -173,6 +178,7 @@ ENGLISH: Final[dict[str, str]] = {
     "running.usual": "Usually",
     "running.p95": "95 % within {span}",
     "running.slow": "slow",
+    "running.limit": "limit {span}",
     "running.got_to": "got to {cursor}",
     "iteration.items": "{n} item done||{n:,} items done",
     "running.none": "No job is running.",
@@ -207,6 +213,8 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.more": "{n} rarer class is not shown.||{n:,} rarer classes are not shown.",
     "queue.share": "Share",
     "queue.stopped": "These run next; the rest was not looked at, to stay quick.",
+    "queue.only": "Only what matches this search",
+    "queue.only.example": "class:Mood*",
     "queue.target": "To queue",
     "queue.waits_since": "Queued",
     "queue.empty": "No job waits here.",
@@ -258,6 +266,7 @@ ENGLISH: Final[dict[str, str]] = {
     "job.retries": "It has failed once.||It has failed {n} times.",
     "job.facts": "Facts",
     "job.cursor": "Got to",
+    "job.limit": "Limit",
     "job.when": "When",
     "event.created": "Made",
     "event.queued": "Queued",
@@ -310,6 +319,8 @@ ENGLISH: Final[dict[str, str]] = {
     "class.heat.too_long": "Durations are kept for eight hours; choose a shorter period.",
     # Configuration
     "configuration.skew": "Not all processes of a program run the same version.",
+    "configuration.skew.revision": "Not all processes of {tag} run the same revision.",
+    "revision": "Revision",
     "configuration.versions": "Versions",
     "configuration.here": "This dashboard",
     "configuration.processes": "{n} process||{n} processes",
@@ -317,6 +328,18 @@ ENGLISH: Final[dict[str, str]] = {
     "configuration.mode": "Order",
     "configuration.queues": "Queues",
     "configuration.more": "{n} more kind is not shown.||{n} more kinds are not shown.",
+    "strays": "Stray keys",
+    "strays.look": "Look for them",
+    "strays.hint": "Keys in this database that are neither jobd's nor Sidekiq's.",
+    "strays.looked": "Looked at about {seen} of {size} keys.",
+    "strays.none": "All of them are jobd's or Sidekiq's.",
+    "strays.found": (
+        "{n} is neither jobd's nor Sidekiq's: another program shares this database, or left it.||"
+        "{n:,} are neither jobd's nor Sidekiq's: other programs share this database, or left them."
+    ),
+    "strays.prefix": "They begin with",
+    "strays.keys": "Keys",
+    "strays.example": "One of them",
     # Audit
     "audit.when": "When",
     "audit.who": "Who",
@@ -325,6 +348,12 @@ ENGLISH: Final[dict[str, str]] = {
     "audit.detail": "Detail",
     "audit.none": "Nobody has done anything by hand.",
     "audit.none.hint": "Every act in a dashboard or by jobctl is noted here, with who did it.",
+    # Purged
+    "trash.from": "From",
+    "trash.at": "Purged",
+    "trash.until": "Gone for good",
+    "trash.none": "Nothing was purged within the last day.",
+    "trash.none.hint": "What is purged here can be put back for a day; until then it takes memory.",
     # Acts
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",
@@ -336,7 +365,9 @@ ENGLISH: Final[dict[str, str]] = {
     "act.kill": "Kill",
     "act.kill_all": "Kill all",
     "act.move": "Move",
+    "act.move_all": "Move all",
     "act.pause": "Pause",
+    "act.put_back": "Put back",
     "act.quiet": "Quiet",
     "act.quiet_all": "Quiet all",
     "act.reload": "Reload",
@@ -354,13 +385,22 @@ ENGLISH: Final[dict[str, str]] = {
         "Delete the queue {name} and its job?||Delete the queue {name} and its {n:,} jobs?"
     ),
     "ask.clear.what": (
-        "What waits in it is gone for good, and not kept in Dead. Its jobs that run, are "
-        "scheduled, wait for another try or are dead stay, and so does a pause."
+        "What waits in it can be put back for a day, and takes memory until then; see Purged. Its "
+        "jobs that run, are scheduled, wait for another try or are dead stay, and so does a pause."
     ),
+    "ask.delete_everything": (
+        "Delete this job? It can be put back for a day; see Purged.||Delete all {n:,} jobs? "
+        "They can be put back for a day, and take memory until then; see Purged."
+    ),
+    "ask.delete_purged": "Delete this for good?||Delete these {n:,} jobs for good?",
     "ask.delete": "Delete this job for good?",
     "ask.delete_selected": "Delete the selected jobs for good?",
     "ask.kill": "Move this job to Dead?",
     "ask.kill_selected": "Move the selected jobs to Dead?",
+    "ask.move_all": (
+        "Move the job to the back of another queue?||"
+        "Move the {n:,} jobs to the back of another queue, in their order?"
+    ),
     "ask.quiet_all": "Have all {n} processes take no more jobs?",
     "ask.reload": (
         "Have {name} read its settings and application anew? Its workers are replaced one by one, "
@@ -381,9 +421,14 @@ ENGLISH: Final[dict[str, str]] = {
     "done.nothing": "No job was selected.",
     "done.missing": "Not there any more: it ran, or somebody was faster.",
     "done.move": "Moved {n:,} job.||Moved {n:,} jobs.",
+    "done.move_all": "Moved {n:,} job.||Moved {n:,} jobs.",
     "done.pause": "Paused: running jobs end, no new one starts.",
+    "done.put_back": "Put back {n:,} job.||Put back {n:,} jobs.",
     "done.quiet": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
-    "done.refused_some": "{n:,} job could not be run and stays.||{n:,} could not be run and stay.",
+    "done.refused_some": (
+        "It could not be done for {n:,} job, which stays.||"
+        "It could not be done for {n:,} jobs, which stay."
+    ),
     "done.reload": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
     "done.reschedule": "It has another time now.",
     "done.resume": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
@@ -406,6 +451,7 @@ ENGLISH: Final[dict[str, str]] = {
     "missing.job": "This job is not there any more: it ran, or somebody was faster.",
     "missing.page": "There is no such page.",
     "missing.queue": "There is no such queue any more.",
+    "missing.purge": "It is gone for good, or was put back.",
     "missing.process": "This process has left.",
     "refused.act": "You are not allowed to do that.",
     "refused.closed": (

@@ -34,7 +34,7 @@ SECRET_WORDS: Final = (
 
 ACTS: Final = (
     *("add_to_queue", "cancel", "clear", "delete", "dump", "kill", "move"),
-    *("pause", "quiet", "reload", "reschedule", "resume", "retry", "stop", "unpause"),
+    *("pause", "put_back", "quiet", "reload", "reschedule", "resume", "retry", "stop", "unpause"),
 )
 """What may be done in a dashboard; each is noted in the audit log under this word."""
 

@@ -244,6 +244,21 @@ def test_jobs_stand_where_sidekiq_6_tells_them_or_in_both_places(raw: Raw, acces
     assert WorkSet(access=access).size == 2
 
 
+def test_how_long_a_running_job_may_run_is_told_as_its_instance_knows_it(raw: Raw, access: Access):
+    for identity, limits in (("a:1:x", '{"1.0.1":30,"2.0.1":"x"}'), ("b:1:x", "[bad")):
+        register(raw, identity, INFO_8)
+        raw.hset(f"jobd:instance:{identity}", "limits", limits)
+        for tid in ("1.0.1", "2.0.1"):
+            told = json.dumps({"queue": "low", "payload": a_job().decode(), "run_at": 1})
+            raw.hset(f"{identity}:work", tid, told)
+
+    limits_of = {(work.process, work.tid): work.time_limit for work in WorkSet(access=access)}
+
+    assert limits_of.pop(("a:1:x", "1.0.1")) == 30.0
+    assert len(limits_of) == 3
+    assert set(limits_of.values()) == {None}
+
+
 def test_how_far_a_running_iterable_job_has_come_is_told(raw: Raw, access: Access):
     register(raw, "a:1:x", INFO_8)
     for tid, name in (("1.0.1", "Rows"), ("2.0.1", "Echo")):

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from jobd.api import Access, Filter, Queue, Stats
+from jobd.api import Access, Filter, Queue, Stats, Tally
 from jobd.api.walk import through_queue
-from jobd.errors import CannotAct
+from jobd.errors import CannotAct, RedisRejected
 from tests.api.parts import ODD, a_job, jids_of, places
 from tests.support import wire
 from tests.support.eventually import eventually
@@ -209,6 +209,106 @@ def test_a_job_moves_to_the_back_of_another_queue_with_all_its_fields(raw: Raw, 
     assert raw.sismember("queues", "low")
 
 
+def test_a_whole_queue_moves_behind_another_in_its_order_and_what_is_no_job_stays(
+    raw: Raw, access: Access
+):
+    wire.push(raw, "Echo", "first", queue="low")
+    odd = [*ODD.values(), b"[1]"]
+    raw.lpush("queue:default", *odd)
+    for number in range(1300):
+        raw.lpush("queue:default", a_job("Echo", number, 2**70, [], {}, strange={"a": []}))
+    reports: list[Tally] = []
+
+    tally = Queue(access=access).move_all("low", progress=reports.append)
+
+    assert (tally.done, tally.refused, tally.seen) == (1300, len(odd), 1300 + len(odd))
+    assert "no other queue can run it" in tally.reason
+    assert reports[-1] == tally
+    assert list(reversed(raw.lrange("queue:default", 0, -1))) == odd
+    first, *moved = Queue("low", access=access)
+    assert first.args == ["first"]
+    assert [job.args for job in moved] == [[number, 2**70, [], {}] for number in range(1300)]
+    assert {(job.queue, job["queue"], job["strange"]["a"] == []) for job in moved} == {
+        ("low", "low", True)
+    }
+    assert raw.smembers("queues") == {b"low"}
+
+
+def test_jobs_that_match_move_and_no_others(raw: Raw, access: Access):
+    for number in range(1300):
+        wire.push(raw, "Sweep" if number % 3 else "Echo", number)
+
+    tally = Queue(access=access).move_all("low", Filter(class_name="Sweep"))
+
+    assert (tally.matched, tally.done, tally.seen) == (866, 866, 1300)
+    stayed, moved = Queue(access=access), Queue("low", access=access)
+    assert [job.args[0] for job in stayed] == list(range(0, 1300, 3))
+    assert [job.args[0] for job in moved] == [n for n in range(1300) if n % 3]
+
+
+def test_a_queue_moves_while_workers_take_and_clients_push_and_nothing_is_lost_or_doubled(
+    raw: Raw, access: Access
+):
+    for number in range(3000):
+        wire.push(raw, "Echo", number)
+    taken: list[bytes] = []
+    pushed = threading.Event()
+
+    def work() -> None:
+        for number in range(600):
+            job = raw.rpop("queue:default")
+            taken.extend([] if job is None else [job])
+            wire.push(raw, "Echo", "late", number)
+        pushed.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    moved = Queue(access=access).move_all("low").done
+    worker.join()
+
+    assert pushed.is_set()
+    assert raw.llen("queue:low") == moved
+    there = taken + raw.lrange("queue:default", 0, -1) + raw.lrange("queue:low", 0, -1)
+    assert len(there) == len(set(jids_of(there))) == 3600
+
+
+def test_a_move_that_is_ended_in_its_midst_has_moved_each_job_whole(raw: Raw, access: Access):
+    for number in range(1200):
+        wire.push(raw, "Echo", number)
+
+    def end(tally: Tally) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        Queue(access=access).move_all("low", progress=end)
+
+    stay, moved = raw.lrange("queue:default", 0, -1), raw.lrange("queue:low", 0, -1)
+    assert len(moved) == 500
+    assert len(set(jids_of(stay + moved))) == len(stay) + len(moved) == 1200
+    assert Queue(access=access).move_all("low").done == 700
+    assert [job.args[0] for job in Queue("low", access=access)] == list(range(1200))
+
+
+@pytest.mark.parametrize("key", ["queue:low", "queues"])
+def test_a_move_that_a_key_of_another_type_refuses_moves_nothing(
+    raw: Raw, access: Access, key: str
+):
+    jid = wire.push(raw, "Echo")
+    raw.delete(key)
+    raw.set(key, "no list")
+
+    with pytest.raises(RedisRejected, match="WRONGTYPE"):
+        Queue(access=access).move_all("low")
+    assert jids_of(raw.lrange("queue:default", 0, -1)) == [jid]
+
+
+def test_a_queue_is_not_moved_to_itself(raw: Raw, access: Access):
+    wire.push(raw, "Echo")
+
+    with pytest.raises(CannotAct, match="its jobs are there already"):
+        Queue(access=access).move_all("default")
+
+
 @pytest.mark.parametrize("name", ["", "mail box", "é"])
 def test_a_job_is_not_moved_where_no_queue_can_be(raw: Raw, access: Access, name: str):
     wire.push(raw, "Echo")
@@ -216,6 +316,8 @@ def test_a_job_is_not_moved_where_no_queue_can_be(raw: Raw, access: Access, name
 
     with pytest.raises(CannotAct, match="a queue name holds letters"):
         queue.move(next(iter(queue)), name)
+    with pytest.raises(CannotAct, match="a queue name holds letters"):
+        queue.move_all(name)
     assert queue.size == 1
 
 

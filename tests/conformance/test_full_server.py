@@ -81,6 +81,7 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
     "renew": (lambda store: store.renew(IDENTITY), None),
     "leave": (lambda store: store.leave(IDENTITY), None),
     "sweep": (lambda store: store.sweep_processes(), 0),
+    "empty the trash": (lambda store: store.empty_trash(1e9), 0),
     "bury what is due": (lambda store: store.bury_due(KEYS.retry, b"due", 1.0), True),
     "promote": (
         lambda store: store.promote(KEYS.retry, [Promotion(b"due", "default", b"due")]),

@@ -7,7 +7,7 @@ import pytest
 from jobd import results
 from jobd.api.access import Access
 from jobd.api.audit import Audit
-from jobd.api.moves import Moves
+from jobd.api.moves import Moves, Purge
 from jobd.cancelling import cancel
 from jobd.jobs.iterating import Reached
 from jobd.pulse import Counted, Pulse
@@ -68,11 +68,14 @@ RUN: dict[str, Callable[[Store], object]] = {
     "keep_result": lambda store: results.keep(store, {"jid": "a", "result_ttl": 1}, {}),
     "kill": lambda store: moves(store).kill("retry", [b"job"], notify=False),
     "move": lambda store: moves(store).move("default", b"job", "low", b"job"),
+    "move_all": lambda store: moves(store).move_all("default", range(2), "low", [(b"a", b"b")]),
+    "purge": lambda store: moves(store).purge("queue", "default"),
+    "put_back": lambda store: moves(store).put_back(Purge("a", "queue", "default")),
     "push_once": lambda store: ReliablePush(store, 1).push({"default": [b"job"]}),
     "renew": lambda store: store.renew(IDENTITY),
     "reschedule": lambda store: moves(store).reschedule("retry", [b"job"], 5),
     "retry": lambda store: store.retry("p", b"", b"", 1.0),
-    "strike": lambda store: moves(store).strike("default", 0, 1, [b"job"]),
+    "strike": lambda store: moves(store).strike("default", range(2), [b"job"]),
 }
 
 

@@ -33,6 +33,16 @@ def test_where_all_is_well_it_says_so_and_leaves_with_0(
     assert queue.startswith("queue default holds 1 job, the first for ")
 
 
+def test_keys_of_others_are_a_warning(say: Say, raw: Raw, capsys: Captured) -> None:
+    a_process(raw, APP, busy=2)
+    raw.mset({"celery-task-meta-1": 1, "celery-task-meta-2": 1, "plain\x1b[2J": 1})
+    assert say("check") == 0
+    (warning,) = lines(capsys)["warning"]
+    assert warning.startswith("3 keys neither jobd's nor Sidekiq's (celery-*, plain")
+    assert "another program shares this database" in warning
+    assert "\x1b" not in warning
+
+
 def test_nobody_there_is_what_is_wrong(say: Say, capsys: Captured) -> None:
     assert say("check") == 1
     assert lines(capsys)["WRONG"] == [

@@ -57,7 +57,7 @@ _OF_THE_STORE = (
     *("claim", "confirm", "retry", "bury", "give_back", "acknowledge", "requeue"),
     *("hand_over", "acknowledge_held"),
     *("due", "promote", "bury_due", "private_lists", "held", "forget", "live"),
-    *("beat", "renew", "leave", "sweep_processes"),
+    *("beat", "renew", "leave", "sweep_processes", "empty_trash"),
 )
 _OF_A_SLOT = ("hold", "start", "finish", "give_up", "acknowledged")
 

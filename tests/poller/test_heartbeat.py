@@ -10,6 +10,7 @@ from jobd._version import __version__
 from jobd.errors import RedisRejected, RedisUnavailable
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.scoreboard import InstanceState, State
+from jobd.slot_state import Limit
 from jobd.tallies import row_of
 from tests.poller.conftest import IDENTITY, Station
 from tests.support.proxy import Proxy
@@ -124,6 +125,18 @@ def test_a_running_job_is_shown_with_its_payload_as_it_stands_in_redis(station: 
     assert 55 < station.raw.ttl(f"{IDENTITY}:work") <= 60
 
 
+def test_the_time_limits_of_running_jobs_are_told(station: Station) -> None:
+    limited, free = station.seat(1, 4), station.seat(2, 1)
+    for writer in (limited, free):
+        writer.start("default", "Echo", "b4a5", 1_799_999_999.9)
+    limited.limit(Limit(5_000.0, 30.5, 5.0))
+    beat(station)
+    assert json.loads(station.store.instance(IDENTITY)["limits"]) == {"1.0.4": 30.5}
+    limited.finish(None, failed=False)
+    beat(station)
+    assert station.store.instance(IDENTITY)["limits"] == "{}"
+
+
 def test_of_a_job_that_lies_nowhere_what_is_known_is_shown(station: Station) -> None:
     station.seat(1, 4).start("low", "Echo", "b4a5", 1_799_999_999.9)
     beat(station)
@@ -171,6 +184,36 @@ def test_the_instance_tells_where_it_lives_and_of_its_workers(station: Station) 
     assert (busy["slot"], busy["pid"], busy["incarnation"]) == (1, os.getpid(), 4)
     assert (busy["start_ticks"], busy["state"]) == (ticks, "running")
     assert (busy["class"], busy["jid"], busy["run_at"]) == ("Echo", "b4a5", 1_799_999_999.9)
+
+
+def test_memory_is_told_with_shared_pages_split_from_the_second_beat_on(station: Station) -> None:
+    station.seat(1, 4)
+    heartbeat = station.make_heartbeat(station.slot)
+    heartbeat.beat()
+    assert (station.store.instance(IDENTITY)["pss_kb"], workers(station)[0]["pss_kb"]) == ("0", 0)
+    heartbeat.beat()
+    (worker,) = workers(station)
+    assert 0 < worker["pss_kb"] < 2 * worker["rss_kb"]
+    assert int(station.store.instance(IDENTITY)["pss_kb"]) == worker["pss_kb"]
+
+
+def test_the_revision_is_that_which_runs_and_not_that_on_the_disk(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> str:
+        heartbeat.beat()
+        return station.store.instance(IDENTITY)["revision"]
+
+    monkeypatch.setenv("REVISION", "old")
+    heartbeat = station.make_heartbeat(station.slot)
+    monkeypatch.setenv("REVISION", "new")
+    assert told() == "old"
+    reloaded = {"count": 1, "generation": 2, "state": "busy", "text": ""}
+    heartbeat.reloaded = reloaded
+    assert told() == "old"
+    heartbeat.reloaded = {**reloaded, "state": "done"}
+    monkeypatch.setenv("REVISION", "newest")
+    assert [told(), told()] == ["newest", "newest"]
 
 
 def test_what_was_said_before_is_gone(station: Station) -> None:

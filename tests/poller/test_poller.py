@@ -56,6 +56,16 @@ def is_registered(station: Station) -> bool:
     return bool(station.raw.sismember("processes", IDENTITY))
 
 
+def test_a_poller_forgets_for_good_what_was_purged_a_day_ago(station: Station) -> None:
+    now_s = station.clock.now_s()
+    for name, ago_s in (("old", 86_401), ("new", 86_300)):
+        station.raw.lpush(f"jobd:trash:{name}", "job")
+        station.raw.zadd("jobd:trash", {f"{name}:queue:default": now_s - ago_s})
+    turn(station)
+    assert station.raw.zrange("jobd:trash", 0, -1) == [b"new:queue:default"]
+    assert sorted(station.raw.keys("jobd:trash:*")) == [b"jobd:trash:new"]
+
+
 def test_the_first_turn_does_everything(station: Station) -> None:
     station.raw.zadd("schedule", {encode(a_payload("Echo")): 1})
     assert 0 <= turn(station) <= 1

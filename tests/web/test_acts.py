@@ -115,7 +115,7 @@ def test_a_purge_tells_how_many_jobs_it_deleted(visitor: Visitor, stock: Stock, 
     visitor.post("/queues", queue="default", act="pause")
     told = visitor.get("/queues").text
     assert "Delete the queue default and its 3 jobs?" in told
-    assert "What waits in it is gone for good, and not kept in Dead." in told
+    assert "What waits in it can be put back for a day, and takes memory until then" in told
     assert "wait for another try or are dead stay, and so does a pause." in told
     answer = visitor.post("/queues", queue="default", act="clear")
     assert [raw.zcard(place) for place in ("retry", "schedule", "dead")] == [1, 1, 0]
@@ -125,6 +125,39 @@ def test_a_purge_tells_how_many_jobs_it_deleted(visitor: Visitor, stock: Stock, 
     noted, _ = visitor.json("/audit")["rows"]
     assert (noted["what"], noted["target"], noted["count"]) == ("clear", "queue default", 3)
     assert noted["who"] == "dashboard from 127.0.0.1"
+
+
+def test_what_was_purged_is_put_back(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    jobs = stock.queue(a_job(), a_job(), name="mailers")
+    stock.sorted("retry", a_failed_job())
+    visitor.post("/queues", queue="mailers", act="clear")
+    visitor.post("/retries", scope="all", act="delete")
+    stock.sorted("retry", a_failed_job())
+    of_retry, of_queue = sorted(
+        visitor.json("/trash")["rows"], key=lambda row: row["place"], reverse=True
+    )
+    assert (of_queue["place"], of_queue["queue"], of_queue["size"]) == ("queue", "mailers", 2)
+    assert (of_retry["place"], of_retry["queue"], of_retry["size"]) == ("retry", "", 1)
+    answer = visitor.post("/trash", id=of_queue["id"], act="put_back")
+    assert answer.headers["location"].startswith("/queues/mailers?")
+    assert "Put back 2 jobs." in visitor.get(answer.headers["location"]).text
+    assert queued(raw, "mailers") == [job["jid"] for job in jobs]
+    visitor.post("/trash", id=of_retry["id"], act="put_back")
+    assert raw.zcard("retry") == 2
+    assert visitor.json("/trash")["rows"] == []
+    assert visitor.post("/trash", page="/", id=of_queue["id"], act="put_back").status_code == 404
+    assert [row["what"] for row in visitor.json("/audit")["rows"]][:2] == ["put_back"] * 2
+
+
+def test_what_was_purged_is_deleted_for_good(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.queue(a_job(), a_job())
+    visitor.post("/queues", queue="default", act="clear")
+    (row,) = visitor.json("/trash")["rows"]
+    assert "Delete these 2 jobs for good?" in visitor.get("/trash").text
+    answer = visitor.post("/trash", id=row["id"], act="delete")
+    assert answer.headers["location"] == "/trash?done=delete&n=2"
+    assert raw.keys("jobd:trash*") == []
+    assert visitor.json("/audit")["rows"][0]["target"] == "queue default"
 
 
 def test_jobs_of_a_queue_are_deleted_killed_and_moved(
@@ -146,6 +179,47 @@ def test_a_job_is_not_moved_to_what_is_no_queue(
 ) -> None:
     (job,) = stock.queue(a_job())
     answer = visitor.post("/queues/default", id=job["jid"], act="move", target=target)
+    assert answer.status_code in {400, 409}
+    assert queued(raw) == [job["jid"]]
+
+
+def test_a_whole_queue_is_moved_or_what_matches_a_search(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    one, two, three = stock.queue(a_job("Echo"), a_job("Sweep"), a_job("Echo"))
+    told = visitor.get("/queues/default").text
+    assert "Move the 3 jobs to the back of another queue, in their order?" in told
+    form = {"scope": "all", "act": "move", "target": "low"}
+    visitor.post("/queues/default", **form, q="class:Sweep")
+    assert (queued(raw), queued(raw, "low")) == ([one["jid"], three["jid"]], [two["jid"]])
+    answer = visitor.post("/queues/default", **form)
+    assert "Moved 2 jobs." in visitor.get(answer.headers["location"]).text
+    assert queued(raw, "low") == [two["jid"], one["jid"], three["jid"]]
+    noted, before = visitor.json("/audit")["rows"]
+    assert (noted["what"], noted["target"], noted["count"]) == ("move_all", "queue default", 2)
+    assert "low" in noted["detail"]
+    assert "class:Sweep" in before["detail"]
+
+
+def test_what_is_no_job_stays_where_a_queue_is_moved_away(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    stock.queue(a_job())
+    raw.rpush("queue:default", "garbage")
+    answer = visitor.post("/queues/default", scope="all", act="move", target="low")
+    told = visitor.get(answer.headers["location"]).text
+    assert "It could not be done for 1 job, which stays." in told
+    assert raw.lrange("queue:default", 0, -1) == [b"garbage"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"target": "no blanks"}, {"target": "default"}, {"target": "low", "q": "after:x"}]
+)
+def test_a_queue_is_not_moved_by_a_form_that_cannot_be_meant(
+    visitor: Visitor, stock: Stock, raw: Raw, fields: dict[str, str]
+) -> None:
+    (job,) = stock.queue(a_job())
+    answer = visitor.post("/queues/default", scope="all", act="move", **fields)
     assert answer.status_code in {400, 409}
     assert queued(raw) == [job["jid"]]
 

@@ -168,6 +168,18 @@ def test_a_phone_shows_the_page_at_once_and_why_a_job_failed(
     expect(page.locator(".themes")).to_be_visible()
 
 
+def test_a_chart_that_is_wider_than_a_phone_begins_with_what_is_newest(
+    serve: Serve, open_page: OpenPage, shop: Stock
+) -> None:
+    page = open_page(serve(), viewport={"width": 390, "height": 844}, java_script_enabled=False)
+    figure = page.locator(".figure").first
+    frame, chart = figure.bounding_box(), figure.locator("svg").bounding_box()
+    assert frame is not None
+    assert chart is not None
+    assert chart["x"] < frame["x"]
+    assert abs(chart["x"] + chart["width"] - frame["x"] - frame["width"]) < 2
+
+
 def test_deleting_asks_first(serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw) -> None:
     page = open_page(serve() + "/dead")
     page.click("input.all")
@@ -200,10 +212,14 @@ def test_a_queue_is_paused_and_purged(
     assert raw.sismember("paused", "mailers")
     page.locator("#rows summary", has_text="Purge").click()
     expect(page.locator("#rows .pop:visible")).to_contain_text("its 40 jobs")
-    expect(page.locator("#rows .pop:visible")).to_contain_text("not kept in Dead")
+    expect(page.locator("#rows .pop:visible")).to_contain_text("put back for a day")
     page.locator('#rows button[value="clear"]:visible').click()
     expect(page.locator("#note")).to_have_text("Deleted the queue and its 40 jobs.")
     assert not raw.exists("queue:mailers")
+    page.locator(".tools a", has_text="Purged").click()
+    page.click('button[value="put_back"]')
+    expect(page.locator("#note")).to_have_text("Put back 40 jobs.")
+    assert raw.llen("queue:mailers") == 40
 
 
 def test_a_job_is_moved_to_another_queue(
@@ -213,9 +229,26 @@ def test_a_job_is_moved_to_another_queue(
     page.click('input[name="id"] >> nth=0')
     page.locator("#jobs summary", has_text="Move").click()
     page.fill("#target", "slow")
-    page.locator('button[value="move"]').click()
+    page.locator('#jobs button[value="move"]').click()
     expect(page.locator("#note")).to_have_text("Moved 1 job.")
     assert raw.llen("queue:slow") == 1
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_a_whole_queue_is_moved_to_another_on_any_screen(
+    serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw, width: int
+) -> None:
+    page = open_page(serve() + "/queues/mailers", viewport={"width": width, "height": 844})
+    page.locator(".tools summary", has_text="Move all").click()
+    question = page.locator(".tools .pop:visible")
+    place = question.bounding_box()
+    assert place is not None
+    assert 0 <= place["x"] < place["x"] + place["width"] <= width
+    expect(question).to_contain_text("Move the 40 jobs to the back of another queue")
+    page.fill("#all-target", "slow")
+    question.locator("button").click()
+    expect(page.locator("#note")).to_have_text("Moved 40 jobs.")
+    assert (raw.llen("queue:mailers"), raw.llen("queue:slow")) == (0, 40)
 
 
 def test_arguments_are_edited_and_the_time_is_in_the_viewers_zone(

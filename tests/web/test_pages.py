@@ -35,6 +35,7 @@ PAGES = (
         "/metrics/ChargeCard?hours=24",
         "/configuration",
         "/audit",
+        "/trash",
     ),
 )
 HOSTILE = '"><svg onload=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe\u2066\u0000\u200b'

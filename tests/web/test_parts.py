@@ -256,7 +256,8 @@ def test_a_translation_replaces_what_it_has() -> None:
 def test_every_english_text_can_be_filled_in() -> None:
     names = (
         "name policy page pages span share retries dead reason total busy concurrency memory "
-        "processed failed ms jobs latency word seen size jid search cursor who run"
+        "processed failed ms jobs latency word seen size jid search cursor who run "
+        "revision tag"
     )
     values = dict.fromkeys(names.split(), "x")
     texts = Catalogue({})

@@ -249,6 +249,75 @@ def test_different_versions_side_by_side_are_pointed_out(
     assert visitor.json("/configuration")["is_skewed"] is True
 
 
+def test_stray_keys_are_looked_for_when_asked(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    stock.queue(a_job())
+    raw.mset({"celery-task-1": 1, "celery-task-2": 1, "<b>plain\u202e": 1})
+    assert visitor.json("/configuration")["strays"] is None
+    assert 'href="?strays=0#strays"' in visitor.get("/configuration").text
+    told = visitor.json("/configuration?strays=0")["strays"]
+    assert (told["count"], told["size"], told["next_cursor"]) == (3, 5, "")
+    assert (told["groups"][0]["prefix"], told["groups"][0]["count"]) == ("celery-*", 2)
+    page = visitor.get("/configuration?strays=0").text
+    assert "3 are neither jobd&#39;s nor Sidekiq&#39;s" in page
+    assert "<b>plain" not in page
+    for odd in ("x", "-1", "9" * 30):
+        assert visitor.json(f"/configuration?strays={odd}")["strays"] is None
+
+
+def test_processes_of_one_tag_that_run_different_revisions_are_told(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    for identity, revision in (("a:1:x", "1a2b3c" * 6), ("b:1:x", "4d5e6f" * 6), ("c:1:x", "")):
+        stock.ruby(identity)
+        stock.instance(identity)
+        raw.hset(f"jobd:instance:{identity}", "revision", revision)
+    told = visitor.json("/configuration")
+    assert (told["is_skewed"], told["skewed_tags"]) == (False, ["legacy"])
+    assert {row["revision"] for row in told["versions"]} == {"1a2b3c" * 6, "4d5e6f" * 6, ""}
+    page = visitor.get("/configuration").text
+    assert "Not all processes of legacy run the same revision." in page
+    assert "<td>1a2b3c1a2b3c</td>" in page
+    assert "revision 1a2b3c1a2b3c" in visitor.get("/processes").text
+    raw.hset("jobd:instance:b:1:x", "revision", "1a2b3c" * 6)
+    assert visitor.json("/configuration")["skewed_tags"] == []
+
+
+@pytest.mark.parametrize(
+    ("health", "url"),
+    [
+        ("10.0.0.5:9394", "http://10.0.0.5:9394/metrics"),
+        ("0.0.0.0:9394", "http://box:9394/metrics"),
+        ("[::1]:9394", "http://[::1]:9394/metrics"),
+        ("/run/jobd/health.sock", ""),
+        (None, ""),
+        ('"><script>:x', ""),
+    ],
+)
+def test_where_prometheus_finds_a_process_is_told(
+    visitor: Visitor, stock: Stock, raw: Raw, health: str | None, url: str
+) -> None:
+    identity = stock.ruby("box:1:x")
+    stock.instance(identity)
+    raw.hset(f"jobd:instance:{identity}", "config", json.dumps({"health": health}))
+    ((row,),) = (host["processes"] for host in visitor.json("/processes")["hosts"])
+    assert row["metrics_url"] == url
+    assert (f'href="{url}"' in visitor.get("/processes").text) == bool(url)
+
+
+def test_memory_is_told_with_shared_pages_split(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    identity = stock.ruby()
+    stock.instance(identity, workers=1)
+    facts = raw.hget(f"jobd:instance:{identity}", "workers")
+    workers = [{**worker, "pss_kb": 2_048} for worker in json.loads(facts)]
+    told = {"workers": json.dumps(workers), "pss_kb": 4_096}
+    raw.hset(f"jobd:instance:{identity}", mapping=told)
+    ((row,),) = (host["processes"] for host in visitor.json("/processes")["hosts"])
+    assert (row["pss_kb"], row["workers"][0]["pss_kb"]) == (4_096, 2_048)
+    page = visitor.get("/processes").text
+    assert "PSS 4.2 MB" in page
+    assert "PSS 2.1 MB" in page
+
+
 def test_the_audit_log_tells_who_did_what(visitor: Visitor, access: Access) -> None:
     Audit(access=access).record("ada", "clear", target="queue low", count=3, detail={"a": 1})
     (row,) = visitor.json("/audit")["rows"]
@@ -309,6 +378,17 @@ def test_how_far_a_running_iterable_job_has_come_is_told(
     page = visitor.json(f"/job?{query}")
     assert (page["iteration"], page["items"]) == ('{"user": 4711}', 12_345)
     assert "12,345 items done" in visitor.get(f"/job?{query}").text
+
+
+def test_the_limit_of_a_running_job_is_told(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    identity = stock.ruby()
+    raw.hset(f"jobd:instance:{identity}", "limits", '{"tid1":90}')
+    (row,) = visitor.json("/running")["rows"]
+    assert row["limit_s"] == 90
+    assert "limit 1 min 30 s" in visitor.get("/running").text
+    page = f"/job?{urlencode({'in': 'running', 'id': row['job']['id']})}"
+    assert visitor.json(page)["limit_s"] == 90
+    assert "<dt>Limit</dt><dd>1 min 30 s</dd>" in visitor.get(page).text
 
 
 def test_a_job_is_slow_if_it_was_so_when_its_process_told_of_it(

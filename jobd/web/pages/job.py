@@ -13,6 +13,7 @@ from jobd.api import (
     Queue,
     SetName,
     SortedEntry,
+    Work,
     WorkSet,
     cancel,
     iteration_states,
@@ -70,6 +71,7 @@ class JobPage:
         frames: of the error, the innermost last as Python prints them.
         raw: all bytes of what is no job; else empty.
         process: where it runs; or empty.
+        limit_s: how long it may run there; None if it has no limit, or does not run.
         iteration: how far an iterable job has come; None if it is none.
         items: how many it has gone through; 0 where nobody counts.
     """
@@ -86,6 +88,7 @@ class JobPage:
     frames: Sequence[str]
     raw: str
     process: str
+    limit_s: float | None
     iteration: str | None
     items: int
 
@@ -93,34 +96,35 @@ class JobPage:
 def job_page(visit: Visit) -> View:
     """The page."""
     source, key = visit.text("in"), visit.text("id")
-    record, process = _find(visit, source, key)
-    return View("job", _shown(visit, record, source, process))
+    record, work = _find(visit, source, key)
+    return View("job", _shown(visit, record, source, work))
 
 
-def _find(visit: Visit, source: str, key: str) -> tuple[JobRecord, str]:
-    """The job, and where it runs.
+def _find(visit: Visit, source: str, key: str) -> tuple[JobRecord, Work | None]:
+    """The job, and its run if it runs.
 
     Raises:
         NotFound: it is not there any more.
     """
     kind, _, name = source.partition(":")
     if kind == "queue":
-        return find_queued(queue_at(name, visit.access), [key])[0], ""
+        return find_queued(queue_at(name, visit.access), [key])[0], None
     if kind == "running":
         process, _, tid = key.partition("|")
         for work in WorkSet(access=visit.access).all():
             if (work.process, work.tid) == (process, tid):
-                return work.record, process
+                return work.record, work
     elif kind in NAMES:
         place: SetName = cast("Any", kind)
         entry = set_of(place, access=visit.access).get(key)
         if entry is not None:
-            return entry, ""
+            return entry, None
     raise NotFound("missing.job")
 
 
-def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPage:
+def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> JobPage:
     kind = source.partition(":")[0]
+    process = "" if work is None else work.process
     shown = visit.site.masks.args(record.display_class, record.display_args)
     is_editable = kind in {"retry", "dead"} and not record.is_malformed and visit.may("retry")
     is_whole = not visit.site.masks.args(record.class_name, record.args).is_masked
@@ -140,6 +144,7 @@ def _shown(visit: Visit, record: JobRecord, source: str, process: str) -> JobPag
         frames=[cut(frame, 1000) for frame in record.error_backtrace[:_FRAMES]],
         raw=_raw(visit, record) if record.is_malformed else "",
         process=process,
+        limit_s=None if work is None else work.time_limit,
         iteration=None if state is None else preview(state.cursor, 500),
         items=0 if state is None else state.items,
     )
@@ -209,7 +214,8 @@ def _at(entry: SortedEntry) -> datetime | None:
 def act_on_job(visit: Visit) -> Done:
     """Do something to this job; afterwards it lies elsewhere, so the list is shown."""
     source, key = visit.field("in"), visit.field("id")
-    record, process = _find(visit, source, key)
+    record, work = _find(visit, source, key)
+    process = "" if work is None else work.process
     act = visit.field("act")
     kind = source.partition(":")[0]
     if act not in (_acts_on_running(visit, process) if process else _allowed(kind)):

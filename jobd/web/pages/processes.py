@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobd.api import Capsule, Instance, Process, ProcessSet, Worker
+from jobd.api.replies import document, mapping, string
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.inert import cut
 from jobd.web.site import Done, View, Visit
@@ -25,6 +26,9 @@ class ProcessRow:
     """An instance.
 
     Attributes:
+        revision: of the application; empty if nothing tells.
+        pss_kb: its memory with shared pages counted once; 0 if not known.
+        metrics_url: where Prometheus finds its metrics; empty if it serves none, or on a socket.
         state: ``running``, ``quiet``, ``stopping`` or ``silent`` (its heartbeat is late).
         workers: of jobd; empty for Ruby, whose threads tell nothing of themselves.
         restarts: how often a worker was replaced.
@@ -40,6 +44,7 @@ class ProcessRow:
     tag: str
     labels: Sequence[str]
     version: str
+    revision: str
     is_jobd: bool
     is_leader: bool
     is_embedded: bool
@@ -48,6 +53,8 @@ class ProcessRow:
     concurrency: int
     busy: int
     rss_kb: int
+    pss_kb: int
+    metrics_url: str
     rtt_us: int
     beat_age_s: float
     capsules: Sequence[Capsule]
@@ -90,6 +97,7 @@ class Processes:
 
 _PAGE = 25
 _FEW = 4
+_ANY = ("", "0.0.0.0", "[::]")  # noqa: S104 - nothing is bound here
 
 
 def processes(visit: Visit) -> View:
@@ -156,6 +164,7 @@ def _row(visit: Visit, process: Process) -> ProcessRow:
         tag=process.tag,
         labels=process.labels,
         version=process.version,
+        revision=cut(process.revision, 40),
         is_jobd=process.is_jobd,
         is_leader=process.is_leader,
         is_embedded=process.is_embedded,
@@ -164,6 +173,8 @@ def _row(visit: Visit, process: Process) -> ProcessRow:
         concurrency=process.concurrency,
         busy=process.busy,
         rss_kb=process.rss_kb,
+        pss_kb=process.pss_kb,
+        metrics_url=_metrics_url(process, instance),
         rtt_us=process.rtt_us,
         beat_age_s=process.beat_age_s,
         capsules=process.capsules,
@@ -175,6 +186,16 @@ def _row(visit: Visit, process: Process) -> ProcessRow:
         reload_error=_reload_error(instance),
         acts=visit.allowed(acts_of(process)),
     )
+
+
+def _metrics_url(process: Process, instance: Instance | None) -> str:
+    """By the setting ``health``; a listener on all addresses is found under the host's name."""
+    facts = {} if instance is None else instance.facts
+    config = mapping(document(facts.get("config", "").encode("utf-8", "replace")))
+    host, _, port = string(config.get("health")).rpartition(":")
+    if "/" in host or not port.isdecimal():
+        return ""
+    return f"http://{process.hostname if host in _ANY else host}:{port}/metrics"
 
 
 def _reload_error(instance: Instance | None) -> str:

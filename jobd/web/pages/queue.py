@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jobd.api import JobRecord, Queue
+from jobd.api import JobRecord, Progress, Queue, Tally
 from jobd.web.addresses import address_of, queue_at
 from jobd.web.breakdown import Breakdown, ClassGroup, by_class
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.export import EXPORT_S, MOST_ROWS
+from jobd.web.patience import patiently
 from jobd.web.pauses import Pause, pauses
 from jobd.web.rates import Rates, RunRates
 from jobd.web.rows import JobRow, job_row
+from jobd.web.search import parse
 from jobd.web.site import Done, Table, View, Visit
 
 DEEPEST: Final = 10_000
@@ -93,13 +95,16 @@ def _rates(visit: Visit, name: str) -> Rates:
 
 
 def act_on_queued(visit: Visit) -> Done:
-    """Delete, kill or move the jobs that were chosen, found again by their keys."""
+    """Delete, kill or move the jobs that were chosen, found again by their keys; or move all."""
     queue = _queue(visit)
     back = f"/queues/{address_of(queue.name)}"
     act = visit.field("act")
-    if act not in ACTS:
+    is_for_all = visit.field("scope") == "all"
+    if act not in (("move",) if is_for_all else ACTS):
         raise BadForm("bad.act")
     target = visit.field("target").strip()
+    if is_for_all:
+        return _move_all(visit, queue, target, back)
     keys = [key for key in visit.form.get("id", ()) if key]
     if not keys:
         return Done(back, "nothing")
@@ -108,6 +113,20 @@ def act_on_queued(visit: Visit) -> Done:
     detail = {"to": target} if act == "move" else {}
     visit.note(act, f"queue {queue.name}", count, jobs=keys[:20], **detail)
     return Done(back, act, count)
+
+
+def _move_all(visit: Visit, queue: Queue, target: str, back: str) -> Done:
+    """All that the search line means; press again to go on when the owner's patience ended."""
+    search = parse(visit.field("q"), visit.site.masks)
+    if search.problem:
+        raise BadForm("bad.search")
+
+    def move(progress: Progress) -> Tally:
+        return queue.move_all(target, search.filter, progress=progress)
+
+    detail = {"to": target, "search": search.text}
+    note, count = patiently(visit, "move_all", f"queue {queue.name}", move, **detail)
+    return Done(back, note, count)
 
 
 def _queue(visit: Visit) -> Queue:

@@ -106,7 +106,7 @@ def act_on_queue(visit: Visit) -> Done:
         case "unpause":
             count = int(queue.unpause())
         case "clear":
-            count = queue.clear()
+            count = queue.purge()
             back = "/queues"
         case _:
             raise BadForm("bad.act")

@@ -24,6 +24,7 @@ class RunningRow:
         usual: how long jobs of its class took lately; None if none ran.
         got_to: the cursor of an iterable job, as JSON; empty if it is none, or has none yet.
         items: how many that one has gone through, up to its last save; 0 where nobody counts.
+        limit_s: how long it may run; None if it has no limit.
         is_slow: at the last heartbeat it had run longer than 95 of 100 of them.
     """
 
@@ -34,6 +35,7 @@ class RunningRow:
     usual: Usual | None
     got_to: str
     items: int
+    limit_s: float | None
     is_slow: bool
 
 
@@ -103,5 +105,6 @@ def _row(
         usual=usual,
         got_to="" if cursor is None else preview(cursor, _LONGEST_CURSOR),
         items=0 if state is None else state.items,
+        limit_s=work.time_limit,
         is_slow=is_slow,
     )

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jobd.api import JobSet, SetName, SortedEntry, Tally, set_of
-from jobd.clock import Clock
+from jobd.api import JobSet, Progress, SetName, SortedEntry, Tally, set_of
 from jobd.web.errors import BadForm
 from jobd.web.export import EXPORT_S, MOST_ROWS
 from jobd.web.grouping import ErrorGroup, Groups, group_by_error
+from jobd.web.patience import patiently
 from jobd.web.rows import JobRow, job_row
 from jobd.web.search import Found, Problem, Search, look, parse
 from jobd.web.site import Done, Table, View, Visit
@@ -147,37 +147,19 @@ def act_on_entry(entry: SortedEntry, act: str) -> bool:
             raise BadForm("bad.act")
 
 
-class _TimeIsUp(Exception):
-    """An act on many jobs has taken as long as a request may; what it did stays done."""
-
-
 def _act_on_all(visit: Visit, jobs: JobSet, act: str, back: str) -> Done:
     """It stops when the owner's patience ends, and says how far it came: press again to go on."""
     search = parse(visit.field("q"), visit.site.masks)
     if search.problem:
         raise BadForm("bad.search")
-    latest = Tally()
-    stop = _stopwatch(visit.access.clock, visit.site.settings.patience_s)
 
-    def progress(tally: Tally) -> None:
-        nonlocal latest
-        latest = tally
-        stop()
-
-    name = f"{act}_all"
-    try:
+    def all_of_them(progress: Progress) -> Tally:
         if act == "delete" and search.is_empty:
-            latest = Tally(done=jobs.clear())
-        else:
-            latest = _all(jobs, act)(search.filter, progress=progress)
-    except _TimeIsUp:
-        name = "unfinished"
-    finally:
-        # Also of what was done before something failed.
-        visit.note(f"{act}_all", jobs.name, latest.done, search=search.text)
-    if latest.refused and name != "unfinished":
-        return Done(back, "refused_some", latest.refused, _search(visit))
-    return Done(back, name, latest.done, _search(visit))
+            return Tally(done=jobs.purge())
+        return _all(jobs, act)(search.filter, progress=progress)
+
+    note, count = patiently(visit, f"{act}_all", jobs.name, all_of_them, search=search.text)
+    return Done(back, note, count, _search(visit))
 
 
 def _all(jobs: JobSet, act: str) -> Callable[..., Tally]:
@@ -192,16 +174,6 @@ def _all(jobs: JobSet, act: str) -> Callable[..., Tally]:
             return jobs.delete_all
         case _:
             raise BadForm("bad.act")
-
-
-def _stopwatch(clock: Clock, patience_s: float) -> Callable[[], None]:
-    ends_at = clock.monotonic() + patience_s
-
-    def check() -> None:
-        if clock.monotonic() >= ends_at:
-            raise _TimeIsUp
-
-    return check
 
 
 def _place(visit: Visit) -> SetName:
