@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.faults.stage import Stage, rigged
-from tests.support import servers
+from tests.faults.stage import ASYNC_MISCHIEF, MISCHIEF, Stage, rigged
 from tests.support.jobd_process import JobdProcess
 from tests.support.servers import Server
 
+PLACES = 12
+"""Of each loop of the stage ``async``."""
 _KEPT = ("jobd:", "processes")
 _HAS_FAILED = pytest.StashKey[bool]()
 
@@ -34,9 +35,9 @@ def _wipe(stage: Stage) -> None:
 
 
 @pytest.fixture(scope="session")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[servers.Kind, Stage]]:
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stage]]:
     """The stages that are set up."""
-    standing: dict[servers.Kind, Stage] = {}
+    standing: dict[str, Stage] = {}
     yield standing
     with contextlib.ExitStack() as ends:
         for stage in standing.values():
@@ -47,18 +48,23 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[servers.Ki
 @pytest.fixture
 def stage(
     request: pytest.FixtureRequest,
-    stages: dict[servers.Kind, Stage],
+    stages: dict[str, Stage],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
     """Two workers and a server of their own, audited after the test; Valkey, or as asked for.
 
+    ``async``: Valkey, and the workers have a loop.
+
     The next test plays on it too, unless this one failed.
     """
-    kind: servers.Kind = getattr(request, "param", "valkey")
+    kind = getattr(request, "param", "valkey")
     if kind not in stages:
-        server = Server(kind, aof=True)
+        server = Server("valkey" if kind == "async" else kind, aof=True)
         server.start()
-        stages[kind] = Stage(tmp_path_factory.mktemp(f"stage-{kind}"), server)
+        config = {"require": [str(MISCHIEF), str(ASYNC_MISCHIEF)], "async_concurrency": PLACES}
+        stages[kind] = Stage(
+            tmp_path_factory.mktemp(f"stage-{kind}"), server, **config if kind == "async" else {}
+        )
     stage = stages[kind]
     stage.begin()
     is_well = False
