@@ -12,7 +12,8 @@ from tests.support.jobd_process import JobdProcess
 from tests.support.servers import Server
 
 PLACES = 12
-"""Of each loop of the stage ``async``."""
+"""Of a loop."""
+ASYNC = {"require": [str(MISCHIEF), str(ASYNC_MISCHIEF)], "async_concurrency": PLACES}
 _KEPT = ("jobd:", "processes")
 _HAS_FAILED = pytest.StashKey[bool]()
 
@@ -53,18 +54,17 @@ def stage(
 ) -> Iterator[Stage]:
     """Two workers and a server of their own, audited after the test; Valkey, or as asked for.
 
-    ``async``: Valkey, and the workers have a loop.
+    ``valkey async``: its workers have a loop.
 
     The next test plays on it too, unless this one failed.
     """
     kind = getattr(request, "param", "valkey")
     if kind not in stages:
-        server = Server("valkey" if kind == "async" else kind, aof=True)
+        name, _, is_async = kind.partition(" ")
+        server = Server(name, aof=True)
         server.start()
-        config = {"require": [str(MISCHIEF), str(ASYNC_MISCHIEF)], "async_concurrency": PLACES}
-        stages[kind] = Stage(
-            tmp_path_factory.mktemp(f"stage-{kind}"), server, **config if kind == "async" else {}
-        )
+        folder = tmp_path_factory.mktemp(f"stage-{name}")
+        stages[kind] = Stage(folder, server, **(ASYNC if is_async else {}))
     stage = stages[kind]
     stage.begin()
     is_well = False

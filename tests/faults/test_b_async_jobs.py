@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.faults.conftest import PLACES, StartRigged
+from tests.faults.conftest import StartRigged
 from tests.faults.stage import ASYNC_MISCHIEF, PATIENCE_S, Stage
 from tests.faults.test_b_jobs import RAISES
 from tests.faults.test_f_options import cancel
@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 pytestmark = [
     pytest.mark.redis,
     pytest.mark.process,
-    pytest.mark.parametrize("stage", ["async"], indirect=True),
+    pytest.mark.parametrize("stage", ["valkey async"], indirect=True),
 ]
 
 WAIT = """
@@ -32,16 +32,12 @@ ALSO = {
 }
 
 
-def beside(stage: Stage) -> list[str]:
-    """Have some jobs wait in each loop; `release` ends them."""
-    jids = [stage.push("DoAsync", WAIT.format(name="released-beside")) for _ in range(8)]
+def beside(stage: Stage, count: int = 8, *, runs: int = 1) -> list[str]:
+    """Have some jobs wait in the loops, until ``beside`` is released."""
+    (stage.jobd.directory / "released-beside").unlink(missing_ok=True)
+    jids = stage.push_many("DoAsync", count, WAIT.format(name="released-beside"), runs=runs)
     stage.wait_for("start", *jids)
     return jids
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_released(stage: Stage) -> None:
-    (stage.jobd.directory / "released-beside").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("source", [*RAISES, *ALSO])
@@ -81,26 +77,23 @@ job.__class__.kept = asyncio.create_task(leave())
     assert {child.pid for child in stage.jobd.children()} == before
 
 
-def full(stage: Stage) -> list[str]:
-    """Have jobs in every place of every loop; `release` ends them."""
-    jids = [stage.push("DoAsync", WAIT.format(name="released-beside")) for _ in range(2 * PLACES)]
-    stage.wait_for("start", *jids)
-    return jids
+def test_F1_job_that_is_cancelled_while_it_waits_for_a_place_never_begins(
+    stage: Stage, start_rigged: StartRigged
+):
+    config = {"queues": ["apart"], "concurrency": 1, "async_concurrency": 1}
+    jobd = start_rigged(stage.server.url(), config=config | {"require": [str(ASYNC_MISCHIEF)]})
+    running, waiting = (
+        wire.push(stage.raw, "DoAsync", WAIT.format(name="never"), queue="apart") for _ in range(2)
+    )
+    eventually(lambda: not wire.queued(stage.raw, "apart"), PATIENCE_S, jobd.log)
 
+    assert cancel(stage.server.url(), waiting) is False
+    assert cancel(stage.server.url(), running) is False
 
-def test_F1_job_that_is_cancelled_while_it_waits_for_a_place_never_begins(stage: Stage):
-    running = full(stage)
-    jids = [stage.push("DoAsync", "pass", runs=0) for _ in range(2)]
-    eventually(lambda: not wire.queued(stage.raw), PATIENCE_S, stage.last_lines)  # both are held
-
-    for jid in (*jids, running[0]):
-        stage.may_vanish(jid)
-        assert cancel(stage.server.url(), jid) is False
-    # All are known when the last one has ended, which makes room for one of the others.
-    stage.jobd.wait_for_log(f"msg=cancelled class=DoAsync jid={running[0]}", timeout=30)
-    stage.jobd.release("beside")
-
-    stage.wait_for("done", *running[1:])
+    # It is known when the other one has ended, which makes room for it.
+    jobd.wait_for_log(f"msg=cancelled class=DoAsync jid={running}", timeout=30)
+    jobd.wait_for_log(f"msg=cancelled class=DoAsync jid={waiting}", timeout=30)
+    assert [run["jid"] for run in jobd.ran("start")] == [running]
 
 
 LINGERING = {
