@@ -77,13 +77,16 @@ class PlaceFetcher:
         settler: shared with the other places.
         privates: the place's private lists, in step with the queues.
         holds: whether its job lies there; with ``fetch: basic`` it lies nowhere.
+
+    Attributes:
+        holds: as given.
     """
 
     def __init__(self, settler: Settler, privates: Sequence[str], *, holds: bool) -> None:
         self._settler = settler
         self._store = settler.store
         self._privates = privates
-        self._holds = holds
+        self.holds = holds
         self._is_uncertain = False  # the last settlement got no reply
 
     def private(self, unit: UnitOfWork) -> str:
@@ -91,7 +94,7 @@ class PlaceFetcher:
         return self._privates[unit.position]
 
     def _holding(self, unit: UnitOfWork) -> str | None:
-        return self.private(unit) if self._holds else None
+        return self.private(unit) if self.holds else None
 
     def retrieve(self) -> UnitOfWork | None:
         """There is never one: jobs are handed over."""
@@ -107,7 +110,7 @@ class PlaceFetcher:
 
     def acknowledge(self, unit: UnitOfWork) -> None:
         """Rides on the next round trip of the settler."""
-        if self._holds:
+        if self.holds:
             self._settler.add(self.private(unit), unit.raw)
 
     def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
@@ -144,7 +147,7 @@ class PlaceFetcher:
             self._is_uncertain = True
             raise
         was_uncertain, self._is_uncertain = self._is_uncertain, False
-        return was_held or was_uncertain or not self._holds
+        return was_held or was_uncertain or not self.holds
 
     @property
     def has_done(self) -> bool:
