@@ -15,7 +15,7 @@ import psutil
 
 from tests.faults.chaos.load import QUEUES
 from tests.faults.chaos.plan import Act
-from tests.faults.stage import SCRIPTS
+from tests.faults.stage import MORE_DESCRIPTORS, SCRIPTS, descriptors
 from tests.support import leash, servers
 from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess
@@ -25,8 +25,6 @@ from tests.support.servers import Raw, Server
 
 JOBS = Path(__file__).with_name("jobs.py")
 _FLOOD = 2_000
-_MORE_DESCRIPTORS = {"master": 4, "mold": 4, "poller": 4, "worker": 20}
-"""Than at the start, when no worker has connected for all that it may come to."""
 # At one instant: a job that is just promoted, claimed or given back would be seen nowhere.
 _COUNT = """
 local found = {}
@@ -111,7 +109,7 @@ class Field:
             jobd.start()
         for jobd in self.jobds:
             jobd.wait_ready(60)
-        self._descriptors = [_descriptors(jobd) for jobd in self.jobds]
+        self._descriptors = [descriptors(jobd) for jobd in self.jobds]
 
     def _instance(self, number: int) -> JobdProcess:
         config: dict[str, Any] = {
@@ -362,9 +360,9 @@ class Field:
         wrong: list[str] = []
         for number, jobd in enumerate(self.jobds):
             self._pids[number] |= {child.pid for child in jobd.children()}
-            before, now = self._descriptors[number], _descriptors(jobd)
+            before, now = self._descriptors[number], descriptors(jobd)
             for role, count in now.items():
-                if count > before.get(role, 0) + _MORE_DESCRIPTORS.get(role, 20):
+                if count > before.get(role, 0) + MORE_DESCRIPTORS.get(role, 4):
                     wrong.append(f"instance {number + 1}: {role}: {count} descriptors")
             self.descriptors.append(now)
             if (megabytes := psutil.Process(jobd.pid).memory_info().rss / 1e6) > 100:
@@ -382,16 +380,6 @@ class Field:
         for proxy in self.proxies:
             proxy.stop()
         self.watched.close() if self.watched else self._server.close()
-
-
-def _descriptors(jobd: JobdProcess) -> dict[str, int]:
-    """How many are open in the master, and at the most in a child of each kind."""
-    most = {"master": psutil.Process(jobd.pid).num_fds()}
-    for child in jobd.children():
-        with contextlib.suppress(psutil.Error):  # it has just been replaced
-            open_ones = psutil.Process(child.pid).num_fds()
-            most[child.role] = max(most.get(child.role, 0), open_ones)
-    return most
 
 
 def _is_ours(pid: int) -> bool:
