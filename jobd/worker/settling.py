@@ -5,12 +5,12 @@ on it lies in a private list of the place, which it leaves by its settlement onl
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from jobd.errors import RedisUnavailable
-from jobd.store import Store
+from jobd.store import Holder, Store
 from jobd.worker.bridge import wait
 from jobd.worker.fetch import Grave, UnitOfWork, bury
 
@@ -75,23 +75,28 @@ class PlaceFetcher:
 
     Args:
         settler: shared with the other places.
-        privates: the place's private lists, in step with the queues.
+        holder: the place's queues and private lists.
         holds: whether its job lies there; with ``fetch: basic`` it lies nowhere.
 
     Attributes:
         holds: as given.
     """
 
-    def __init__(self, settler: Settler, privates: Sequence[str], *, holds: bool) -> None:
+    def __init__(self, settler: Settler, holder: Holder, *, holds: bool) -> None:
         self._settler = settler
         self._store = settler.store
-        self._privates = privates
+        self._holder = holder
         self.holds = holds
         self._is_uncertain = False  # the last settlement got no reply
 
     def private(self, unit: UnitOfWork) -> str:
         """The list for such a job."""
-        return self._privates[unit.position]
+        return self._holder.privates[unit.position]
+
+    @property
+    def lists(self) -> Iterable[tuple[str, str]]:
+        """All of them, each with the name of its queue."""
+        return zip(self._holder.privates, self._holder.queues, strict=True)
 
     def _holding(self, unit: UnitOfWork) -> str | None:
         return self.private(unit) if self.holds else None

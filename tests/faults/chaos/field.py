@@ -369,8 +369,14 @@ class Field:
                 wrong.append(f"instance {number + 1}: its master has {megabytes:.0f} MB")
             if (status := jobd.stop(30)) != 0:
                 wrong.append(f"instance {number + 1}: exit status {status}")
-        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid) and _is_ours(pid)]
-        return [*wrong, *(f"process {pid} is left" for pid in alive)]
+        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid)]
+        return [*wrong, *(f"process {pid} is left" for pid in alive if self._is_ours(pid))]
+
+    def _is_ours(self, pid: int) -> bool:
+        # Numbers of processes come again, in a run of twenty minutes too.
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(pid).environ().get("CHAOS_RECORD") == str(self.record)
+        return False
 
     def close(self) -> None:
         """End everything; the record and the logs stay."""
@@ -380,9 +386,3 @@ class Field:
         for proxy in self.proxies:
             proxy.stop()
         self.watched.close() if self.watched else self._server.close()
-
-
-def _is_ours(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return "jobd" in " ".join(psutil.Process(pid).cmdline())
-    return False
