@@ -20,6 +20,7 @@ from jobd.app import App
 from jobd.config import RedisSettings
 from jobd.connection import Connection
 from jobd.errors import InvalidArguments
+from jobd.fleet import Fleet
 from jobd.keys import Keys
 from jobd.store import Store
 from tests.support import wire
@@ -209,7 +210,7 @@ def test_8_a_killed_instance_vanishes_with_its_heartbeat(
     assert ruby.call("processes")["processes"] == []
     raw.sadd("processes", identity)
     raw.delete("process_cleanup")
-    Store(connection, Keys()).sweep_processes()
+    Fleet(connection, Keys()).sweep()
     assert raw.smembers("processes") == set()
 
 
