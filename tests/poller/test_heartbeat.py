@@ -92,13 +92,13 @@ def test_five_slow_answers_in_a_row_are_told(
     heartbeat = station.make_heartbeat(station.slot)
     slow = [True] * 4 + [False] + [True] * 5
     answers = iter(slow)
-    ping = station.store.ping
+    ping = station.fleet.ping
 
     def slow_ping() -> None:
         ping()
         station.clock.advance(0.06 if next(answers) else 0.01)
 
-    station.store.ping = slow_ping
+    station.fleet.ping = slow_ping  # type: ignore[method-assign]
     told = []
     for _ in slow:
         heartbeat.beat()
