@@ -73,7 +73,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "8 SIGKILL: gone from the Busy page": (
         "wire/test_checklist.py::test_8_a_killed_instance_vanishes_with_its_heartbeat",
         (
-            "conformance/test_store_instances.py::"
+            "conformance/test_fleet.py::"
             "test_a_sweep_strikes_those_without_a_heartbeat_at_most_once_a_minute"
         ),
     ),
@@ -86,7 +86,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "11 metrics after one job, byte for byte": (
         "wire/test_checklist.py::test_11_one_job_leaves_the_metrics_of_one_job",
         (
-            "conformance/test_store_instances.py::"
+            "conformance/test_fleet.py::"
             "test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8"
         ),
     ),
