@@ -85,10 +85,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "11 metrics after one job, byte for byte": (
         "wire/test_checklist.py::test_11_one_job_leaves_the_metrics_of_one_job",
-        (
-            "conformance/test_fleet.py::"
-            "test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8"
-        ),
+        ("conformance/test_fleet.py::test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8"),
     ),
     "12 nesting of 100 and NaN are refused at the push": (
         "wire/test_checklist.py::test_12_what_ruby_could_not_parse_is_refused_at_the_push",
