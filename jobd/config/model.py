@@ -34,12 +34,14 @@ class Capsule(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         concurrency: processes.
         threads: jobs side by side in each.
+        async_concurrency: jobs at once in the loop of each, besides.
     """
 
     name: str
     concurrency: int
     queues: tuple[QueueWeight, ...]
     threads: int = 1
+    async_concurrency: int = 100
 
     @property
     def mode(self) -> Mode:

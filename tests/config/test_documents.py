@@ -63,6 +63,12 @@ def test_the_settings_of_the_page_on_threads_mean_what_it_says(settle: Load) -> 
     assert settle(text).most_jobs == 20 + 25 + 2
 
 
+def test_the_settings_of_the_page_on_async_jobs_mean_what_it_says(settle: Load) -> None:
+    (text,) = manual("yaml", "async.md")
+    found = {each.name: each.async_concurrency for each in settle(text).capsules}
+    assert found == {"default": 500, "hooks": 1000}
+
+
 def test_mistakes_are_told_as_the_manual_shows(tmp_path: Path) -> None:
     (shown,) = manual("")
     lines = [""] * 8 + ['queues: ["mail box"]']
