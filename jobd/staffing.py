@@ -118,6 +118,7 @@ class Staffing:
 
     def worker(self, seat: Seat, attention: Attention, slot: SlotWriter, app: App) -> Worker | Crew:
         """A worker that is fit to run, as its capsule says."""
+        self._scoreboard.set_has_async_jobs(has_any=self._has_async_jobs)
         threads = threads_of(self._config, seat)
         if threads:
             return self._crew(seat, attention, slot, app, threads)
@@ -204,12 +205,14 @@ class Staffing:
         crew.loop, crew.departures = loop, departures
         return crew
 
-    def _has_loop(self, seat: Seat) -> bool:
-        """Whether there are jobs for one; in somebody else's process they run one at a time."""
+    @property
+    def _has_async_jobs(self) -> bool:
+        """Whether there are jobs for a loop; in somebody else's process they run one at a time."""
         kinds = map(registry.find, registry.names())
-        is_wanted = any(kind is not None and kind.__is_async__ for kind in kinds)
-        most = capsule_of(self._config, seat).async_concurrency
-        return is_wanted and most > 0 and not self._keeps_title
+        return not self._keeps_title and any(kind and kind.__is_async__ for kind in kinds)
+
+    def _has_loop(self, seat: Seat) -> bool:
+        return self._has_async_jobs and capsule_of(self._config, seat).async_concurrency > 0
 
     def _async_jobs(self, beside: _Beside, app: App, has_ended: Callable[[], object]) -> "Loop":
         from jobd.worker.loop import Loop, Place  # noqa: PLC0415 - asyncio and greenlet take long
