@@ -96,9 +96,8 @@ class Heartbeat:
             "text": "",
         }
         self.round_trip_us = 0
-        self._most_jobs = config.most_jobs
-        self._info = json.dumps(_info(instance, config), separators=(",", ":"))
-        self._config = json.dumps(config.published, separators=(",", ":"), default=str)
+        self._config = config
+        self._published = json.dumps(config.published, separators=(",", ":"), default=str)
         self._shares = Shares(clock)
         self._revision, self._renewals = app_revision(), 0
         self._proof: dict[str, str | bytes | int | float] = {
@@ -194,9 +193,11 @@ class Heartbeat:
         self._fleet.ping()
         self.round_trip_us = rtt_us = int((self._clock.monotonic() - began) * 1e6)
         self._watch_round_trips(rtt_us)
+        has_async_jobs = self._scoreboard.has_async_jobs
+        info = _info(self._instance, self._config, has_async_jobs=has_async_jobs)
         return {
-            "info": self._info,
-            "concurrency": self._most_jobs,
+            "info": json.dumps(info, separators=(",", ":")),
+            "concurrency": info["concurrency"],
             "busy": busy,
             "beat": self._clock.now_ms() / 1000,
             "rtt_us": rtt_us,
@@ -236,7 +237,7 @@ class Heartbeat:
             "reloads": self.reloaded["count"],
             "reload": self.reloaded["state"],
             "reload_text": self.reloaded["text"],
-            "config": self._config,
+            "config": self._published,
             **self._proof,
             "workers": json.dumps(workers, separators=(",", ":")),
         }
@@ -279,10 +280,10 @@ class Heartbeat:
         }
 
 
-def _info(instance: Instance, config: Config) -> dict[str, Any]:
+def _info(instance: Instance, config: Config, *, has_async_jobs: bool) -> dict[str, Any]:
     capsules: dict[str, dict[str, Any]] = {
         capsule.name: {
-            "concurrency": capsule.concurrency * capsule.threads,
+            "concurrency": capsule.most_jobs(has_async_jobs=has_async_jobs),
             "mode": capsule.mode,
             "weights": {queue.name: queue.weight for queue in capsule.queues},
         }
@@ -294,7 +295,7 @@ def _info(instance: Instance, config: Config) -> dict[str, Any]:
         "started_at": instance.started_s,
         "pid": instance.master_pid,
         "tag": config.tag,
-        "concurrency": config.most_jobs,
+        "concurrency": sum(each["concurrency"] for each in capsules.values()),
         "capsules": capsules,
         "queues": list(dict.fromkeys(names)),
         "weights": [capsule["weights"] for capsule in capsules.values()],

@@ -80,6 +80,17 @@ def test_info_is_compact_json_with_what_sidekiq_8_and_7_look_for(station: Statio
     }
 
 
+def test_the_places_of_loops_count_where_the_workers_have_async_jobs(station: Station) -> None:
+    station.board.set_has_async_jobs(has_any=True)
+    fields = beat(station)
+    assert fields[b"concurrency"] == b"202"
+    info = json.loads(fields[b"info"])
+    assert info["concurrency"] == 202
+    assert [each["concurrency"] for each in info["capsules"].values()] == [101, 101]
+    station.board.set_has_async_jobs(has_any=False)  # a reload has taken them away
+    assert beat(station)[b"concurrency"] == b"2"
+
+
 def test_a_quiet_or_stopping_instance_says_so(station: Station) -> None:
     for state in (InstanceState.QUIET, InstanceState.STOPPING):
         station.board.set_instance_state(state)
