@@ -277,6 +277,7 @@ class Heartbeat:
             "class": state.name if state.is_busy else None,
             "jid": state.jid if state.is_busy else None,
             "run_at": state.started if state.is_busy else None,
+            "jobs": state.jobs or int(state.is_busy),
         }
 
 
