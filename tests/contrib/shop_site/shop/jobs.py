@@ -1,4 +1,5 @@
 import multiprocessing
+import threading
 
 from django.db import connection, connections, transaction
 
@@ -7,6 +8,7 @@ from shop.models import Order
 from shop.record import record
 
 _kept = []
+_three = threading.Barrier(3)
 
 
 class Confirm(Job):
@@ -30,6 +32,19 @@ class Connections(Job):
         if how == "broken":
             connection.errors_occurred = True
             connection.connection.close()
+
+
+class Beside(Job):
+    """Runs beside two others, and tells which connection it found and uses."""
+
+    def perform(self):
+        found = connection.connection is not None
+        with transaction.atomic():
+            Order.objects.count()
+            _three.wait(60)  # all three are in a transaction
+        _kept.append(connection.connection)  # so that its id never comes again
+        thread = threading.current_thread().name
+        record("beside", found=found, connection=id(connection.connection), thread=thread)
 
 
 class LeavesOpen(Job):
