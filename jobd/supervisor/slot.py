@@ -5,7 +5,7 @@ Only facts and questions; who is started, signalled and reaped is the master's a
 
 import os
 import signal
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -195,7 +195,7 @@ def _was_killed_by_a_stranger(child: Handle, status: int) -> bool:
     return is_kill and not child.is_killed
 
 
-def shown_job(state: SlotState | None) -> dict[str, object]:
+def shown_job(state: SlotState | None) -> dict[str, Any]:
     """The fields of a log line that tell what a child runs: the oldest job, and how many more."""
     if state is None or not state.is_busy:
         return {}
