@@ -88,7 +88,7 @@ class Sink:
                 rest = rest[written:]
         except OSError as error:  # ENOSPC, EPIPE, EIO, EAGAIN, ...: no log is worth a job
             self.dropped += 1
-            self.refusal = str(error.strerror)
+            self.refusal = error.strerror or str(error)
             self._is_torn = self._is_torn or len(rest) < len(line)
             return False
         self._is_torn = False

@@ -36,8 +36,8 @@ def _queues(operator: Operator) -> list[str]:
     return [queue.name for queue in Queue.all(access=operator.access)]
 
 
-offer_queues: Final = _offering(_queues)
-offer_places: Final = _offering(lambda operator: [*_queues(operator), *SET_NAMES])
-offer_processes: Final = _offering(
+queue_names: Final = _offering(_queues)
+place_names: Final = _offering(lambda operator: [*_queues(operator), *SET_NAMES])
+process_names: Final = _offering(
     lambda operator: ["all", *(each.identity for each in ProcessSet(access=operator.access))]
 )

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import click
 
 from jobd.api import SET_NAMES, JobSet, ProcessSet, Queue, set_of
-from jobd.ctl.completion import offer_places, offer_queues
+from jobd.ctl.completion import place_names, queue_names
 from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, target_of
 from jobd.ctl.words import count_of, safe
 
 _names = click.argument(
-    "names", metavar="QUEUE...", nargs=-1, required=True, shell_complete=offer_queues
+    "names", metavar="QUEUE...", nargs=-1, required=True, shell_complete=queue_names
 )
 
 
@@ -62,7 +62,7 @@ def _is_known(operator: Operator, queue: Queue) -> bool:
     "place",
     metavar="[QUEUE|schedule|retry|dead]",
     required=False,
-    shell_complete=offer_places,
+    shell_complete=place_names,
 )
 @click.option("--all", "everything", is_flag=True, help="All queues and all three sets.")
 @click.option("--keep", is_flag=True, help="For a day, in which jobctl trash puts them back.")

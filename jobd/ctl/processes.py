@@ -13,7 +13,7 @@ import click
 
 from jobd.api import Process, ProcessSet
 from jobd.clock import SystemClock
-from jobd.ctl.completion import offer_processes
+from jobd.ctl.completion import process_names
 from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, seconds
 from jobd.ctl.words import count_of, did_you_mean, duration, safe
 from jobd.errors import CannotAct, RedisUnavailable
@@ -66,7 +66,7 @@ _DUMP: Final = _Order(
 )
 
 whom_argument: Final = click.argument(
-    "whom", metavar="[IDENTITY|all]...", nargs=-1, shell_complete=offer_processes
+    "whom", metavar="[IDENTITY|all]...", nargs=-1, shell_complete=process_names
 )
 _wait = click.option("--wait", is_flag=True, help="Wait until it is seen.")
 _timeout = seconds("--timeout", "timeout_s", 60, help_="With --wait: how long")
