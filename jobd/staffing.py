@@ -14,6 +14,7 @@ from jobd.cancelling import Cancelled
 from jobd.clock import Clock
 from jobd.config import Capsule, Config
 from jobd.connection import Backoff, Connection
+from jobd.fleet import Fleet
 from jobd.hooks import Hooks
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
@@ -325,11 +326,12 @@ class Staffing:
         self, seat: Seat, attention: Attention, app: App, store: Store | None = None
     ) -> tuple[Chore, ...]:
         """What a worker sees to; over a store of its loop, if that is one."""
+        fleet = Fleet((store or self._store(seat)).redis, Keys())
         # Beside threads, which ask who is cancelled, each has its own; the second seldom connects.
         return (
             Pulse(app.hooks, self._clock),
             CancelWatch(Cancelled(store or self._store(seat)), self._scoreboard, attention),
-            PollerWatch(store or self._store(seat), seat.identity, self._scoreboard, self._clock),
+            PollerWatch(fleet, seat.identity, self._scoreboard, self._clock),
         )
 
     def _progress(self, attention: Heeding) -> KeptProgress:

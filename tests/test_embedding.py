@@ -14,7 +14,7 @@ import setproctitle
 
 import jobd
 from jobd import IterableJob, Job
-from jobd.api import ProcessSet
+from jobd.api import ProcessSet, WorkSet
 from jobd.app import current_app  # noqa: TID251 - put back after each test
 from jobd.jobs import registry
 from tests.support import wire
@@ -139,6 +139,22 @@ def test_it_is_seen_as_embedded_and_rests_when_told(raw: Raw) -> None:
         assert RAN == []
         embedded.resume()
         eventually(lambda: RAN)
+
+
+def test_with_threads_jobs_run_side_by_side_and_all_of_them_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobd.yml").write_text("threads: 3\n")
+    monkeypatch.chdir(tmp_path)
+    with jobd.embed():
+        for _ in range(3):
+            push("Wait")
+        eventually(lambda: RAN == ["waits"] * 3)
+        eventually(lambda: len(WorkSet()) == 3)
+        (process,) = ProcessSet()
+        assert (process.concurrency, process.busy) == (3, 3)
+        GO.set()
+    assert RAN == ["waits"] * 3 + ["done"] * 3
 
 
 SCRIPT = """
