@@ -363,6 +363,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",
     "act.cancel": "Cancel",
+    "act.cancel_it": "Cancel the job",
     "act.clear": "Purge",
     "act.delete": "Delete",
     "act.delete_all": "Delete all",

@@ -15,6 +15,15 @@ pytestmark = [pytest.mark.slow]
 
 Serve = Callable[..., str]
 
+# Whether two corners of the open question can be pressed
+SEEN = """() => {
+  const pop = document.querySelector(".confirm[open] .pop");
+  pop.scrollIntoView({ block: "nearest" });
+  const { left, right, top, bottom } = pop.getBoundingClientRect();
+  const corners = [[left + 9, top + 9], [right - 9, bottom - 9]];
+  return corners.map(([x, y]) => pop.contains(document.elementFromPoint(x, y)));
+}"""
+
 
 def test_jobs_are_ticked_and_retried(
     serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw
@@ -112,6 +121,18 @@ def test_a_whole_queue_is_moved_to_another_on_any_screen(
     question.locator("button").click()
     expect(page.locator("#note")).to_have_text("Moved 40 jobs.")
     assert (raw.llen("queue:mailers"), raw.llen("queue:slow")) == (0, 40)
+
+
+@pytest.mark.parametrize("width", [390, 1100, 1360])
+@pytest.mark.parametrize(
+    ("path", "last"), [("/queues", "#rows summary"), ("/retries", "form.all summary")]
+)
+def test_a_question_is_seen_whole_wherever_it_is_asked(
+    serve: Serve, open_page: OpenPage, shop: Stock, path: str, last: str, width: int
+) -> None:
+    page = open_page(serve() + path, viewport={"width": width, "height": 844})
+    page.locator(last).last.click()
+    assert page.evaluate(SEEN) == [True, True]
 
 
 def test_arguments_are_edited_and_the_time_is_in_the_viewers_zone(
