@@ -221,7 +221,7 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.empty": "No job waits here.",
     "queue.empty.hint": "Jobs stand here in the order in which they will run.",
     # Sets
-    "set.search": "Search: text, class:Name, error:…, queue:…, tag:…, jid:…",
+    "set.search": "Search: text, class:Name, error:…, arg:…, queue:…, tag:…, jid:…",
     "set.search.help": (
         'All words must fit. Also after:2026-11-22 and before:…; error:"with blanks"; class:Mood*.'
     ),
