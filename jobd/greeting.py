@@ -52,7 +52,8 @@ def boot_lines(config: Config, *, is_private: bool) -> None:
     log.event("redis", url=config.redis.masked_url, store=where, fetch=config.fetch)
     log.event(
         "signals: TERM or Ctrl-C drains and stops, QUIT stops at once, TSTP takes no more jobs, "
-        "CONT resumes, TTIN logs all stacks, USR1 reopens the log"
+        "CONT resumes, HUP reloads, USR2 replaces the workers, TTIN logs all stacks, USR1 reopens "
+        "the log"
     )
     for note in config.notes:
         log.event(note, level="warning")

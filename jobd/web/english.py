@@ -171,6 +171,7 @@ ENGLISH: Final[dict[str, str]] = {
     "processes.workers": "{n} worker||{n} workers",
     "processes.metrics": "Prometheus",
     "processes.revision": "revision {revision}",
+    "processes.more_jobs": "and {n:,} more",
     "processes.none": "No process is running.",
     "processes.none.hint": "Start one with: jobd -C etc/jobd.yml. It is here ten seconds later.",
     # Running

@@ -253,7 +253,12 @@ class Processor:
         self._slot.hold(unit.raw, began_s)
         self._slot.start(unit.queue, payload["class"], jid, began_s)
         try:
-            self._perform(unit, payload, jid)
+            self._attention.learn_cancelled()  # it may have waited for long
+            if jid in self._attention.cancelled_jids:
+                self._drop(unit)
+                self._slot.give_up()
+            else:
+                self._perform(unit, payload, jid)
         finally:
             company.let_in()
 
@@ -445,11 +450,11 @@ class Processor:
         now_s = self._clock.server_s(now_ms)
         return Grave(raw, now_s, rules.dead_max_jobs, rules.dead_timeout_s)
 
-    def settle(self, settle: Callable[[], bool]) -> None:
+    def settle(self, settle: Callable[[], bool]) -> bool:
         """Carry out a settlement, however long the server is away.
 
         A job that cannot be settled before the worker must leave stays in its private list, and
-        runs again.
+        runs again; then it returns False.
         """
         while True:
             try:
@@ -462,14 +467,14 @@ class Processor:
             except RedisError as error:
                 if self._attention.is_out_of_time:
                     log.event("the job could not be settled", level="error", reason=str(error))
-                    return
+                    return False
                 # An outage is told by the poller; a refusal is nobody else's to tell.
                 level = "debug" if isinstance(error, RedisUnavailable) else "error"
                 log.event("settling is tried again", level=level, reason=str(error))
                 self._attention.wait_for_redis(self._backoff.next_s())
             else:
                 self._backoff.reset()
-                return
+                return True
 
 
 def _in_ring(unit: UnitOfWork, jid: str) -> bytes | None:

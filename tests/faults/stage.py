@@ -26,6 +26,7 @@ PATIENCE_S = 60.0
 """For what takes two seconds on an idle machine."""
 RIGGED = (*COMMAND[:-1], "tests.faults.rigged")
 MISCHIEF = Path(__file__).with_name("mischief.py")
+ASYNC_MISCHIEF = Path(__file__).with_name("async_mischief.py")
 SCRIPTS = {
     resp.sha1(path.read_text()): path.stem for path in (REPOSITORY / "jobd" / "lua").glob("*.lua")
 }

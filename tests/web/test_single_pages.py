@@ -310,6 +310,17 @@ def test_memory_is_told_with_shared_pages_split(visitor: Visitor, stock: Stock, 
     assert "PSS 2.1 MB" in page
 
 
+def test_of_several_jobs_of_a_worker_the_page_tells_the_oldest_and_how_many_more(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    identity = stock.ruby()
+    stock.instance(identity, workers=1)
+    (worker,) = json.loads(raw.hget(f"jobd:instance:{identity}", "workers"))
+    told = json.dumps([{**worker, "jobs": 4}])
+    raw.hset(f"jobd:instance:{identity}", "workers", told)
+    assert ">and 3 more</a>" in visitor.get("/processes").text
+
+
 def test_the_audit_log_tells_who_did_what(visitor: Visitor, access: Access) -> None:
     Audit(access=access).record("ada", "clear", target="queue low", count=3, detail={"a": 1})
     (row,) = visitor.json("/audit")["rows"]
