@@ -222,7 +222,7 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.empty": "No job waits here.",
     "queue.empty.hint": "Jobs stand here in the order in which they will run.",
     # Sets
-    "set.search": "Search: text, class:Name, error:…, queue:…, tag:…, jid:…",
+    "set.search": "Search: text, class:Name, error:…, arg:…, queue:…, tag:…, jid:…",
     "set.search.help": (
         'All words must fit. Also after:2026-11-22 and before:…; error:"with blanks"; class:Mood*.'
     ),
@@ -364,6 +364,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",
     "act.cancel": "Cancel",
+    "act.cancel_it": "Cancel the job",
     "act.clear": "Purge",
     "act.delete": "Delete",
     "act.delete_all": "Delete all",

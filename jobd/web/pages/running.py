@@ -8,7 +8,7 @@ from typing import Final
 from jobd.api import IterationState, Work, WorkSet, iteration_states
 from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
-from jobd.web.site import View, Visit
+from jobd.web.site import View, Visit, leaf
 from jobd.web.usual import Usual, usual_times
 
 ACTS: Final = ("cancel",)
@@ -57,8 +57,7 @@ class Running:
 def running(visit: Visit) -> View:
     """The page."""
     every = WorkSet(access=visit.access).all()
-    pages = max(-(-len(every) // _PAGE), 1)
-    page = visit.number("page", 1, most=pages)
+    page, pages = leaf(visit, len(every), _PAGE)
     shown = every[(page - 1) * _PAGE : page * _PAGE]
     usual = usual_times(visit, {work.record.display_class for work in shown})
     states = iteration_states([work.record.jid for work in shown], access=visit.access)
