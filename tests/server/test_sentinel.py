@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from jobd.client import Client
 from jobd.config import RedisSettings
 from jobd.errors import RedisUnavailable
+from jobd.fleet import Fleet
 from jobd.keys import Keys
 from jobd.pool import Pool
 from jobd.reliable_push import ReliablePush
@@ -94,9 +95,9 @@ def test_without_a_sentinel_that_answers_the_error_names_them_and_no_password(
     watched: Watched,
 ):
     url = watched.url.replace("/jobs/", "/unknown/")
-    store = Store(Pool(RedisSettings(url=url, network_timeout=1)), Keys())
+    fleet = Fleet(Pool(RedisSettings(url=url, network_timeout=1)), Keys())
     with pytest.raises(RedisUnavailable) as unavailable:
-        store.ping()
+        fleet.ping()
     assert f"none of the sentinels (127.0.0.1:{watched.ports[0]}" in str(unavailable.value)
     assert "knows a primary called unknown that is up" in str(unavailable.value)
     assert "s3cret" not in str(unavailable.value)
