@@ -233,3 +233,18 @@ def test_jobs_that_kill_their_worker_are_told_from_async_and_plain_ones_beside_t
     eventually(lambda: is_clean(raw), PATIENCE_S, jobd.log)
     assert {job["jid"] for job in wire.entries(raw, "dead")} == set(guilty)
     assert all(started(jobd).count(jid) <= 3 for jid in guilty)
+
+
+def test_the_lists_of_many_places_of_dead_workers_hold_no_stop_up(
+    raw: Raw, proxy: Proxy, start_rigged: StartRigged
+):
+    jobd, _ = start(start_rigged, proxy.url())
+    (identity,) = eventually(lambda: raw.smembers("processes"), PATIENCE_S, jobd.log)
+    names = [f"jobd:private:{identity.decode()}:1.{place}.0:default" for place in range(2_000)]
+    raw.sadd("jobd:privates", *names)
+    proxy.latency_s = 0.01  # one after the other they would take 20 s
+
+    assert jobd.stop() == 0
+
+    assert "does not leave" not in jobd.log()
+    assert not raw.smembers("jobd:privates")
