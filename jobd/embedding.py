@@ -1,7 +1,7 @@
 """A worker inside another process: of a web app, or of a test.
 
-Two threads: one claims, runs and settles, one job at a time, or with ``threads`` has others of its
-own do so; one promotes, beats and recovers. They are those of a server, so no job is lost if the
+Two threads: one claims, runs and settles, one job at a time or, with ``threads``, many in threads
+of its own; one promotes, beats and recovers. Both are those of a server, so no job is lost if the
 process is killed. What needs a process of its own is not there: a job cannot be interrupted, so
 neither ``time_limit`` nor ``Job.cancel`` end one that runs (``self.cancelled`` tells it), and one
 that takes the process down takes the host with it.

@@ -1,5 +1,6 @@
 """A worker inside this process."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -37,6 +38,11 @@ def jobs(redis_url: str) -> Iterator[None]:
 
     class Note(Job):
         def perform(self, text: str) -> None:
+            RAN.append((text, threading.current_thread().name))
+
+    class NoteAsync(Job):
+        async def perform(self, text: str) -> None:
+            await asyncio.sleep(0)
             RAN.append((text, threading.current_thread().name))
 
     class Wait(Job):
@@ -80,6 +86,15 @@ def test_jobs_run_in_a_thread_and_the_process_keeps_its_handlers_and_title() -> 
         eventually(lambda: RAN == [("at once", "jobd-worker")])
         assert {number: signal.getsignal(number) for number in handlers} == handlers
         assert setproctitle.getproctitle() == title
+
+
+def test_an_async_job_runs_to_its_end_in_that_thread() -> None:
+    with jobd.embed():
+        push("NoteAsync", "one")
+        push("Note", "two")
+        eventually(lambda: RAN == [("one", "jobd-worker"), ("two", "jobd-worker")])
+        (process,) = ProcessSet()
+        assert process.concurrency == 1
 
 
 def test_at_its_end_the_running_job_is_finished_and_nothing_is_left(raw: Raw) -> None:

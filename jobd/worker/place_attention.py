@@ -7,6 +7,7 @@ that nothing can come up in the wrong job.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
 from jobd.clock import Clock
@@ -98,9 +99,9 @@ class PlaceAttention:
 
     def complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run what an ``async def perform`` returned to its end, as a task of the loop."""
-        self._task = task = asyncio.get_running_loop().create_task(coroutine)
+        self._task = task = asyncio.get_running_loop().create_task(_to_its_end(coroutine))
         try:
-            return wait(task)
+            return wait(task)()
         except asyncio.CancelledError as error:
             if self._reason is None:
                 raise  # its own doing
@@ -160,3 +161,20 @@ class PlaceAttention:
             return
         self._reason = reason
         self.was_interrupted = isinstance(reason, Stop)
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> Callable[[], T]:
+    """What returns its result, or raises its error.
+
+    The task itself does not fail: whoever awaits one that did with ``SystemExit`` or
+    ``GeneratorExit`` is ended by that, and so is the loop.
+    """
+    try:
+        result = await coroutine
+    except BaseException as error:  # noqa: BLE001 - it is raised where the job is judged
+        return partial(_throw, error)
+    return lambda: result
+
+
+def _throw(error: BaseException) -> NoReturn:
+    raise error
