@@ -78,6 +78,7 @@ def run(config: Config, read: Callable[[], Config]) -> int:
     """
     store = EmbeddedStore(Path.cwd()) if config.redis.embedded else None
     config = _at_store(config, store)
+    greeting.tell_where_the_log_is(config)
     log.configure(config.log)
     log.never_block()
     greeting.boot_lines(config, is_private=store is not None)

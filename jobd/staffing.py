@@ -167,6 +167,7 @@ class Staffing:
             waiter=self._waiter(rest),
             to_loop=_way_to(loop, attention, attention.company),
         )
+        chores = (*chores, *self._place_watch(loop, post.store))
         worker = self._loop(post, app, chores=chores, hooks=app.hooks)
         worker.await_others = lambda: loop.await_end(attention, departures)
         return worker
@@ -199,7 +200,10 @@ class Staffing:
             company=company,
             attention=attention,
             display=Display(slot, Title(seat.slot), tally),
-            chores=self._chores(seat, attention, app),
+            chores=(
+                *self._chores(seat, attention, app),
+                *(self._place_watch(loop, self._store(seat)) if loop else ()),
+            ),
             hooks=app.hooks,
             close=waiter.close,
         )
@@ -231,8 +235,8 @@ class Staffing:
             page.open(os.getpid(), seat.incarnation)
             attention = PlaceAttention(beside.attention, page, self._clock)
             processor = f"{seat.slot}.{thread}.{seat.incarnation}"
-            lists = Holder.of(settler.store.keys, seat.identity, processor, names).privates
-            fetcher = PlaceFetcher(settler, lists, holds=self._config.fetch != "basic")
+            holder = Holder.of(settler.store.keys, seat.identity, processor, names)
+            fetcher = PlaceFetcher(settler, holder, holds=self._config.fetch != "basic")
             return Place(
                 number,
                 slot=page,
@@ -333,6 +337,11 @@ class Staffing:
             CancelWatch(Cancelled(store or self._store(seat)), self._scoreboard, attention),
             PollerWatch(fleet, seat.identity, self._scoreboard, self._clock),
         )
+
+    def _place_watch(self, loop: "Loop", store: Store) -> tuple[Chore, ...]:
+        from jobd.worker.place_watch import PlaceWatch  # noqa: PLC0415 - it imports the loop
+
+        return () if self._config.fetch == "basic" else (PlaceWatch(loop, store, self._clock),)
 
     def _progress(self, attention: Heeding) -> KeptProgress:
         return KeptProgress(

@@ -68,6 +68,18 @@ def test_a_killed_worker_is_replaced_at_once_and_the_poller_told_what_it_held(
     assert instance.wait() == 0
 
 
+def test_who_is_killed_by_others_while_it_drains_is_a_warning_too(start: Start) -> None:
+    instance = start(busy=2, timeout_s=600).until_ready()
+    instance.kill(signal.SIGTERM)
+    instance.sees("signal=SIGTERM", 2)
+    os.kill(instance.children()["worker 2"], signal.SIGKILL)
+    instance.sees('msg="worker 2 left"')
+    (line,) = [line for line in instance.log.splitlines() if '"worker 2 left"' in line]
+    assert "level=warning" in line
+    instance.kill(signal.SIGQUIT)
+    assert instance.wait() == 0
+
+
 def test_every_new_poller_is_told_of_the_dead_until_it_says_that_they_are_recovered(
     start: Start,
 ) -> None:

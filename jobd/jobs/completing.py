@@ -28,6 +28,20 @@ def complete_each(job_instance: Any) -> None:
     job_instance.perform = completing
 
 
+def refuse_coroutine(returned: object) -> None:
+    """Refuse what a plain ``perform`` returned if nobody would await it.
+
+    Raises:
+        TypeError: it is a coroutine; the job would count as done.
+    """
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError(
+            f"perform returned a coroutine, {returned.__qualname__}(), which nobody awaits: "
+            "write async def perform, and await it there"
+        )
+
+
 def complete(
     coroutine: Coroutine[Any, Any, Any],
     run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,

@@ -106,14 +106,15 @@ class Slot(msgspec.Struct, eq=False):
         if not self.failure:
             when = "before it was ready" if child.ready_at is None else "soon"
             self.failure = f"it left {when}: {self.last_exit}"
-        is_expected = child.is_asked_to_stop or (status == 0 and not held_job)
+        is_murdered = _was_killed_by_a_stranger(child, status)
+        is_expected = (child.is_asked_to_stop and not is_murdered) or (status == 0 and not held_job)
         will_return = bool(delay_s) and not child.is_asked_to_stop and self.is_wanted
         log.event(
             f"{self.name} left",
             level="info" if is_expected else "warning",
             child=child.pid,
             status=self.last_exit,
-            hint=_STRANGER if _was_killed_by_a_stranger(child, status) else None,
+            hint=_STRANGER if is_murdered else None,
             **shown_job(left),
             again_in=f"{delay_s:.1f} s" if will_return else None,
             stack=self._last_stacks() if os.WIFSIGNALED(status) else "",

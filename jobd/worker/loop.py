@@ -124,6 +124,13 @@ class Loop:
             heapq.heappush(self._free, place.number)
             self._freed.notify()
 
+    def take_free(self) -> list[Place]:
+        """Reserve all places where nothing is; `release` each."""
+        with self._freed:
+            free = [self._places[number - 1] for number in self._free]
+            self._free.clear()
+            return free
+
     def begin(self, place: Place, unit: UnitOfWork, has_ended: Callable[[], object]) -> None:
         """Run a job that lies in the lists of a place; that is free again when it has ended."""
         with self._freed:

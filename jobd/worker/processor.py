@@ -193,11 +193,21 @@ class Processor:
             self._slot.give_up()
         else:
             if self.handing_over is not None and self.handing_over.wants(payload["class"]):
-                self._slot.give_up()
-                is_suspect = self._is_suspect(payload)
-                return not self.handing_over.hand_over(unit, is_suspect=is_suspect)
+                return not self._hand_over(self.handing_over, unit, payload, began_s)
             self._run(unit, payload, began_s)
         return True
+
+    def _hand_over(
+        self, way: HandsOver, unit: UnitOfWork, payload: dict[str, Any], began_s: float
+    ) -> bool:
+        if self._fetcher.holds:
+            self._slot.give_up()  # while it waits, nothing that happens is charged to it
+            return way.hand_over(unit, is_suspect=self._is_suspect(payload))
+        # Should it be lost now, that is told.
+        self._slot.start(unit.queue, payload["class"], str(payload.get("jid") or NO_JID), began_s)
+        is_running = way.hand_over(unit, is_suspect=False)
+        self._slot.give_up()
+        return is_running
 
     def _run(self, unit: UnitOfWork, payload: dict[str, Any], began_s: float) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
@@ -211,7 +221,7 @@ class Processor:
             if jid in self._attention.cancelled_jids:
                 self._drop(unit)
                 self._slot.give_up()
-            elif "recovered" in payload and self._has_killed_enough(payload):
+            elif "recovered" in payload and self._has_killed(payload, MOST_RECOVERIES):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
@@ -225,9 +235,6 @@ class Processor:
             title.job = None
             if title.is_shown and not unit.is_alone:
                 title.show("idle")
-
-    def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
-        return self._has_killed(payload, MOST_RECOVERIES)
 
     def _is_suspect(self, payload: dict[str, Any]) -> bool:
         """Whether it dies with the next worker that dies: that must not be a neighbour's doing."""

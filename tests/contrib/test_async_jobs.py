@@ -28,6 +28,7 @@ def write(name, line):
 SENTRY = """
 import sentry_sdk
 from jobd.contrib.sentry import JobdIntegration
+from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.transport import Transport
 
 class Recording(Transport):
@@ -35,7 +36,12 @@ class Recording(Transport):
         for item in envelope.items:
             write("lines.jsonl", item.payload.json)
 
-sentry_sdk.init("https://k@sentry.example/1", transport=Recording, integrations=[JobdIntegration()])
+sentry_sdk.init(
+    "https://k@sentry.example/1",
+    transport=Recording,
+    integrations=[JobdIntegration()],
+    disabled_integrations=[DedupeIntegration()],  # it would hide that one is told twice
+)
 
 class Meet(jobd.Job):
     async def perform(self, number):

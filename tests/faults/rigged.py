@@ -44,6 +44,7 @@ SHORT: dict[str, float] = {
     "jobd.poller.recovery._SWEEP_EVERY_S": 0.5,
     "jobd.worker.worker._POLLER_SILENT_S": 1.4,
     "jobd.worker.worker._WATCH_EVERY_S": 0.3,
+    "jobd.worker.place_watch._LOOK_EVERY_S": 0.3,
     "jobd.worker.reliable_fetch._BLOCK_S": 1.0,
     "jobd.worker.reliable_fetch._STALE_S": HEARTBEAT_LIFE_S / 2,
     "jobd.supervisor.brake._TOO_EARLY_S": 0.1,

@@ -93,9 +93,9 @@ def test_D6_D7_return_of_async_jobs_that_is_lost_once_is_one(
 @pytest.mark.parametrize("stage", ["valkey async", "redis async"], indirect=True)
 def test_D12_full_server_is_drained_to_the_last_async_job(stage: Stage):
     held = beside(stage, runs=2)
-    jids = stage.push_many("DoAsync", 50, AWHILE)
-    failing = stage.push("DoAsync", "raise ValueError")
-    dying = stage.push("DoAsync", "raise ValueError", retry=0)
+    jids = stage.push_many("DoAsync", 50, AWHILE, runs=2)  # some run beside it, and are killed
+    failing = stage.push("DoAsync", "raise ValueError", runs=2)
+    dying = stage.push("DoAsync", "raise ValueError", runs=2, retry=0)
     stage.raw.config_set("maxmemory", 1)
     try:
         stage.kill(stage.runs("start", held[0])[0]["pid"])
@@ -121,3 +121,23 @@ def test_D18_flushall_costs_running_async_jobs_nothing(stage: Stage):
 
     stage.wait_for("done", *later)
     assert children(stage.jobd) == before
+
+
+@on_valkey
+def test_D15_async_job_whose_settlement_the_replica_had_not_heard_of_runs_again(stage: Stage):
+    """What a new primary still holds in the lists of a place, though the worker has settled it."""
+    jids = beside(stage)
+    lists = {name: stage.raw.lrange(name, 0, -1) for name in wire.privates(stage.raw)}
+    stage.jobd.release("beside")
+    stage.wait_for("done", *jids)
+    eventually(lambda: not wire.privates(stage.raw), PATIENCE_S, stage.last_lines)
+    others = stage.push_many("DoAsync", 8, AWHILE)
+    for name, held in lists.items():
+        stage.raw.rpush(name, *held)
+    for jid in jids:
+        stage.expect(jid, runs=2)
+
+    eventually(
+        lambda: all(len(stage.runs("done", jid)) == 2 for jid in jids), PATIENCE_S, stage.last_lines
+    )
+    stage.wait_for("done", *others)

@@ -19,6 +19,7 @@ from jobd.keys import Keys
 from jobd.pool import Pool
 from jobd.reliable_push import ReliablePush
 from jobd.store import Store
+from tests.faults import times
 from tests.server.load import PATIENCE_S, jids
 from tests.support import sentinels, wire
 from tests.support.eventually import eventually
@@ -63,11 +64,14 @@ def test_F4_failover_under_load_is_followed_without_a_restart_and_loses_nothing_
         load.start()
         eventually(lambda: len(pushed) > 100)
         watched.nodes[0].kill9()
+        struck = wire.now_ms() / 1000
         load.join()
-    pushed += [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
+    later = [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
+    pushed += later
     jobd.release("a")
 
     eventually(lambda: set(pushed) <= set(jids([jobd])), PATIENCE_S, jobd.log)
+    times.note([struck], [run for run in jobd.ran() if run["jid"] in later])
     assert {jobd.poller().pid, jobd.worker(1).pid, jobd.worker(2).pid} == before
     assert max(Counter(jids([jobd])).values()) <= 2  # an end that the replica had not heard of
     with watched.connect(1) as raw:

@@ -73,12 +73,13 @@ def _await_queries_in_a_thread_of_its_own(job: Any) -> None:
 
     def performing(*args: Any) -> Any:
         returned = perform(*args)
-        return _within_a_thread(returned) if inspect.iscoroutine(returned) else returned
+        return with_a_thread(returned) if inspect.iscoroutine(returned) else returned
 
     job.perform = performing
 
 
-async def _within_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def with_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that has a thread for its queries; no connection of it is left."""
     async with ThreadSensitiveContext():
         try:
             return await coroutine

@@ -15,7 +15,7 @@ import psutil
 
 from tests.faults.chaos.load import QUEUES
 from tests.faults.chaos.plan import Act
-from tests.faults.stage import SCRIPTS
+from tests.faults.stage import MORE_DESCRIPTORS, SCRIPTS, descriptors
 from tests.support import leash, servers
 from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess
@@ -25,8 +25,6 @@ from tests.support.servers import Raw, Server
 
 JOBS = Path(__file__).with_name("jobs.py")
 _FLOOD = 2_000
-_MORE_DESCRIPTORS = {"master": 4, "mold": 4, "poller": 4, "worker": 20}
-"""Than at the start, when no worker has connected for all that it may come to."""
 # At one instant: a job that is just promoted, claimed or given back would be seen nowhere.
 _COUNT = """
 local found = {}
@@ -111,7 +109,7 @@ class Field:
             jobd.start()
         for jobd in self.jobds:
             jobd.wait_ready(60)
-        self._descriptors = [_descriptors(jobd) for jobd in self.jobds]
+        self._descriptors = [descriptors(jobd) for jobd in self.jobds]
 
     def _instance(self, number: int) -> JobdProcess:
         config: dict[str, Any] = {
@@ -362,17 +360,23 @@ class Field:
         wrong: list[str] = []
         for number, jobd in enumerate(self.jobds):
             self._pids[number] |= {child.pid for child in jobd.children()}
-            before, now = self._descriptors[number], _descriptors(jobd)
+            before, now = self._descriptors[number], descriptors(jobd)
             for role, count in now.items():
-                if count > before.get(role, 0) + _MORE_DESCRIPTORS.get(role, 20):
+                if count > before.get(role, 0) + MORE_DESCRIPTORS.get(role, 4):
                     wrong.append(f"instance {number + 1}: {role}: {count} descriptors")
             self.descriptors.append(now)
             if (megabytes := psutil.Process(jobd.pid).memory_info().rss / 1e6) > 100:
                 wrong.append(f"instance {number + 1}: its master has {megabytes:.0f} MB")
             if (status := jobd.stop(30)) != 0:
                 wrong.append(f"instance {number + 1}: exit status {status}")
-        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid) and _is_ours(pid)]
-        return [*wrong, *(f"process {pid} is left" for pid in alive)]
+        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid)]
+        return [*wrong, *(f"process {pid} is left" for pid in alive if self._is_ours(pid))]
+
+    def _is_ours(self, pid: int) -> bool:
+        # Numbers of processes come again, in a run of twenty minutes too.
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(pid).environ().get("CHAOS_RECORD") == str(self.record)
+        return False
 
     def close(self) -> None:
         """End everything; the record and the logs stay."""
@@ -382,19 +386,3 @@ class Field:
         for proxy in self.proxies:
             proxy.stop()
         self.watched.close() if self.watched else self._server.close()
-
-
-def _descriptors(jobd: JobdProcess) -> dict[str, int]:
-    """How many are open in the master, and at the most in a child of each kind."""
-    most = {"master": psutil.Process(jobd.pid).num_fds()}
-    for child in jobd.children():
-        with contextlib.suppress(psutil.Error):  # it has just been replaced
-            open_ones = psutil.Process(child.pid).num_fds()
-            most[child.role] = max(most.get(child.role, 0), open_ones)
-    return most
-
-
-def _is_ours(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return "jobd" in " ".join(psutil.Process(pid).cmdline())
-    return False
