@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,9 +195,10 @@ class EmbeddedStore:
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            holder = _holder_of(fd)
             os.close(fd)
             text = (
-                f"another jobd already uses the private store in {self.directory}: "
+                f"another jobd already uses the private store in {self.directory}{holder}: "
                 "stop it, or give this one a Redis of its own (REDIS_URL=redis://...)"
             )
             raise EmbeddedStoreError(text, EX_CANTCREAT) from error
@@ -319,3 +321,14 @@ class EmbeddedStore:
         if self._alive_fd >= 0:
             os.close(self._alive_fd)
             self._alive_fd = -1
+
+
+def _holder_of(fd: int) -> str:
+    """Words for who holds the lock; none if the kernel does not tell."""
+    flock = "hhqqi"  # type, whence, start, length, pid; see fcntl(2)
+    asked = struct.pack(flock, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        *_, pid = struct.unpack(flock, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    except OSError:
+        return ""
+    return f", with pid {pid}" if pid > 0 else ""

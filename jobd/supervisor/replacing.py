@@ -184,7 +184,9 @@ class Replacing:
         slot = self._slots[failed[0].new]
         reason = f"{slot.name} of generation {slot.generation.number}: {slot.failure}"
         if self.coming is None:
-            log.event("a worker cannot be replaced; the old one goes on", level="error", why=reason)
+            log.event(
+                "a worker cannot be replaced; the old one goes on", level="error", reason=reason
+            )
             self._rest_until = now + _TRY_AGAIN_S
             self._give_up_trials()
         else:
@@ -199,7 +201,7 @@ class Replacing:
         self._drop_mold(failed)
         strangers = [s for s in self._slots.serving() if s.generation is not self.generation]
         if strangers and self._is_going_back:
-            log.event("going back fails too: both generations go on", level="error", why=reason)
+            log.event("going back fails too: both generations go on", level="error", reason=reason)
             for slot in strangers:
                 slot.generation = self.generation  # for whoever comes after it
         elif strangers:

@@ -142,6 +142,7 @@ def test_second_server_of_a_directory_leaves_the_first_one_in_peace(
 
     assert second.returncode == os.EX_CANTCREAT
     assert "another jobd already uses the private store" in second.stdout
+    assert f", with pid {jobd.pid}: stop it" in second.stdout
     assert jobd.children("store") == [store]
     assert jobd.stop() == 0
 

@@ -55,18 +55,21 @@ def test_many_hups_and_usr2s_lose_no_job_and_leak_nothing(
     jobd = start_jobd(
         config={"concurrency": 2, "timeout": 60, "log": {"level": "debug"}}, jobs=CODE
     )
-    app = jobd.directory / "app_jobs.py"
+    app, settings = jobd.directory / "app_jobs.py", jobd.directory / "jobd.yml"
+    whole = {app: CODE, settings: settings.read_text()}
+    broken = [(app, "import gone\n"), (settings, "concurrency: many\n")]
+    signals = [signal.SIGHUP, signal.SIGUSR2] * (count // 2)
+    rng.shuffle(signals)
     master, pid = psutil.Process(jobd.pid), jobd.pid
     pushed: list[str] = []
     memory: list[int] = []
-    for number in range(count):
+    for number, told in enumerate(signals):
         pushed += push_many(raw, "Work", 20)
-        is_broken = number % 10 == 9
-        replace(app, "import gone\n" if is_broken else CODE)
-        jobd.signal(rng.choice([signal.SIGHUP, signal.SIGUSR2]))
+        path, text = broken[number // 10 % 2]
+        replace(path, text if number % 10 == 9 else whole[path])
+        jobd.signal(told)
         until(CLOCK.monotonic() + rng.choice([0.0, 0.05, 0.5, 5.0]))
-        if is_broken:
-            replace(app, CODE)
+        replace(path, whole[path])
         memory.append(master.memory_info().rss)
     jobd.signal(signal.SIGHUP)
     eventually(lambda: set(jids([jobd])) >= set(pushed), timeout=PATIENCE_S, message=jobd.log)
