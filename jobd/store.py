@@ -347,9 +347,19 @@ class Store:
         """Jobs of a private list, newest claim first, ``limit`` of them at the most."""
         return list(self._redis.call("LRANGE", private, 0, limit - 1))
 
-    def forget(self, private: str) -> bool:
-        """Strike an empty private list of a dead owner from the register."""
-        return bool(self._run(_FORGET, 2, self.keys.privates, private))
+    def filled(self, privates: Sequence[str]) -> list[str]:
+        """Those of these private lists that hold something, in their order; one command if none."""
+        if not privates or not self._redis.call("EXISTS", *privates):
+            return []
+        found = self._redis.pipeline([("EXISTS", private) for private in privates])
+        return [name for name, is_there in zip(privates, found, strict=True) if is_there]
+
+    def forget(self, *privates: str) -> int:
+        """Strike private lists of dead owners from the register; returns how many were empty."""
+        pages = [privates[at : at + 1_000] for at in range(0, len(privates), 1_000)]
+        return sum(
+            int(self._run(_FORGET, 1 + len(page), self.keys.privates, *page)) for page in pages
+        )
 
     # Of pollers who clear up
 

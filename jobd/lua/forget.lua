@@ -1,10 +1,13 @@
--- Forget the name of a private list, unless something came to lie in it.
+-- Forget the names of private lists, but of none in which something came to lie.
 --
--- KEYS  1 jobd:privates, 2 the private list
--- Returns 1 if it was forgotten, else 0
+-- KEYS  1 jobd:privates, then the private lists
+-- Returns how many were forgotten
 
 redis.call('SREM', KEYS[1], '')
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  return 0
+local forgotten = 0
+for i = 2, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 0 then
+    forgotten = forgotten + redis.call('SREM', KEYS[1], KEYS[i])
+  end
 end
-return redis.call('SREM', KEYS[1], KEYS[2])
+return forgotten

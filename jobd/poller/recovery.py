@@ -102,7 +102,7 @@ class Recovery:
         self._keeps_running_jobs = keeps_running_jobs
         self._empty_sweeps: dict[str, int] = {}
         self._suspected_since: dict[str, float] = {}
-        self._emptied: list[tuple[str, str]] = []  # a private list of a dead worker, and its queue
+        self._emptied: dict[str, str] = {}  # private lists of dead workers, and their queues
 
     def recover_worker(self, slot: int, incarnation: int, death: Death, thread: int = 0) -> None:
         """Return what a thread of a dead worker of ours held, or tell that it is lost."""
@@ -114,11 +114,11 @@ class Recovery:
                 job_jid=death.jid,
                 reason=death.reason,
             )
-        processor = f"{slot}.{thread}.{incarnation}"
-        for queue in self._queues:
-            key = self._store.keys.private(self._identity, processor, queue)
-            self._return_or_tell(key, queue, death)
-            self._emptied.append((key, queue))
+        processor, keys = f"{slot}.{thread}.{incarnation}", self._store.keys
+        lists = {keys.private(self._identity, processor, queue): queue for queue in self._queues}
+        for key in self._store.filled(list(lists)):
+            self._return_or_tell(key, lists[key], death)
+        self._emptied |= lists
 
     def look_again(self) -> None:
         """Return what came to the lists of dead workers after they were emptied.
@@ -126,9 +126,9 @@ class Recovery:
         A push wakes a BLMOVE that was waiting when its worker died, until the server has read the
         end of that connection. Without this look the job would wait for the next sweep.
         """
-        while self._emptied:
-            self._return_or_tell(*self._emptied[0], None)
-            self._emptied.pop(0)
+        for key in self._store.filled(list(self._emptied)):
+            self._return_or_tell(key, self._emptied[key], None)
+        self._emptied.clear()
 
     def sweep(self) -> float:
         """Return what lies in private lists whose owner is dead; forget lists that stay empty.
@@ -144,9 +144,7 @@ class Recovery:
         since = {name: self._suspected_since.get(name, now) for name in suspects}
         self._suspected_since = since
         guilty = {name for name in suspects if now - since[name] >= _SUSPECT_FOR_S}
-        for name in guilty | self._proved(lists, suspects):
-            self._sweep_list(name, lists[name])
-        self._empty_sweeps = {name: n for name, n in self._empty_sweeps.items() if name in lists}
+        self._sweep_lists({name: lists[name] for name in guilty | self._proved(lists, suspects)})
         return _SUSPECT_FOR_S if suspects - guilty else _SWEEP_EVERY_S
 
     def _suspects(self, lists: Mapping[str, PrivateList]) -> set[str]:
@@ -179,11 +177,17 @@ class Recovery:
 
     def sweep_own(self) -> None:
         """At the very end, when no worker is left: return everything that this instance held."""
-        for name in self._store.private_lists():
-            private = self._store.keys.parse_private(name)
-            if private is not None and private.identity == self._identity:
-                self._return_or_tell(name, private.queue, None)
-                self._store.forget(name)
+        parsed = {
+            name: self._store.keys.parse_private(name) for name in self._store.private_lists()
+        }
+        lists = {
+            name: private.queue
+            for name, private in parsed.items()
+            if private is not None and private.identity == self._identity
+        }
+        for name in self._store.filled(list(lists)):
+            self._return_or_tell(name, lists[name], None)
+        self._store.forget(*lists)
 
     def _is_gone(self, private: PrivateList) -> bool:
         # A later incarnation than the master has noted is one that it is just forking.
@@ -191,27 +195,29 @@ class Recovery:
         has_successor = private.incarnation < current.incarnation
         return has_successor or (private.incarnation == current.incarnation and not current.pid)
 
-    def _sweep_list(self, name: str, private: PrivateList) -> None:
-        # A worker of our own is charged where its death is told; what is found here came later.
-        death = None if private.identity == self._identity else Death("its instance died")
-        if self._return_or_tell(name, private.queue, death):
-            self._empty_sweeps.pop(name, None)
-            return
+    def _sweep_lists(self, lists: Mapping[str, PrivateList]) -> None:
+        """A round trip for all that are empty: a worker leaves one for each place and queue."""
+        filled = set(self._store.filled(list(lists)))
+        for name in filled:
+            private = lists[name]
+            # A worker of our own is charged where its death is told; what is found here came later.
+            death = None if private.identity == self._identity else Death("its instance died")
+            self._return_or_tell(name, private.queue, death)
         # A BLMOVE that was waiting when its owner died may still fill the list: look twice.
-        sweeps = self._empty_sweeps[name] = self._empty_sweeps.get(name, 0) + 1
-        if sweeps >= _EMPTY_SWEEPS:
-            self._store.forget(name)
+        before = self._empty_sweeps
+        self._empty_sweeps = {name: before.get(name, 0) + 1 for name in lists if name not in filled}
+        empty = [name for name, sweeps in self._empty_sweeps.items() if sweeps >= _EMPTY_SWEEPS]
+        self._store.forget(*empty)
 
-    def _return_or_tell(self, key: str, queue: str, death: Death | None) -> bool:
-        """Empty a list; True if it held something. A queue that refuses its jobs is told of."""
+    def _return_or_tell(self, key: str, queue: str, death: Death | None) -> None:
+        """Empty a list. A queue that refuses its jobs is told of."""
         try:
-            return self._return(key, queue, death) > 0
+            self._return(key, queue, death)
         except RedisRejected as error:
             # The other lists must not wait for this one, which the next sweep finds again.
             log.event("jobs not recovered", level="error", queue=queue, reason=str(error))
-            return True
 
-    def _return(self, key: str, queue: str, death: Death | None) -> int:
+    def _return(self, key: str, queue: str, death: Death | None) -> None:
         """Empty a private list into its queue, the oldest job to run next; O(jobs held)."""
         returned = 0
         finished = Counter(death.finished if death else ())
@@ -234,7 +240,6 @@ class Recovery:
         if returned:
             reason = death.reason if death else None
             log.event("jobs recovered", level="warning", queue=queue, jobs=returned, reason=reason)
-        return returned
 
     def _as_it_goes_back(
         self,

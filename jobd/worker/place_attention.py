@@ -73,6 +73,7 @@ class PlaceAttention(SharedAttention):
             raise self._reason from error
         finally:
             self._task = None
+            coroutine.close()  # it has not begun if it was ended at once, and Python would warn
 
     def end_job(self, reason: Stop) -> NoReturn:
         """End the running job from within, as if it was interrupted.

@@ -213,3 +213,38 @@ def test_quiet_and_stop_give_back_what_waits_for_a_place(
     assert jobd.wait() == 0
     assert done(jobd) == {running}
     assert wire.privates(raw) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_jobs_that_kill_their_worker_are_told_from_async_and_plain_ones_beside_them(
+    raw: Raw, redis_url: str, start_rigged: StartRigged, threads: int
+):
+    config = {"concurrency": 1, "require": ["app_jobs"], "threads": threads}
+    jobd = start_rigged(redis_url, config=config, jobs=JOBS)
+    innocent: list[str] = []
+    guilty: list[str] = []
+    for name, *args in (("Crash",), ("Die", "segfault")):
+        innocent += [wire.push(raw, "Pause", 0.3) for _ in range(6)]
+        guilty.append(wire.push(raw, name, *args))
+        innocent += [wire.push(raw, "Nap", 0.1) for _ in range(3)]
+
+    eventually(lambda: raw.zcard("dead") == 2, PATIENCE_S, jobd.log)
+    eventually(lambda: done(jobd) == set(innocent), PATIENCE_S, jobd.log)
+    eventually(lambda: is_clean(raw), PATIENCE_S, jobd.log)
+    assert {job["jid"] for job in wire.entries(raw, "dead")} == set(guilty)
+    assert all(started(jobd).count(jid) <= 3 for jid in guilty)
+
+
+def test_the_lists_of_many_places_of_dead_workers_hold_no_stop_up(
+    raw: Raw, proxy: Proxy, start_rigged: StartRigged
+):
+    jobd, _ = start(start_rigged, proxy.url())
+    (identity,) = eventually(lambda: raw.smembers("processes"), PATIENCE_S, jobd.log)
+    names = [f"jobd:private:{identity.decode()}:1.{place}.0:default" for place in range(2_000)]
+    raw.sadd("jobd:privates", *names)
+    proxy.latency_s = 0.01  # one after the other they would take 20 s
+
+    assert jobd.stop() == 0
+
+    assert "does not leave" not in jobd.log()
+    assert not raw.smembers("jobd:privates")
