@@ -98,13 +98,13 @@ class Claimed(NamedTuple):
 
     Attributes:
         lost: how many of the acknowledged jobs were not held any more: somebody recovered them.
-        jobs: pairs as ``Held``, which would cost more to make than all the rest of a claim.
+        jobs: by queue, as an index of the holder's; a queue may be there twice.
         paused: indexes of queues that were passed over: paused ones, and those that refused.
         refused: why a queue refused (its key is no list), or an empty string.
     """
 
     lost: int
-    jobs: tuple[tuple[int, bytes], ...]
+    jobs: Sequence[tuple[int, Sequence[bytes]]]
     paused: frozenset[int]
     refused: str = ""
 
@@ -189,11 +189,9 @@ class Store:
         for queue, raws in groups:
             finished += (queue, len(raws), *raws)
         wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
-        lost, flat, paused, refused = self._run(
+        lost, jobs, paused, refused = self._run(
             _CLAIM, *holder.constant, limit, len(groups), *finished, *wishes
         )
-        parts = iter(flat)
-        jobs = tuple(zip(parts, parts, strict=True))
         return Claimed(lost, jobs, frozenset(paused), _text(refused) if refused else "")
 
     def blocking_claim(
