@@ -188,7 +188,7 @@ class Processor:
             payload = decode(unit.raw)
         except MalformedPayload as error:
             log.clear_job()
-            self._slot.start(unit.queue, "", NO_JID, began_s)
+            self._slot.start(unit.queue, "", NO_JID)
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
         else:
@@ -202,7 +202,9 @@ class Processor:
     def _run(self, unit: UnitOfWork, payload: dict[str, Any], began_s: float) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
         log.set_job(jid, name, unit.queue)
-        self._slot.start(unit.queue, name, jid, began_s)
+        self._slot.start(unit.queue, name, jid)
+        # Without a jid two jobs may be the same bytes: the end of one says nothing of the other.
+        in_ring = None if jid == NO_JID else unit.raw
         title = self._title
         title.job = (name, began_s)
         if unit.is_alone:
@@ -216,11 +218,12 @@ class Processor:
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
             elif "timed_out" in payload or "outgrown" in payload:
-                self._has_failed(unit, why_killed(payload), jid, self._measured_as(unit, payload))
+                row = row_of(_name_of(payload), unit.queue)
+                self._has_failed(unit, why_killed(payload), in_ring, row)
             elif self._company is not None and self._is_suspect(payload):
                 self._run_alone(self._company, unit, payload, began_s)
             else:
-                self._perform(unit, payload, jid)
+                self._perform(unit, payload, in_ring)
         finally:
             title.job = None
             if title.is_shown and not unit.is_alone:
@@ -251,15 +254,19 @@ class Processor:
             return
         jid = str(payload.get("jid") or NO_JID)
         self._slot.hold(unit.raw, began_s)
-        self._slot.start(unit.queue, payload["class"], jid, began_s)
+        self._slot.start(unit.queue, payload["class"], jid)
         try:
-            self._perform(unit, payload, jid)
+            self._perform(unit, payload, None if jid == NO_JID else unit.raw)
         finally:
             company.let_in()
 
-    def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
-        log.job_line("start")
-        measured_as = self._measured_as(unit, payload)  # before middleware has its say
+    def _perform(self, unit: UnitOfWork, payload: dict[str, Any], in_ring: bytes | None) -> None:
+        tells_jobs = log.current.tells_jobs
+        if tells_jobs:
+            log.job_line("start")
+        # Before middleware has its say.
+        name = _name_of(payload) if "wrapped" in payload else payload["class"]
+        row = row_of(name, unit.queue)
         began = self._clock.monotonic()
         outcome = execute(self._attention.interruptible, self._call, payload)
         if not self._is_ours:
@@ -270,14 +277,15 @@ class Processor:
         elapsed_s = self._clock.monotonic() - began
         faults.point("performed")
         if outcome is not DONE:
-            self._has_not_returned(unit, outcome, jid, elapsed_s, measured_as)
+            self._has_not_returned(unit, outcome, in_ring, elapsed_s, row)
             return
         if "result_ttl" in payload:
             self._keep_returned(payload)
         self._fetcher.acknowledge(unit)
-        self._slot.finish(_in_ring(unit, jid), failed=False)
-        self._tally.count(measured_as, int(elapsed_s * 1000))
-        log.job_line("done", elapsed_s)
+        self._slot.finish(in_ring, failed=False)
+        self._tally.count(row, int(elapsed_s * 1000))
+        if tells_jobs:
+            log.job_line("done", elapsed_s)
 
     def _keep_returned(self, payload: dict[str, Any]) -> None:
         """Before it is settled, so that who is killed in between leaves a job that runs again."""
@@ -287,11 +295,6 @@ class Processor:
             log.event("what the job returned cannot be kept", level="error", reason=reason)
         faults.point("returned")
         self.settle(partial(self._app.keep_result, payload, record))
-
-    def _measured_as(self, unit: UnitOfWork, payload: dict[str, Any]) -> str:
-        wrapped = payload.get("wrapped")
-        name: str = wrapped if isinstance(wrapped, str) else payload["class"]
-        return row_of(name, unit.queue)
 
     def _call(self, payload: dict[str, Any]) -> None:
         kind = self._app.registry.find(payload["class"])
@@ -319,17 +322,22 @@ class Processor:
     # Failure
 
     def _has_not_returned(
-        self, unit: UnitOfWork, outcome: Outcome, jid: str, elapsed_s: float, measured_as: str
+        self,
+        unit: UnitOfWork,
+        outcome: Outcome,
+        in_ring: bytes | None,
+        elapsed_s: float,
+        row: str,
     ) -> None:
         match outcome:
             case Failed(error):
-                self._has_failed(unit, error, jid, measured_as, elapsed_s)
+                self._has_failed(unit, error, in_ring, row, elapsed_s)
             case Interrupted(reason) if not self._attention.was_interrupted:
                 # Its own: given back, it would do so again and again.
-                self._has_failed(unit, reason, jid, measured_as, elapsed_s)
+                self._has_failed(unit, reason, in_ring, row, elapsed_s)
             case Interrupted(JobCancelled()):
                 self._drop(unit, elapsed_s)
-                self._slot.finish(_in_ring(unit, jid), failed=False)
+                self._slot.finish(in_ring, failed=False)
             case Interrupted(JobPutOff()):
                 log.job_line("put off", elapsed_s)
                 at_s = self._clock.server_s(self._clock.now_ms())
@@ -344,15 +352,15 @@ class Processor:
         self,
         unit: UnitOfWork,
         error: BaseException,
-        jid: str,
-        measured_as: str,
+        in_ring: bytes | None,
+        row: str,
         elapsed_s: float | None = None,
     ) -> None:
         _tell_failure(error, elapsed_s)
         if not issubclass(type(error), UnknownJob):  # isinstance() asks it, and it may raise
-            self._tally.count_failure(measured_as)
+            self._tally.count_failure(row)
         is_discarded = self._fail(unit, error)
-        self._slot.finish(_in_ring(unit, jid) if is_discarded else None, failed=True)
+        self._slot.finish(in_ring if is_discarded else None, failed=True)
 
     def _fail(self, unit: UnitOfWork, error: BaseException, *, may_retry: bool = True) -> bool:
         """Settle a failure; True if nothing is kept, and the next claim acknowledges it."""
@@ -472,9 +480,9 @@ class Processor:
                 return
 
 
-def _in_ring(unit: UnitOfWork, jid: str) -> bytes | None:
-    # Without a jid two jobs may be the same bytes: the end of one says nothing of the other.
-    return None if jid == NO_JID else unit.raw
+def _name_of(payload: dict[str, Any]) -> str:
+    wrapped = payload.get("wrapped")
+    return wrapped if isinstance(wrapped, str) else payload["class"]
 
 
 def _exhausted_of(kind: type[Job]) -> Callable[..., object]:
