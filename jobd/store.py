@@ -189,9 +189,15 @@ class Store:
         for queue, raws in groups:
             finished += (queue, len(raws), *raws)
         wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
-        lost, jobs, paused, refused = self._run(
+        lost, flat, paused, refused = self._run(
             _CLAIM, *holder.constant, limit, len(groups), *finished, *wishes
         )
+        jobs: list[tuple[int, list[bytes]]] = []
+        at = 0
+        while at < len(flat):
+            end = at + 2 + flat[at + 1]
+            jobs.append((flat[at], flat[at + 2 : end]))
+            at = end
         return Claimed(lost, jobs, frozenset(paused), _text(refused) if refused else "")
 
     def blocking_claim(

@@ -6,8 +6,9 @@
 --       jobs and for each of them queue, number of jobs, jobs as they were taken, then pairs in the
 --       order in which to look: queue, its share of the k jobs. What the shares leave over is taken
 --       from the first queue that has more
--- Returns {finished jobs that were not held any more, {{queue, {job, ...}}, ...}, {queues passed
---         over: paused, or refused}, the error of a queue that refused (it is no list) or false}
+-- Returns {finished jobs that were not held any more, {queue, number of jobs, jobs, and so on},
+--         {queues passed over: paused, or refused}, the error of a queue that refused (it is no
+--         list) or false}. No list in a list, since each costs the server more than a short job
 
 local n = (#KEYS - 2) / 2
 local k, groups = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
@@ -48,23 +49,19 @@ if groups == 0 then
   redis.call('SREM', KEYS[1], '')
 end
 
-local function reversed(list)
-  local turned = {}
-  for j = #list, 1, -1 do
-    turned[#turned + 1] = list[j]
-  end
-  return turned
-end
-
-local taken = {}
+local jobs = {}
 if redis.call('EXISTS', unpack(KEYS, 3 + n)) > 0 then
   for i = 0, n - 1 do
     local held = redis.call('LRANGE', KEYS[3 + n + i], 0, -1)
     if #held > 0 then
-      taken[#taken + 1] = {i, reversed(held)}
+      jobs[#jobs + 1] = i
+      jobs[#jobs + 1] = #held
+    end
+    for j = #held, 1, -1 do
+      jobs[#jobs + 1] = held[j]
     end
   end
-  return {lost, taken, {}, false}
+  return {lost, jobs, {}, false}
 end
 
 local some_paused = redis.call('EXISTS', KEYS[2]) == 1
@@ -81,7 +78,10 @@ local function transfer(from, to, most)
   if found.err or #found == 0 then
     return found
   end
-  local got = reversed(found)
+  local got = {}
+  for j = #found, 1, -1 do
+    got[#got + 1] = found[j]
+  end
   local pushed = redis.pcall('LPUSH', to, unpack(got))
   if type(pushed) == 'table' then
     return pushed
@@ -101,7 +101,11 @@ local function move(i, most)
     return true
   end
   if #got > 0 then
-    taken[#taken + 1] = {i, got}
+    jobs[#jobs + 1] = i
+    jobs[#jobs + 1] = #got
+    for _, job in ipairs(got) do
+      jobs[#jobs + 1] = job
+    end
     filled[#filled + 1] = KEYS[3 + n + i]
   end
   k = k - #got
@@ -123,10 +127,10 @@ for round = 1, 2 do
   end
 end
 
-if #taken > 0 then
+if #jobs > 0 then
   redis.call('SADD', KEYS[1], unpack(filled))
 else
   -- The processor will block on BLMOVE next, which cannot note the name of the list it fills.
   redis.call('SADD', KEYS[1], unpack(KEYS, 3 + n))
 end
-return {lost, taken, paused, refused}
+return {lost, jobs, paused, refused}

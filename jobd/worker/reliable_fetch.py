@@ -152,15 +152,17 @@ class ReliableFetch:
 
     def take(self) -> UnitOfWork | None:
         """The next job of the last claim, unless that is so old that others may have it by now."""
-        try:
-            unit = self._spare.popleft()
-        except IndexError:  # none is left, or the keeper was quicker
+        if not self._spare:
             return None
         now = self._now()
         if now - self._claimed_at > _FROZEN_S:
             self._spare.clear()  # the next claim returns what is still held
             return None
         self._began_at = now
+        try:
+            unit = self._spare.popleft()
+        except IndexError:  # the keeper was quicker
+            return None
         self._taken += 1
         return unit
 
