@@ -8,7 +8,7 @@ Source: Sidekiq's lib/sidekiq/config.rb, without its registry of everything.
 
 import importlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypeVar, cast
 
@@ -86,6 +86,7 @@ class App:
         default_job_options: for every job that does not set them; change it in place.
         open_store: how a client gets its store.
         client_class: what pushes; one that waits for a transaction, where a framework has them.
+        run_coroutine: runs an async job inline where no loop runs; ``asyncio.run``, if None.
         stand_in: a test's, once jobd.testing is used.
         server_setup: what configure_server was given where it did not run.
         carried: context variables that travel with jobs, by name; see ``jobd.context``.
@@ -103,6 +104,7 @@ class App:
         self.default_job_options: dict[str, Any] = {}
         self.open_store = open_store
         self.client_class: type[Client] = Client
+        self.run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None
         self.stand_in: StandIn | None = None
         self.server_setup: list[Callable[[Configuration], object]] = []
         self.carried: dict[str, ContextVar[Any]] = {}

@@ -28,6 +28,7 @@ from jobd.config import Config, RedisSettings, host_name
 from jobd.connection import Backoff, Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
+from jobd.fleet import Fleet
 from jobd.health.answers import Answers
 from jobd.health.figures import Figures, Seen
 from jobd.health.listener import CannotListen, Listener, listen, remove
@@ -77,6 +78,7 @@ def run(config: Config, read: Callable[[], Config]) -> int:
     """
     store = EmbeddedStore(Path.cwd()) if config.redis.embedded else None
     config = _at_store(config, store)
+    greeting.tell_where_the_log_is(config)
     log.configure(config.log)
     log.never_block()
     greeting.boot_lines(config, is_private=store is not None)
@@ -315,11 +317,12 @@ class Server:
         slot = self._scoreboard.writer(child.slot)
         slot.open(os.getpid(), child.incarnation)
         connection = Connection(config.redis, name="jobd-poller")
-        store = Store(connection, Keys())
+        keys = Keys()
+        store, fleet = Store(connection, keys), Fleet(connection, keys)
         inspect = Inspection(connection, config.redis)
         queues = {queue.name for capsule in config.capsules for queue in capsule.queues}
         heartbeat = Heartbeat(
-            store,
+            fleet,
             self._instance,
             config,
             scoreboard=self._scoreboard,
@@ -335,17 +338,18 @@ class Server:
                 child.identity,
                 sorted(queues),
                 scoreboard=self._scoreboard,
-                witness=HostWitness(store),
+                witness=HostWitness(fleet),
                 clock=self._clock,
                 keeps_running_jobs=config.fetch == "reliable",
             ),
             Cancels(Cancelled(store), self._scoreboard, self._clock),
+            store.empty_trash,
             inspect,
             self._serve_health(store, heartbeat),
         )
         orphan_s = config.timeout + _ORPHAN_MARGIN_S
         poller = Poller(
-            store,
+            fleet,
             Place(child.identity, slot, orphan_s),
             master=child,
             services=services,

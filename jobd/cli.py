@@ -27,8 +27,9 @@ _HELP = "see jobd --help for all flags"
 EPILOG = """
 Without -C it reads etc/jobd.yml, config/jobd.yml or jobd.yml, if there is one. A flag beats an
 environment variable (REDIS_URL, JOBD_ENV), that beats the file's section of the environment, and
-that its top level. Signals: TERM drains and stops, TSTP takes no more jobs, CONT resumes, TTIN
-writes all stacks to the log, USR1 reopens the log. jobctl looks into the queues and pushes jobs.
+that its top level. Signals: TERM drains and stops, TSTP takes no more jobs, CONT resumes, HUP
+reloads, USR2 replaces the workers, TTIN writes all stacks to the log, USR1 reopens the log. jobctl
+looks into the queues and pushes jobs.
 """
 
 

@@ -77,7 +77,7 @@ class Plain:
 
     Args:
         address: of the server.
-        connect_s: the longest that connecting may take.
+        connect_s: the longest that connecting may take, and logging in.
         reply_s: the longest that it may wait for a reply then.
         name: shown by ``CLIENT LIST``.
     """
@@ -90,9 +90,10 @@ class Plain:
 
     def dial(self) -> Link:
         """Connect, and say who we are in one round trip; raises as ``Dialer.dial``."""
-        link = Link(self._connected(), self._reply_s)
+        link = Link(self._connected(), self._connect_s)
         try:
             self._introduce(link)
+            link.wait_for(self._reply_s)
         except BaseException:
             link.close()
             raise

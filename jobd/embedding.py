@@ -1,9 +1,10 @@
 """A worker inside another process: of a web app, or of a test.
 
-Two threads: one claims, runs and settles, one job at a time; one promotes, beats and recovers. Both
-are those of a server, so no job is lost if the process is killed. What needs a process of its own
-is not there: a job cannot be interrupted, so neither ``time_limit`` nor ``Job.cancel`` end one that
-runs (``self.cancelled`` tells it), and one that takes the process down takes the host with it.
+Two threads: one claims, runs and settles, one job at a time or, with ``threads``, many in threads
+of its own; one promotes, beats and recovers. Both are those of a server, so no job is lost if the
+process is killed. What needs a process of its own is not there: a job cannot be interrupted, so
+neither ``time_limit`` nor ``Job.cancel`` end one that runs (``self.cancelled`` tells it), and one
+that takes the process down takes the host with it.
 No signal handler is installed and no process title set; both are the host's.
 
 Source: Sidekiq's lib/sidekiq/embedded.rb.
@@ -24,6 +25,7 @@ from jobd.app import App, Configuration
 from jobd.boot import Server
 from jobd.config import Config, Flags, load
 from jobd.scoreboard import InstanceState, State
+from jobd.staffing import threads_of
 from jobd.worker.attention import Attention
 
 _POLLER_LEAVES_S: Final = 5.0
@@ -59,8 +61,8 @@ class Embedded:
         slots = [server.scoreboard.writer(seat.slot) for seat in self._seats]
         self._inbox = _Waker()
         self._attention = Attention(self._seats[1], slots[1], config.timeout, inbox=self._inbox)
-        for slot in slots:
-            slot.open(self._pid, 1)
+        slots[0].open(self._pid, 1)
+        slots[1].open(self._pid, 1, threads_of(config, self._seats[1]))
         self._poller, _ = server.make_poller(self._seats[0])
         self._worker = server.make_worker(self._seats[1], self._attention, slots[1], app)
         runs: dict[str, Callable[[], None]] = {

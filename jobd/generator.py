@@ -35,7 +35,7 @@ from jobd import Job
 class {name}(Job):
     """Say what one run does. It may run twice: see to it that this does no harm."""
 {queue}
-    def perform(self, record_id: int) -> None:
+    {define} perform(self, record_id: int) -> None:
         """Take arguments of your own: JSON values, and ids rather than objects."""
         self.logger.info("record %d", record_id)
 '''
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 @job{queue}
-def {name}(record_id: int) -> None:
+{define} {name}(record_id: int) -> None:
     """Say what one run does. It may run twice: see to it that this does no harm.
 
     Take arguments of your own: JSON values, and ids rather than objects.
@@ -98,6 +98,7 @@ class Wish:
     Attributes:
         name: in snake_case, kebab-case or CamelCase, with the suffix or without.
         is_function: rather than a class.
+        is_async: whether it awaits what it waits for.
         queue: None for the default one.
         job_dir: None to look for it, by the rule of ``plan``.
         test_dir: likewise.
@@ -105,6 +106,7 @@ class Wish:
 
     name: str
     is_function: bool = False
+    is_async: bool = False
     queue: str | None = None
     job_dir: str | None = None
     test_dir: str | None = None
@@ -283,11 +285,12 @@ def _importer(root: Path, folder: Path) -> Path | None:
 
 
 def _job_text(wish: Wish, name: str) -> str:
+    define = "async def" if wish.is_async else "def"
     if wish.is_function:
         queue = f'(queue="{wish.queue}")' if wish.queue else ""
-        return _FUNCTION.format(title=name, name=name, queue=queue)
+        return _FUNCTION.format(title=name, name=name, queue=queue, define=define)
     queue = f'\n    queue = "{wish.queue}"\n' if wish.queue else ""
-    return _CLASS.format(title=name, name=name, queue=queue)
+    return _CLASS.format(title=name, name=name, queue=queue, define=define)
 
 
 def _test_text(wish: Wish, name: str, module: str) -> str:

@@ -26,6 +26,12 @@ BANNER: Final = r"""
 _EXAMPLES: Final[Mapping[type, object]] = {str: "hello", int: 1, float: 1.5, bool: True}
 
 
+def tell_where_the_log_is(config: Config) -> None:
+    """On a terminal, before the log leaves it: why a boot fails is told in the file alone."""
+    if config.log.file is not None and os.isatty(2):
+        os.write(2, f"jobd: the log is {config.log.file}\n".encode())
+
+
 def boot_lines(config: Config, *, is_private: bool) -> None:
     """Say what is started, and how to talk to it."""
     if config.environment == "development" and os.isatty(1):
@@ -52,7 +58,8 @@ def boot_lines(config: Config, *, is_private: bool) -> None:
     log.event("redis", url=config.redis.masked_url, store=where, fetch=config.fetch)
     log.event(
         "signals: TERM or Ctrl-C drains and stops, QUIT stops at once, TSTP takes no more jobs, "
-        "CONT resumes, TTIN logs all stacks, USR1 reopens the log"
+        "CONT resumes, HUP reloads, USR2 replaces the workers, TTIN logs all stacks, USR1 reopens "
+        "the log"
     )
     for note in config.notes:
         log.event(note, level="warning")

@@ -7,6 +7,7 @@ Source: Sidekiq's lib/sidekiq/{config,component}.rb.
 """
 
 import difflib
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
@@ -23,6 +24,7 @@ D = TypeVar("D")
 
 _REVERSED: Final = frozenset({"quiet", "shutdown", "exit"})
 _IGNORED: Final = "%s raised, and was ignored"
+_ASYNC: Final = "is async: nothing would await it; write it with plain def"
 _logger = logging.getLogger("jobd")
 
 
@@ -46,8 +48,11 @@ class Hooks:
 
         Raises:
             ConfigError: there is no such event.
+            TypeError: the function is async, and nobody would await it.
         """
         self.check(event)
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{_name_of(function)} {_ASYNC}")
         self._events[event].append(function)
         return function
 
@@ -100,7 +105,7 @@ class Hooks:
         Not for what is called while a job runs: see ``call_in_job``.
         """
         try:
-            return function(*args)
+            return _not_awaited(function(*args))
         except BaseException:  # asyncio.CancelledError, for one, is no Exception
             _logger.exception(_IGNORED, _name_of(function))
             return default
@@ -118,6 +123,13 @@ class Hooks:
             raise
         except BaseException:  # as above
             _logger.exception(_IGNORED, _name_of(function))
+
+
+def _not_awaited(returned: T) -> T:
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError(f"it {_ASYNC}")
+    return returned
 
 
 def _name_of(function: Callable[..., object]) -> str:

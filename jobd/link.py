@@ -52,6 +52,10 @@ class Link:
             self._closed.register(sock, select.POLLIN)
         _leave_time_to_the_kernel(sock, timeout_s)
 
+    def wait_for(self, timeout_s: float) -> None:
+        """Wait so long from now on for each part of a reply, and for sending."""
+        _leave_time_to_the_kernel(self._sock, timeout_s)
+
     def send(self, command: Command) -> None:
         """Send one command.
 
@@ -106,3 +110,5 @@ def _leave_time_to_the_kernel(sock: Any, timeout_s: float) -> None:
         value = _SECONDS.pack(int(timeout_s), int(timeout_s % 1 * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+    else:
+        sock.settimeout(timeout_s)

@@ -68,11 +68,13 @@ class Sink:
 
     Attributes:
         may_wait: whether a line waits for a reader that is slow, or is dropped.
+        refusal: why the last one was dropped.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.dropped = 0
+        self.refusal = ""
         self.may_wait = True
         self._is_torn = False
 
@@ -84,8 +86,9 @@ class Sink:
         try:
             while (written := self._write_some(rest)) < len(rest):
                 rest = rest[written:]
-        except OSError:  # ENOSPC, EPIPE, EIO, EAGAIN, ...: no log is worth a job
+        except OSError as error:  # ENOSPC, EPIPE, EIO, EAGAIN, ...: no log is worth a job
             self.dropped += 1
+            self.refusal = error.strerror or str(error)
             self._is_torn = self._is_torn or len(rest) < len(line)
             return False
         self._is_torn = False
@@ -363,8 +366,11 @@ class Log:
         sink = self.sink
         if sink.write(line.encode("utf-8", "backslashreplace")) and sink.dropped:
             count, sink.dropped = sink.dropped, 0
-            self._write(
-                "warning", "log lines were lost: they could not be written", {"count": count}, ""
+            text = "log lines were lost: they could not be written"
+            fields = {"count": count, "reason": sink.refusal}
+            # Not by `_write`: the job that runs now has nothing to do with it.
+            self._emit(
+                self._format.line(Line(self._stamp(), self.pid, "warning", text, fields, ""))
             )
 
     def _stamp(self) -> str:

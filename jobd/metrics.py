@@ -9,6 +9,7 @@ Source: Sidekiq's lib/sidekiq/metrics/{tracking,shared,query}.rb; 7.3 and 8.1 na
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from struct import Struct
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -23,6 +24,7 @@ BOUNDS_MS: Final = (
 )
 """Upper bounds of the buckets of a histogram, exclusive; one more bucket is open."""
 BUCKETS: Final = len(BOUNDS_MS) + 1
+_STORED: Final = Struct(f">{BUCKETS}H")
 
 MINUTE_LIFE_S: Final = 28_800
 TEN_MINUTES_LIFE_S: Final = 259_200
@@ -32,7 +34,7 @@ MOST_MINUTES: Final = 480
 MOST_HOURS: Final = 72
 
 
-class Counts(msgspec.Struct, frozen=True):
+class Counts(msgspec.Struct, frozen=True, gc=False):
     """What was counted of one class of jobs.
 
     Attributes:
@@ -111,8 +113,7 @@ def _increments(histogram: Sequence[int]) -> Iterator[str | int]:
 
 def unpack(stored: bytes) -> tuple[int, ...]:
     """The counters of a histogram as it stands in Redis: 26 of 16 bits, the high byte first."""
-    whole = stored[: 2 * BUCKETS].ljust(2 * BUCKETS, b"\0")
-    return tuple(int.from_bytes(whole[i : i + 2], "big") for i in range(0, 2 * BUCKETS, 2))
+    return _STORED.unpack(stored[: _STORED.size].ljust(_STORED.size, b"\0"))
 
 
 def minute(at_s: float, wire: Wire) -> str:

@@ -44,7 +44,7 @@ class ByRedisPy:
 
     def __init__(self, settings: RedisSettings, *, reply_s: float, name: str) -> None:
         self._reply_s = reply_s
-        self._raw: Any = _make(settings, reply_s, name)
+        self._raw: Any = _make(settings, name)
 
     def dial(self) -> Link:
         """Connect and log in; raises as ``Dialer.dial``."""
@@ -62,14 +62,14 @@ class ByRedisPy:
         return Link(self._raw._sock, self._reply_s)  # noqa: SLF001 - redis-py shows no socket
 
 
-def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str, Any]:
+def _arguments(settings: RedisSettings, name: str) -> dict[str, Any]:
     parsed = _parse(settings)
     for option in ("connection_class", "max_connections", "timeout"):
         parsed.pop(option, None)  # of redis-py's own pool, not of a connection
     return {
         **parsed,
-        # A blocking command needs the time it was given, whatever the URL says.
-        "socket_timeout": timeout_s,
+        # For logging in, whatever the URL says.
+        "socket_timeout": settings.network_timeout,
         "socket_connect_timeout": settings.network_timeout,
         "decode_responses": False,
         "retry": Retry(NoBackoff(), 0),
@@ -79,9 +79,9 @@ def _arguments(settings: RedisSettings, timeout_s: float, name: str) -> dict[str
     }
 
 
-def _make(settings: RedisSettings, timeout_s: float, name: str) -> Any:
+def _make(settings: RedisSettings, name: str) -> Any:
     kind: Any = _parse(settings).get("connection_class", redis.Connection)
-    arguments = _arguments(settings, timeout_s, name)
+    arguments = _arguments(settings, name)
     sentinels = sentinels_of(settings.url)
     if sentinels is not None:
         is_encrypted = issubclass(kind, redis.SSLConnection)

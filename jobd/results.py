@@ -6,7 +6,7 @@ it. A job without ``result_ttl`` keeps nothing and pays nothing.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -78,18 +78,35 @@ class Result:
             UnfitResult: it returned what JSON cannot carry.
             RedisError: Redis was not reached.
         """
-        deadline = float("inf") if timeout is None else self._clock.monotonic() + timeout
-        rest, rest_s = threading.Event(), _FIRST_REST_S
+        rests, pause = self._rests(timeout), threading.Event()
         while (record := self._read()) is None:
-            left_s = deadline - self._clock.monotonic()
-            if left_s <= 0:
-                raise TimeoutError(
-                    f"job {self.jid} has no result yet: it has not ended in {timeout:g} s, or it "
-                    "was pushed without result_ttl, or that time has run out"
-                )
-            rest.wait(min(rest_s, left_s))
-            rest_s = min(rest_s * 1.5, _LONGEST_REST_S)
+            pause.wait(next(rests))
         return self._value(record)
+
+    async def wait_async(self, timeout: float | None = None) -> Any:
+        """What the job returned, once it has; the loop goes on meanwhile. As ``wait``."""
+        import asyncio  # noqa: PLC0415 - slow to import, and loaded already where a loop runs
+
+        rests = self._rests(timeout)
+        while (record := await asyncio.to_thread(self._read)) is None:
+            await asyncio.sleep(next(rests))
+        return self._value(record)
+
+    def _rests(self, timeout: float | None) -> Iterator[float]:
+        """Seconds to wait before each further look.
+
+        Raises:
+            TimeoutError: there was time for none.
+        """
+        deadline = float("inf") if timeout is None else self._clock.monotonic() + timeout
+        rest_s = _FIRST_REST_S
+        while (left_s := deadline - self._clock.monotonic()) > 0:
+            yield min(rest_s, left_s)
+            rest_s = min(rest_s * 1.5, _LONGEST_REST_S)
+        raise TimeoutError(
+            f"job {self.jid} has no result yet: it has not ended in {timeout:g} s, or it was "
+            "pushed without result_ttl, or that time has run out"
+        )
 
     def _read(self) -> Mapping[str, Any] | None:
         raw = self._store.redis.call("GET", self._store.keys.result(self.jid))

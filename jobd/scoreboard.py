@@ -113,6 +113,7 @@ _OFFSET_AT: Final = 1024  # in slot 0's page, the poller's half: offset of the s
 _AWAY_AT: Final = 1032  # and since when Redis has not answered
 _NEWEST_CANCEL: Final = 1040 // 8  # and this: changes when another job was cancelled
 _CANCEL_AT: Final = 2304
+_HAS_ASYNC_JOBS: Final = 1048 // 8  # whether there are any, as the workers say
 _WAKES: Final = 3080 // 8  # in slot 0's page, the master's half: when it looks up again
 
 
@@ -413,8 +414,7 @@ class Scoreboard:
     @property
     def clock_offset_s(self) -> float:
         """Seconds by which the server's clock is ahead of ours, as the poller measured it."""
-        offset: float = _F64.unpack_from(self._page(0), _OFFSET_AT)[0]
-        return offset
+        return self._first[_OFFSET_AT // 8]
 
     def set_clock_offset(self, seconds: float) -> None:
         """Leave the measured offset for the workers. The poller alone calls this."""
@@ -423,8 +423,7 @@ class Scoreboard:
     @property
     def redis_away_since(self) -> float:
         """Monotonic seconds since which the poller has had no answer; 0 if it has one."""
-        since: float = _F64.unpack_from(self._page(0), _AWAY_AT)[0]
-        return since
+        return self._first[_AWAY_AT // 8]
 
     def set_redis_away_since(self, seconds: float) -> None:
         """Tell the master. The poller alone calls this."""
@@ -438,6 +437,15 @@ class Scoreboard:
     def set_newest_cancel(self, number: float) -> None:
         """Have the workers look for what was cancelled. The poller alone calls this."""
         self._first[_NEWEST_CANCEL] = number
+
+    @property
+    def has_async_jobs(self) -> bool:
+        """Whether workers run jobs in loops: the poller does not know the application."""
+        return self._first[_HAS_ASYNC_JOBS] > 0
+
+    def set_has_async_jobs(self, *, has_any: bool) -> None:
+        """Tell the poller. Any worker calls this when it has booted."""
+        self._first[_HAS_ASYNC_JOBS] = float(has_any)
 
     def set_master_wakes_at(self, monotonic: float) -> None:
         """Say until when the master waits. The master alone calls this."""

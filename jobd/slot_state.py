@@ -48,6 +48,7 @@ class SlotState(msgspec.Struct, frozen=True):
         processed: jobs run in this slot over all its incarnations, failed ones included.
         finished: fingerprints of jobs that are done and perhaps not yet acknowledged in Redis.
         time_limit: seconds, while a job's own code runs that has one; else 0.
+        jobs: that run side by side, where several can, and this tells of the oldest; else 0.
     """
 
     state: State
@@ -63,6 +64,7 @@ class SlotState(msgspec.Struct, frozen=True):
     jid: str
     finished: tuple[str, ...]
     time_limit: float = 0.0
+    jobs: int = 0
 
     @property
     def is_busy(self) -> bool:
@@ -115,6 +117,7 @@ def whole(main: SlotState, threads: Sequence[SlotState], counted: Sequence[SlotS
         processed=main.processed + sum(state.processed for state in counted),
         failed=main.failed + sum(state.failed for state in counted),
         finished=tuple(done for state in threads for done in state.finished),
+        jobs=len(busy),
     )
 
 

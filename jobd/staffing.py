@@ -14,6 +14,7 @@ from jobd.cancelling import Cancelled
 from jobd.clock import Clock
 from jobd.config import Capsule, Config
 from jobd.connection import Backoff, Connection
+from jobd.fleet import Fleet
 from jobd.hooks import Hooks
 from jobd.jobs import perform, registry
 from jobd.keys import Keys
@@ -118,6 +119,7 @@ class Staffing:
 
     def worker(self, seat: Seat, attention: Attention, slot: SlotWriter, app: App) -> Worker | Crew:
         """A worker that is fit to run, as its capsule says."""
+        self._scoreboard.set_has_async_jobs(has_any=self._has_async_jobs)
         threads = threads_of(self._config, seat)
         if threads:
             return self._crew(seat, attention, slot, app, threads)
@@ -133,7 +135,7 @@ class Staffing:
         display = Display(slot, title, self._tallies.writer(seat.slot))
         post = _Post(seat, 0, attention, display, store, rest, self._waiter(rest))
         chores = self._chores(seat, attention, app, store)
-        if self._has_loop:
+        if self._has_loop(seat):
             return self._with_loop(post, attention, app, chores)
         return self._loop(post, app, chores=chores, hooks=app.hooks)
 
@@ -165,6 +167,7 @@ class Staffing:
             waiter=self._waiter(rest),
             to_loop=_way_to(loop, attention, attention.company),
         )
+        chores = (*chores, *self._place_watch(loop, post.store))
         worker = self._loop(post, app, chores=chores, hooks=app.hooks)
         worker.await_others = lambda: loop.await_end(attention, departures)
         return worker
@@ -177,7 +180,7 @@ class Staffing:
         waiter = self._waiter(rest)
         tally = SharedTally(self._tallies.writer(seat.slot))
         departures, loop = Departures(), None
-        if self._has_loop:
+        if self._has_loop(seat):
             beside = _Beside(seat, threads, attention, company, tally, slot)
             loop = self._async_jobs(beside, app, departures.add)
 
@@ -197,7 +200,10 @@ class Staffing:
             company=company,
             attention=attention,
             display=Display(slot, Title(seat.slot), tally),
-            chores=self._chores(seat, attention, app),
+            chores=(
+                *self._chores(seat, attention, app),
+                *(self._place_watch(loop, self._store(seat)) if loop else ()),
+            ),
             hooks=app.hooks,
             close=waiter.close,
         )
@@ -205,11 +211,13 @@ class Staffing:
         return crew
 
     @property
-    def _has_loop(self) -> bool:
-        """Whether there are jobs for one; in somebody else's process they run one at a time."""
+    def _has_async_jobs(self) -> bool:
+        """Whether there are jobs for a loop; in somebody else's process they run one at a time."""
         kinds = map(registry.find, registry.names())
-        is_wanted = any(kind is not None and kind.__is_async__ for kind in kinds)
-        return is_wanted and self._config.async_concurrency > 0 and not self._keeps_title
+        return not self._keeps_title and any(kind and kind.__is_async__ for kind in kinds)
+
+    def _has_loop(self, seat: Seat) -> bool:
+        return self._has_async_jobs and capsule_of(self._config, seat).async_concurrency > 0
 
     def _async_jobs(self, beside: _Beside, app: App, has_ended: Callable[[], object]) -> "Loop":
         from jobd.worker.loop import Loop, Place  # noqa: PLC0415 - asyncio and greenlet take long
@@ -227,8 +235,8 @@ class Staffing:
             page.open(os.getpid(), seat.incarnation)
             attention = PlaceAttention(beside.attention, page, self._clock)
             processor = f"{seat.slot}.{thread}.{seat.incarnation}"
-            lists = Holder.of(settler.store.keys, seat.identity, processor, names).privates
-            fetcher = PlaceFetcher(settler, lists, holds=self._config.fetch != "basic")
+            holder = Holder.of(settler.store.keys, seat.identity, processor, names)
+            fetcher = PlaceFetcher(settler, holder, holds=self._config.fetch != "basic")
             return Place(
                 number,
                 slot=page,
@@ -247,7 +255,7 @@ class Staffing:
         def has_places(count: int) -> None:
             beside.slot.show_pages(beside.threads + count, main_too=not beside.threads)
 
-        most = self._config.async_concurrency
+        most = capsule_of(self._config, seat).async_concurrency
         return Loop(
             place, most=most, has_places=has_places, has_ended=has_ended, close=settler.close
         )
@@ -322,12 +330,18 @@ class Staffing:
         self, seat: Seat, attention: Attention, app: App, store: Store | None = None
     ) -> tuple[Chore, ...]:
         """What a worker sees to; over a store of its loop, if that is one."""
+        fleet = Fleet((store or self._store(seat)).redis, Keys())
         # Beside threads, which ask who is cancelled, each has its own; the second seldom connects.
         return (
             Pulse(app.hooks, self._clock),
             CancelWatch(Cancelled(store or self._store(seat)), self._scoreboard, attention),
-            PollerWatch(store or self._store(seat), seat.identity, self._scoreboard, self._clock),
+            PollerWatch(fleet, seat.identity, self._scoreboard, self._clock),
         )
+
+    def _place_watch(self, loop: "Loop", store: Store) -> tuple[Chore, ...]:
+        from jobd.worker.place_watch import PlaceWatch  # noqa: PLC0415 - it imports the loop
+
+        return () if self._config.fetch == "basic" else (PlaceWatch(loop, store, self._clock),)
 
     def _progress(self, attention: Heeding) -> KeptProgress:
         return KeptProgress(

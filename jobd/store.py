@@ -10,7 +10,6 @@ rounds large integers.
 """
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Final, NamedTuple, Protocol
@@ -18,13 +17,10 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from jobd.connection import Reply, ScriptMissing
-from jobd.errors import RedisFull, RedisRejected
+from jobd.errors import RedisRejected
 from jobd.keys import Keys
 from jobd.link import Argument, Command
-from jobd.pulse import Beat, Pulse
-from jobd.scoreboard import SlotState, fingerprint
 
-HEARTBEAT_LIFE_S: Final = 60
 PURGED_FOR_S: Final = 86_400
 
 
@@ -66,8 +62,6 @@ _DUE = Script("due")
 _PROMOTE = Script("promote")
 _BURY_DUE = Script("bury_due")
 _FORGET = Script("forget")
-_BEAT = Script("beat")
-_RENEW = Script("renew")
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -198,7 +192,7 @@ class Store:
             end = at + 2 + flat[at + 1]
             jobs.append((flat[at], flat[at + 2 : end]))
             at = end
-        return Claimed(lost, jobs, frozenset(paused), _text(refused) if refused else "")
+        return Claimed(lost, jobs, frozenset(paused), text(refused) if refused else "")
 
     def blocking_claim(
         self, holder: Holder, queue: int, timeout_s: float
@@ -248,7 +242,7 @@ class Store:
 
     def paused_queues(self) -> frozenset[str]:
         """Names of the queues that nobody may take jobs from."""
-        return frozenset(map(_text, self._redis.call("SMEMBERS", self.keys.paused)))
+        return frozenset(map(text, self._redis.call("SMEMBERS", self.keys.paused)))
 
     # Of workers who settle; each tells whether the job was still held
 
@@ -340,7 +334,7 @@ class Store:
         count = 2 + len(queues)
         moved, refused = self._run(_PROMOTE, count, zset, self.keys.queues, *queues, *moves)
         if refused:
-            raise RedisRejected(f"not all due jobs could be queued: {_text(refused)}")
+            raise RedisRejected(f"not all due jobs could be queued: {text(refused)}")
         return int(moved)
 
     def bury_due(self, zset: str, raw: bytes, now_s: float) -> bool:
@@ -351,7 +345,7 @@ class Store:
 
     def private_lists(self) -> list[str]:
         """The names of all private lists that may hold something."""
-        return [_text(name) for name in self._redis.call("SMEMBERS", self.keys.privates)]
+        return [text(name) for name in self._redis.call("SMEMBERS", self.keys.privates)]
 
     def held(self, private: str, limit: int) -> list[bytes]:
         """Jobs of a private list, newest claim first, ``limit`` of them at the most."""
@@ -361,106 +355,7 @@ class Store:
         """Strike an empty private list of a dead owner from the register."""
         return bool(self._run(_FORGET, 2, self.keys.privates, private))
 
-    def live(self, identities: Sequence[str]) -> dict[str, bool]:
-        """Which of these instances have a heartbeat."""
-        names = [("EXISTS", self.keys.instance(identity)) for identity in identities]
-        return dict(zip(identities, map(bool, self._redis.pipeline(names)), strict=True))
-
-    def instance(self, identity: str) -> dict[str, str]:
-        """What an instance last said of itself; empty if it has no heartbeat."""
-        flat = self._redis.call("HGETALL", self.keys.instance(identity))
-        texts = [_text(part) for part in flat]
-        return dict(zip(texts[::2], texts[1::2], strict=True))
-
-    # Of instances
-
-    def ping(self) -> None:
-        """One round trip, to be timed."""
-        self._redis.call("PING")
-
-    def running(self, identity: str, busy: Mapping[str, SlotState]) -> dict[str, str]:
-        """The payloads of running jobs by processor, where a private list holds them."""
-        names = {
-            processor: self.keys.private(identity, processor, state.queue)
-            for processor, state in busy.items()
-        }
-        # Behind the running job lie those of its batch that are done and not acknowledged yet.
-        commands = [
-            ("LRANGE", name, -1 - len(busy[key].finished), -1) for key, name in names.items()
-        ]
-        replies = self._redis.pipeline(commands) if commands else []
-        return {
-            processor: raw.decode(errors="surrogateescape")
-            for processor, raws in zip(names, replies, strict=True)
-            for raw in raws
-            if fingerprint(raw) == busy[processor].running
-        }
-
-    def beat(self, identity: str, pulse: Pulse) -> Beat:
-        """Say that the instance lives, and what it does; take one remote command.
-
-        May be sent again after an error, with the same number and the same counts.
-        """
-        keys = self.keys
-        names = (
-            keys.work(identity),
-            keys.process(identity),
-            keys.instance(identity),
-            keys.processes,
-            keys.signals(identity),
-        )
-        further = pulse.further(keys, identity, HEARTBEAT_LIFE_S)
-        others = dict.fromkeys(str(command[1]) for command in further)
-        hashes = [_flatten(fields) for fields in (pulse.work, pulse.process, pulse.instance)]
-        sizes = [len(fields) for fields in hashes]
-        head: Command = (identity, HEARTBEAT_LIFE_S, pulse.number, *sizes)
-        tail: Command = [part for command in further for part in (len(command), *command)]
-        arguments = (*head, *itertools.chain(*hashes), *tail)
-        reply = self._run(_BEAT, len(names) + len(others), *names, *others, *arguments)
-        known, command, (seconds, micros), refused = reply
-        return Beat(
-            bool(known),
-            _text(command) if command else None,
-            int(seconds) + int(micros) / 1e6,
-            _text(refused) if refused else "",
-        )
-
-    def renew(self, identity: str) -> None:
-        """Keep the heartbeat of an instance from running out, for a poller that does not beat."""
-        keys = (self.keys.process(identity), self.keys.instance(identity), self.keys.processes)
-        self._run(_RENEW, len(keys), *keys, identity, HEARTBEAT_LIFE_S)
-
-    def leave(self, identity: str) -> None:
-        """The instance ends cleanly. Its IDENTITY hash runs out by itself, as Sidekiq's does."""
-        self._redis.pipeline(
-            [
-                ("SREM", self.keys.processes, identity),
-                ("DEL", self.keys.work(identity), self.keys.workers(identity)),
-                ("DEL", self.keys.instance(identity), self.keys.signals(identity)),
-            ]
-        )
-
-    def sweep_processes(self) -> int:
-        """Strike instances without a heartbeat from ``processes``; at most once a minute in all.
-
-        Returns:
-            How many were struck.
-        """
-        guard = self.keys.process_cleanup
-        try:
-            is_ours = self._redis.call("SET", guard, "1", "NX", "EX", 60) is not None
-        except RedisFull:
-            return 0  # it can wait, and the rest of a sweep must not wait for it
-        if not is_ours:
-            return 0
-        names = [_text(name) for name in self._redis.call("SMEMBERS", self.keys.processes)]
-        infos = (
-            self._redis.pipeline([("HGET", self.keys.process(n), "info") for n in names])
-            if names
-            else []
-        )
-        dead = [name for name, info in zip(names, infos, strict=True) if info is None]
-        return int(self._redis.call("SREM", self.keys.processes, *dead)) if dead else 0
+    # Of pollers who clear up
 
     def empty_trash(self, now_s: float) -> int:
         """Forget for good what was purged more than a day ago.
@@ -475,13 +370,9 @@ class Store:
             "ZRANGEBYSCORE", self.keys.trash, "-inf", latest, "LIMIT", 0, 10
         )
         for member in due:
-            key = self.keys.purged(_text(member).partition(":")[0])
+            key = self.keys.purged(text(member).partition(":")[0])
             self._redis.pipeline([("UNLINK", key), ("ZREM", self.keys.trash, member)])
         return len(due)
-
-    def count_processes(self) -> int:
-        """How many instances are registered, Ruby's included."""
-        return int(self._redis.call("SCARD", self.keys.processes))
 
     @property
     def _nowhere(self) -> str:
@@ -497,14 +388,10 @@ def _score(seconds: float) -> str:
     return repr(float(seconds)).removesuffix(".0")
 
 
-def _text(raw: bytes) -> str:
-    # A name that some other client wrote and that is no UTF-8 names nothing of ours.
+def text(raw: bytes) -> str:
+    """Of a name; one that some other client wrote and that is no UTF-8 names nothing of ours."""
     return str(raw, "utf-8", "replace")
 
 
 def _flag(private: str | bytes | None) -> str:
     return "0" if private is None else "1"
-
-
-def _flatten(fields: Mapping[str, str | bytes | int | float]) -> list[Argument]:
-    return [part for pair in fields.items() for part in pair]

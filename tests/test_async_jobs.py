@@ -33,6 +33,12 @@ class MeanderWithin(Meander):
         seen.append("out")
 
 
+class AroundNothing(Job):
+    @around_perform
+    def around(self, proceed: Callable[[], object]) -> None:
+        proceed()
+
+
 class MeanderBroken(Job):
     async def perform(self) -> None:
         await asyncio.sleep(0)
@@ -132,6 +138,22 @@ def test_drained_and_inline_modes_run_it_within_the_middleware() -> None:
     finally:
         chain.remove(around)
     assert seen == ["in", 7, "out", "in", 8, "out"]
+
+
+@pytest.mark.parametrize("base", [Job, AroundNothing])
+def test_a_plain_perform_that_forgets_to_await_has_not_done_the_job(base: type[Job]) -> None:
+    async def later() -> None:
+        seen.append("later")
+
+    forgets = type("Forgets", (base,), {"perform": lambda self: later()})
+    try:
+        with pytest.raises(
+            TypeError, match=r"a coroutine, .*later\(\), which nobody awaits: write"
+        ):
+            forgets.perform_inline()
+    finally:
+        registry.forget("Forgets")
+    assert seen == []
 
 
 def test_what_a_decorator_has_run_is_not_run_again() -> None:

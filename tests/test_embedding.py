@@ -1,5 +1,6 @@
 """A worker inside this process."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import setproctitle
 
 import jobd
 from jobd import IterableJob, Job
-from jobd.api import ProcessSet
+from jobd.api import ProcessSet, WorkSet
 from jobd.app import current_app  # noqa: TID251 - put back after each test
 from jobd.jobs import registry
 from tests.support import wire
@@ -37,6 +38,11 @@ def jobs(redis_url: str) -> Iterator[None]:
 
     class Note(Job):
         def perform(self, text: str) -> None:
+            RAN.append((text, threading.current_thread().name))
+
+    class NoteAsync(Job):
+        async def perform(self, text: str) -> None:
+            await asyncio.sleep(0)
             RAN.append((text, threading.current_thread().name))
 
     class Wait(Job):
@@ -82,6 +88,15 @@ def test_jobs_run_in_a_thread_and_the_process_keeps_its_handlers_and_title() -> 
         assert setproctitle.getproctitle() == title
 
 
+def test_an_async_job_runs_to_its_end_in_that_thread() -> None:
+    with jobd.embed():
+        push("NoteAsync", "one")
+        push("Note", "two")
+        eventually(lambda: RAN == [("one", "jobd-worker"), ("two", "jobd-worker")])
+        (process,) = ProcessSet()
+        assert process.concurrency == 1
+
+
 def test_at_its_end_the_running_job_is_finished_and_nothing_is_left(raw: Raw) -> None:
     embedded = jobd.embed()
     push("Wait")
@@ -124,6 +139,22 @@ def test_it_is_seen_as_embedded_and_rests_when_told(raw: Raw) -> None:
         assert RAN == []
         embedded.resume()
         eventually(lambda: RAN)
+
+
+def test_with_threads_jobs_run_side_by_side_and_all_of_them_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobd.yml").write_text("threads: 3\n")
+    monkeypatch.chdir(tmp_path)
+    with jobd.embed():
+        for _ in range(3):
+            push("Wait")
+        eventually(lambda: RAN == ["waits"] * 3)
+        eventually(lambda: len(WorkSet()) == 3)
+        (process,) = ProcessSet()
+        assert (process.concurrency, process.busy) == (3, 3)
+        GO.set()
+    assert RAN == ["waits"] * 3 + ["done"] * 3
 
 
 SCRIPT = """

@@ -58,7 +58,7 @@ def run_pytest(root: Path, *paths: str) -> subprocess.CompletedProcess[str]:
 # As generated
 
 
-@pytest.mark.parametrize("flags", [(), ("--function",), ("--queue", "mailers")])
+@pytest.mark.parametrize("flags", [(), ("--function",), ("--queue", "mailers"), ("--async",)])
 def test_the_generated_test_passes(tmp_path: Path, say: Say, flags: tuple[str, ...]) -> None:
     assert say("mood_sender", *flags) == 0
     done = run_pytest(tmp_path, "tests/test_mood_sender_job.py")
@@ -95,7 +95,7 @@ def test_the_generated_test_passes_wherever_jobs_are_kept(
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("flags", [(), ("--function", "--queue", "low")])
+@pytest.mark.parametrize("flags", [(), ("--async",), ("--function", "--queue", "low", "--async")])
 def test_generated_files_are_formatted_typed_and_documented(
     tmp_path: Path, say: Say, flags: tuple[str, ...]
 ) -> None:
@@ -185,10 +185,13 @@ def test_a_queue_that_cannot_be_is_refused(say: Say, capsys: Captured) -> None:
     assert "queue" in capsys.readouterr().err
 
 
-def test_async_is_refused_with_a_sentence(tmp_path: Path, say: Say, capsys: Captured) -> None:
-    assert say("mood_sender", "--async") == EX_USAGE
-    assert "--async: no async job can be run yet" in capsys.readouterr().err
-    assert files(tmp_path) == set()
+def test_an_async_job_has_an_async_perform(tmp_path: Path, say: Say) -> None:
+    assert say("mood_sender", "--async") == say("stock_check", "--async", "--function") == 0
+    job, function = (
+        tmp_path / "jobs" / f"{name}_job.py" for name in ("mood_sender", "stock_check")
+    )
+    assert "    async def perform(self, record_id: int) -> None:" in job.read_text()
+    assert "\nasync def stock_check(record_id: int) -> None:" in function.read_text()
 
 
 # Places

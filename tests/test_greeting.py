@@ -1,25 +1,29 @@
-"""The hint of a developer's server, which must never be what keeps a worker from its work."""
+"""What a server says at its start; a hint must never be what keeps a worker from its work."""
 
+import os
+import pty
 from typing import Annotated
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from jobd.config import Capsule, Config, QueueWeight, RedisSettings
-from jobd.greeting import Hint
+from jobd.greeting import Hint, tell_where_the_log_is
+
+SETTINGS = Config(
+    environment="development",
+    concurrency=1,
+    timeout=1.0,
+    capsules=(Capsule(name="default", concurrency=1, queues=(QueueWeight(name="default"),)),),
+    redis=RedisSettings(),
+    tag="",
+)
 
 
 @pytest.fixture
 def hint() -> Hint:
-    settings = Config(
-        environment="development",
-        concurrency=1,
-        timeout=1.0,
-        capsules=(Capsule(name="default", concurrency=1, queues=(QueueWeight(name="default"),)),),
-        redis=RedisSettings(),
-        tag="",
-    )
-    return Hint(settings)
+    return Hint(SETTINGS)
 
 
 def greet(name: str, times: Annotated[int, {"ge": 1}], ratio: float, loud: bool = False) -> None:
@@ -87,3 +91,24 @@ def test_the_hint_names_a_queue_that_is_served(
     elsewhere.leave({"Size": size})
     elsewhere.show()
     assert capfd.readouterr().out.endswith("--queue high\n")
+
+
+def test_whoever_starts_it_on_a_terminal_is_told_where_the_log_is() -> None:
+    settings = replace(SETTINGS, log=replace(SETTINGS.log, file="/srv/shop/jobd.log"))
+    reader, terminal = pty.openpty()
+    kept = os.dup(2)
+    os.dup2(terminal, 2)
+    try:
+        tell_where_the_log_is(SETTINGS)  # there is none besides the terminal
+        tell_where_the_log_is(settings)
+    finally:
+        os.dup2(kept, 2)
+    told = os.read(reader, 1000)
+    for fd in (kept, terminal, reader):
+        os.close(fd)
+    assert told == b"jobd: the log is /srv/shop/jobd.log\r\n"
+
+
+def test_where_there_is_no_terminal_nobody_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    tell_where_the_log_is(replace(SETTINGS, log=replace(SETTINGS.log, file="/srv/shop/jobd.log")))
+    assert capfd.readouterr().err == ""

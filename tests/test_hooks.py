@@ -49,6 +49,19 @@ def test_a_function_that_raises_does_not_keep_the_others_from_running(
     assert "from a hook" in caplog.text
 
 
+def test_a_function_that_nobody_would_await_is_refused_or_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def later(*_: object) -> None: ...
+
+    hooks = Hooks()
+    with pytest.raises(TypeError, match=r"later is async: nothing would await it"):
+        hooks.on("beat", later)
+    hooks.error_handlers.append(later)
+    hooks.report_error(ValueError(), {})
+    assert "is async: nothing would await it; write it with plain def" in caplog.text
+
+
 def test_startup_runs_in_order_and_may_abort_the_boot() -> None:
     hooks, ran = recording("startup")
     with pytest.raises(ValueError, match="from a hook"):

@@ -129,12 +129,23 @@ def test_a_mistake_in_a_definition_is_told_there(mistake: str) -> None:
     assert told in refused(**methods)
 
 
-def test_an_async_enumerator_is_refused() -> None:
-    async def build_enumerator(self: object, cursor: object) -> Any:
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("build_enumerator", "each_iteration", "around_iteration"),
+        *("on_start", "on_resume", "on_stop", "on_cancel", "on_complete"),
+    ],
+)
+def test_methods_that_nobody_would_await_are_refused(method: str) -> None:
+    async def coroutine(*_: object) -> None: ...
+
+    async def generator(*_: object) -> Any:
         yield 1, 1
 
-    told = refused(build_enumerator=build_enumerator, each_iteration=each)
-    assert "Odd.build_enumerator is async" in told
+    for function in (coroutine, generator):
+        methods = {"build_enumerator": build, "each_iteration": each, method: function}
+        told = refused(**methods)
+        assert told.startswith(f"Odd.{method} is async, which no iterable job is: write a plain")
 
 
 # Without a server

@@ -148,6 +148,14 @@ def test_a_configuration_that_is_refused_changes_nothing_and_says_why(
     assert instance.term() == 0
 
 
+def test_a_refusal_tells_all_that_is_wrong(start: Start, tmp_path: Path) -> None:
+    instance = start().until_ready()
+    change(tmp_path, refuse="jobd.yml:3: this is wrong\njobd.yml:7: that is, too")
+    instance.kill(signal.SIGHUP)
+    instance.sees('state=failed text="jobd.yml:3: this is wrong; jobd.yml:7: that is, too"')
+    assert instance.term() == 0
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
@@ -170,6 +178,7 @@ def test_workers_that_fail_leave_the_old_generation_in_force(
     instance.sees("generation=1 state=failed")
     assert why in instance.log.split("state=failed")[1].splitlines()[0]
     eventually(lambda: workers(instance) == before)
+    assert not re.search(r'"mold left".*again_in', instance.log)  # it had one chance
     killed = min(before)
     os.kill(killed, signal.SIGKILL)
     instance.sees("incarnation=2")

@@ -24,7 +24,9 @@ class Worker:
         processed: jobs that its process has run, failures included.
         restarts: how often a process of the slot was replaced.
         last_exit: how the one before ended; empty if it is the first.
-        class_name: of the running job; empty if none runs, as are the two that follow.
+        class_name: of the running job; empty if none runs, as are the two that follow. Of several
+            the one that has run longest.
+        jobs: how many run; `WorkSet` has each.
     """
 
     slot: int
@@ -41,6 +43,7 @@ class Worker:
     class_name: str
     jid: str
     run_at: datetime | None
+    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ def _worker(told: dict[str, Any]) -> Worker:
         class_name=string(told.get("class")),
         jid=string(told.get("jid")),
         run_at=_seconds(told.get("run_at")),
+        jobs=number(told.get("jobs")),
     )
 
 

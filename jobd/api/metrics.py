@@ -14,10 +14,14 @@ Source: Sidekiq's lib/sidekiq/metrics/query.rb and lib/sidekiq/deploy.rb.
 """
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
+from operator import add
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from jobd.api.access import Access
 from jobd.connection import Reply
@@ -54,9 +58,8 @@ class Mark:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What happened within a minute, or within ten.
+class Point(msgspec.Struct, frozen=True, gc=False):
+    """What happened within a minute, or within ten; a report may hold ten thousands of them.
 
     Attributes:
         at: when it begins.
@@ -79,18 +82,14 @@ class JobMetrics:
     Attributes:
         name: the class; behind a wrapper, the wrapped one.
         points: the earliest first, empty ones included.
+        total: their sum.
         has_histogram: whether durations were asked for by the minute, so that there are any.
     """
 
     name: str
     points: tuple[Point, ...]
+    total: Counts
     has_histogram: bool = False
-    total: Counts = field(init=False)
-
-    def __post_init__(self) -> None:
-        counts = [point.counts for point in self.points]
-        total = sum(counts, start=Counts()) if self.has_histogram else _without_histogram(counts)
-        object.__setattr__(self, "total", total)
 
     @property
     def executions(self) -> int:
@@ -210,12 +209,11 @@ class Metrics:
         asked = [[keys.rollup(name) for name in span.rollups(at_s)] for at_s in span.starts]
         replies = self._ask([("HGETALL", key) for names in asked for key in names])
         takes = _filter(match)
-        fields = _Fields()
-        points = [fields.by_class(next(replies) for _ in names) for names in asked]
-        names = {name for point in points for name in point if takes(name)}
+        columns = _columns([[next(replies) for _ in names] for names in asked])
         jobs = [
-            JobMetrics(name, span.points([point.get(name, _NOTHING) for point in points]))
-            for name in names
+            JobMetrics(name, span.points(map(Counts, p, f, ms)), Counts(sum(p), sum(f), sum(ms)))
+            for name, (p, f, ms) in _by_class(columns, len(asked)).items()
+            if takes(name)
         ]
         jobs.sort(key=lambda job: (-job.total_ms, -job.executions, job.name))
         return self._report(span, jobs)
@@ -240,8 +238,9 @@ class Metrics:
         replies = self._ask([*commands, *(("GET", key) for each in grams for key in each)])
         counts = [_of_class(next(replies) for _ in each) for each in rollups]
         histograms = [_histogram(next(replies) for _ in each) for each in grams]
-        whole = [a + b for a, b in zip(counts, histograms, strict=True)]
-        job = JobMetrics(name, span.points(whole), has_histogram=span.step_s == _MINUTE_S)
+        whole = [Counts(p, f, ms, h) for (p, f, ms), h in zip(counts, histograms, strict=True)]
+        has_histogram = span.step_s == _MINUTE_S
+        job = JobMetrics(name, span.points(whole), _total(whole), has_histogram=has_histogram)
         return self._report(span, [job])
 
     def _ask(self, commands: Sequence[Command]) -> Iterator[Reply]:
@@ -311,7 +310,7 @@ class Deploy:
 
 
 _MINUTE_S: Final = 60
-_NOTHING: Final = Counts()
+_NO_HISTOGRAM: Final = Counts().histogram
 _PLACES: Final = {"p": 0, "f": 1, "ms": 2}
 _TEN_MINUTES_S: Final = 600
 
@@ -353,7 +352,7 @@ class _Span:
         # The same for both from the tenth of a month and from ten o'clock on.
         return list(dict.fromkeys((histogram_minute(at_s, 8), histogram_minute(at_s, 7))))
 
-    def points(self, counts: Sequence[Counts]) -> tuple[Point, ...]:
+    def points(self, counts: Iterable[Counts]) -> tuple[Point, ...]:
         return tuple(map(Point, self.moments, counts))
 
 
@@ -366,12 +365,12 @@ def _moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC)
 
 
-def _without_histogram(several: Sequence[Counts]) -> Counts:
-    """Their sum; a report of hundreds of queues has ten thousands of points."""
+def _total(several: Sequence[Counts]) -> Counts:
     return Counts(
         sum(counts.executions for counts in several),
         sum(counts.failures for counts in several),
         sum(counts.total_ms for counts in several),
+        _added([counts.histogram for counts in several]),
     )
 
 
@@ -389,38 +388,66 @@ def _filter(match: str | Callable[[str], object] | None) -> Callable[[str], obje
     return match
 
 
-class _Fields:
-    """Reads rollups. Each names the same fields, so their names are taken apart once."""
+def _columns(moments: Sequence[Sequence[Sequence[bytes]]]) -> dict[bytes, tuple[int, ...]]:
+    """What the rollups of each moment hold: for each field a number for every moment.
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, tuple[str, int] | None] = {}
-
-    def by_class(self, replies: Iterable[Sequence[bytes]]) -> dict[str, Counts]:
-        """The counts by class that the rollups of one moment hold."""
-        found: dict[str, list[int]] = {}
-        for flat in replies:
-            for field_name, value in zip(flat[::2], flat[1::2], strict=True):
-                if field_name not in self._known:
-                    self._known[field_name] = _parted(field_name)
-                parts = self._known[field_name]
-                if parts is not None:
-                    numbers = found.setdefault(parts[0], [0, 0, 0])
-                    numbers[parts[1]] += int(value) if value.isdigit() else 0
-        return {name: Counts(p, f, ms) for name, (p, f, ms) in found.items()}
+    A report of hundreds of queues has a hundred thousand fields: none of them is touched by more
+    than C's own loops, and names are taken apart once.
+    """
+    hashes = [[dict(_pairs(flat)) for flat in replies if flat] for replies in moments]
+    fields = list(set[bytes]().union(*chain.from_iterable(hashes)))
+    rows = [_sums([_numbers(one, fields) for one in some], len(fields)) for some in hashes]
+    return dict(zip(fields, zip(*rows, strict=True), strict=True))
 
 
-def _parted(field_name: bytes) -> tuple[str, int] | None:
-    name, _, what = field_name.decode(errors="replace").rpartition("|")
-    return (name, _PLACES[what]) if name and what in _PLACES else None
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
-def _of_class(replies: Iterable[Sequence[bytes | None]]) -> Counts:
+def _numbers(known: Mapping[bytes, bytes], fields: Sequence[bytes]) -> list[int]:
+    values = map(known.get, fields, repeat(b"0"))
+    try:
+        return list(map(int, values))
+    except ValueError:  # not written by any of ours
+        return [int(known[name]) if known.get(name, b"").isdigit() else 0 for name in fields]
+
+
+def _sums(rows: Sequence[Sequence[int]], length: int) -> Sequence[int]:
+    """Of a moment's rollups: by Sidekiq 8, or by 7, seldom by both."""
+    if len(rows) < 2:
+        return rows[0] if rows else (0,) * length
+    return [sum(each) for each in zip(*rows, strict=True)]
+
+
+def _by_class(
+    columns: Mapping[bytes, Sequence[int]], moments: int
+) -> dict[str, list[Sequence[int]]]:
+    """Executions, failures and milliseconds of each class, with a number for every moment."""
+    nothing = (0,) * moments
+    found: dict[str, list[Sequence[int]]] = {}
+    for field_name, column in columns.items():
+        name, _, what = field_name.decode(errors="replace").rpartition("|")
+        if name and what in _PLACES:
+            three = found.setdefault(name, [nothing, nothing, nothing])
+            known = three[_PLACES[what]]
+            # Two names that are no UTF-8 may read alike.
+            three[_PLACES[what]] = column if known is nothing else list(map(add, known, column))
+    return found
+
+
+def _of_class(replies: Iterable[Sequence[bytes | None]]) -> list[int]:
     numbers = [[int(v) if v and v.isdigit() else 0 for v in values] for values in replies]
-    return sum((Counts(p, f, ms) for p, f, ms in numbers), start=Counts())
+    return [sum(each) for each in zip(*numbers, strict=True)]
 
 
-def _histogram(replies: Iterable[bytes | None]) -> Counts:
-    return sum((Counts(histogram=unpack(stored)) for stored in replies if stored), start=Counts())
+def _histogram(replies: Iterable[bytes | None]) -> tuple[int, ...]:
+    return _added([unpack(stored) for stored in replies if stored])
+
+
+def _added(histograms: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    if len(histograms) == 1:
+        return histograms[0]
+    return tuple(map(sum, zip(*histograms, strict=True))) or _NO_HISTOGRAM
 
 
 def _marks(flat: Sequence[bytes]) -> Iterator[Mark]:

@@ -16,8 +16,8 @@ from jobd.api.access import Access, server_ms
 from jobd.api.instances import Instance, parse_instance
 from jobd.api.replies import document, mapping, moment, number, real, string, strings, text
 from jobd.errors import CannotAct
+from jobd.fleet import HEARTBEAT_LIFE_S, Fleet
 from jobd.link import Command
-from jobd.store import HEARTBEAT_LIFE_S, Store
 
 _FIELDS: Final = ("info", "concurrency", "busy", "beat", "quiet", "rss", "rtt_us")
 
@@ -99,7 +99,7 @@ class Process:
 
     def instance(self) -> Instance | None:
         """Its workers and what else only jobd tells; None for Ruby's, and for one that has left."""
-        told = Store(self.access.redis, self.access.keys).instance(self.identity)
+        told = Fleet(self.access.redis, self.access.keys).instance(self.identity)
         return parse_instance(told) if told else None
 
     # Remote commands: done at the next heartbeat, within 10 s, one for each heartbeat
@@ -229,7 +229,7 @@ class ProcessSet:
 
     def cleanup(self) -> int:
         """Strike those without a heartbeat, at most once a minute in all; how many there were."""
-        return Store(self._access.redis, self._access.keys).sweep_processes()
+        return Fleet(self._access.redis, self._access.keys).sweep()
 
     def _read(self, identities: Sequence[str]) -> list[Process]:
         keys = self._access.keys

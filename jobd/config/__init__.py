@@ -382,6 +382,7 @@ class _Sources:
             concurrency=concurrency,
             queues=self.pick(declared.QUEUES),
             threads=self.pick(declared.THREADS),
+            async_concurrency=self.pick(declared.ASYNC_CONCURRENCY),
         )
         capsules = (default, *self.pick(declared.CAPSULES))
         count = sum(capsule.concurrency for capsule in capsules)

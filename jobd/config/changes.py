@@ -24,6 +24,7 @@ _RESTART: Final = (
     "health",
 )
 _LIVE: Final = ("concurrency", "boot_timeout", "labels", "worker", "web")
+_COUNTS: Final = ("concurrency", "threads", "async_concurrency")  # which each capsule has
 _UNTOLD: Final = ("source", "notes", "concurrency_is")
 
 
@@ -74,7 +75,7 @@ def _path(kind: type, written: Any) -> Any:
 
 
 def _flat(config: Config) -> dict[str, object]:
-    """Its settings by name; how many workers and threads each capsule has are two of its own."""
+    """Its settings by name; what each capsule has many of are settings of their own."""
     found: dict[str, object] = {}
     for field in msgspec.structs.fields(config):
         value = getattr(config, field.name)
@@ -83,15 +84,17 @@ def _flat(config: Config) -> dict[str, object]:
             found |= {f"{field.name}.{name}": part for name, part in parts.items()}
         else:
             found[field.name] = value
-    found["concurrency"] = {capsule.name: capsule.concurrency for capsule in config.capsules}
-    found["threads"] = {capsule.name: capsule.threads for capsule in config.capsules}
-    rest = [msgspec.structs.replace(each, concurrency=0, threads=0) for each in config.capsules]
-    found["capsules"] = {capsule.name: capsule for capsule in rest}
+    for name in _COUNTS:
+        found[name] = {capsule.name: getattr(capsule, name) for capsule in config.capsules}
+    none = dict.fromkeys(_COUNTS, 0)
+    found["capsules"] = {
+        capsule.name: msgspec.structs.replace(capsule, **none) for capsule in config.capsules
+    }
     return found
 
 
 def _shown(name: str, before: object, after: object) -> str:
-    if name in {"concurrency", "threads"}:
+    if name in _COUNTS:
         before, after = _counts(before), _counts(after)
     if isinstance(before, str | int | float) and isinstance(after, str | int | float):
         return name if name == "redis.url" else f"{name} {before} to {after}"

@@ -16,14 +16,13 @@ from jobd.config.located import Value
 from jobd.config.model import Capsule, QueueWeight, mask_url
 from jobd.config.sentinels import sentinels_of
 from jobd.errors import ConfigError
-from jobd.slot_state import MOST_THREADS
+from jobd.slot_state import MOST_PLACES, MOST_THREADS
 
 T = TypeVar("T")
 Check: TypeAlias = Callable[[str, Value], T]
 
 EMBEDDED: Final = "embedded"
 
-_CAPSULE_KEYS: Final = frozenset({"concurrency", "queues", "threads"})
 _NEEDED_KEYS: Final = frozenset({"concurrency", "queues"})
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:-]+")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?")
@@ -240,6 +239,9 @@ def _weight(queue: str, item: Value, written: str) -> int:
     return int(written)
 
 
+_COUNTS: Final = {"threads": whole(1, MOST_THREADS), "async_concurrency": whole(0, MOST_PLACES)}
+
+
 def _capsule(name: str, value: Value) -> Capsule:
     entries = value.content
     own_name = name.partition(".")[2]
@@ -250,20 +252,21 @@ def _capsule(name: str, value: Value) -> Capsule:
         sentence = "needs both, such as {concurrency: 1, queues: [mailers]}"
         raise refused(name, value, sentence)
     problems = [
-        unknown_key(entry.where, key, _CAPSULE_KEYS)
+        unknown_key(entry.where, key, (*_NEEDED_KEYS, *_COUNTS))
         for key, entry in entries.items()
-        if key not in _CAPSULE_KEYS
+        if key not in {*_NEEDED_KEYS, *_COUNTS}
     ]
     count, named = entries["concurrency"].at_key(), entries["queues"].at_key()
     concurrency = _attempt(whole(1), f"{name}.concurrency", count, problems=problems)
     weights = _attempt(queues, f"{name}.queues", named, problems=problems)
-    threads: int | None = 1
-    if "threads" in entries:
-        at = entries["threads"].at_key()
-        threads = _attempt(whole(1, MOST_THREADS), f"{name}.threads", at, problems=problems)
-    if concurrency is None or weights is None or threads is None or problems:
+    counts: dict[str, int] = {}
+    for key, check in _COUNTS.items():
+        if key in entries:
+            at = entries[key].at_key()
+            counts[key] = _attempt(check, f"{name}.{key}", at, problems=problems) or 0
+    if concurrency is None or weights is None or problems:
         raise ConfigError(problems)
-    return Capsule(name=own_name, concurrency=concurrency, queues=weights, threads=threads)
+    return Capsule(name=own_name, concurrency=concurrency, queues=weights, **counts)
 
 
 def _fault_of(url: str) -> str | None:

@@ -34,12 +34,19 @@ class Capsule(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         concurrency: processes.
         threads: jobs side by side in each.
+        async_concurrency: jobs at once in the loop of each, besides.
     """
 
     name: str
     concurrency: int
     queues: tuple[QueueWeight, ...]
     threads: int = 1
+    async_concurrency: int = 100
+
+    def most_jobs(self, *, has_async_jobs: bool = False) -> int:
+        """Jobs that it can run at once; those of its loops only where there are async jobs."""
+        places = self.async_concurrency if has_async_jobs else 0
+        return self.concurrency * (self.threads + places)
 
     @property
     def mode(self) -> Mode:
@@ -159,11 +166,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def worker_count(self) -> int:
         """Worker processes of all capsules."""
         return sum(capsule.concurrency for capsule in self.capsules)
-
-    @property
-    def most_jobs(self) -> int:
-        """Jobs that all capsules can run at once."""
-        return sum(capsule.concurrency * capsule.threads for capsule in self.capsules)
 
     @property
     def published(self) -> dict[str, object]:

@@ -72,8 +72,9 @@ ASYNC_CONCURRENCY: Final = Setting(
     default=100,
     unit="jobs, 1000 at the most",
     check=whole(0, MOST_PLACES),
-    help="Jobs with an async def perform that each worker runs at once, in one event loop beside "
-    "its other jobs. 0 runs them one at a time, as any other job; docs/async.md says more.",
+    help="Jobs with an async def perform that each worker of the default capsule runs at once, in "
+    "one event loop beside its other jobs. 0 runs them one at a time, as any other job; "
+    "docs/async.md says more.",
 )
 TIMEOUT: Final = Setting(
     "timeout",
@@ -100,10 +101,10 @@ QUEUES: Final[Setting[tuple[QueueWeight, ...]]] = Setting(
 CAPSULES: Final[Setting[tuple[Capsule, ...]]] = Setting(
     "capsules",
     default=(),
-    unit="mapping of name to {concurrency, queues, threads}",
+    unit="mapping of name to {concurrency, queues, threads, async_concurrency}",
     check=capsules,
-    help="Further groups of workers, each with its own processes and queues, and threads if it has "
-    "more than one.",
+    help="Further groups of workers, each with its own processes and queues, and with threads and "
+    "async_concurrency where these are not the default ones.",
 )
 FETCH: Final[Setting[Fetch]] = Setting(
     "fetch",

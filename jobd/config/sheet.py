@@ -10,6 +10,7 @@ from typing import Any, Final
 from jobd.config.checks import unknown_key
 from jobd.config.located import Entry, Value
 from jobd.config.settings import (
+    ASYNC_CONCURRENCY,
     CAPSULES,
     CONCURRENCY,
     QUEUES,
@@ -129,7 +130,7 @@ class Sheet:
             self.problems.append(f"{entry.where}: capsules.default: {sentence}")
             return
         known: Mapping[str, Setting[Any]] = {
-            setting.key: setting for setting in (CONCURRENCY, QUEUES, THREADS)
+            setting.key: setting for setting in (CONCURRENCY, QUEUES, THREADS, ASYNC_CONCURRENCY)
         }
         for key, member in content.items():
             if key not in known:

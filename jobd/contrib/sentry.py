@@ -6,7 +6,7 @@ sent only with ``send_default_pii``. The trace travels as ``trace_propagation_he
 own integration of Ruby's Sidekiq writes it.
 """
 
-import threading
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
 import sentry_sdk
@@ -45,7 +45,8 @@ class _Watch:
     """The middleware of both sides, and the error handler."""
 
     def __init__(self) -> None:
-        self._here = threading.local()  # with the error of this thread that was reported last
+        # Of this thread, or of this job among those of a loop.
+        self._reported: ContextVar[BaseException | None] = ContextVar("reported", default=None)
 
     def push(self, payload: Payload, proceed: ClientCall) -> Payload | None:
         if not _is_on():
@@ -80,13 +81,13 @@ class _Watch:
                     proceed(job, payload)
                 except Exception as error:
                     _capture(error)
-                    self._here.error = error
+                    self._reported.set(error)
                     raise
 
     def report(self, error: BaseException, context: dict[str, Any]) -> None:
         """What went wrong around jobs: a name that nobody defines, a worker that was killed."""
-        reported = getattr(self._here, "error", None)
-        self._here.error = None
+        reported = self._reported.get()
+        self._reported.set(None)
         if error is reported or not _is_on():
             return
         with sentry_sdk.isolation_scope() as scope:

@@ -36,6 +36,7 @@ from jobd.ctl.reload import reload
 from jobd.ctl.shell import shell
 from jobd.ctl.tools import new, redis
 from jobd.ctl.top import top
+from jobd.ctl.trash import trash
 from jobd.ctl.web import web
 from jobd.errors import ConfigError, InvalidJob, RedisError, RedisUnavailable
 
@@ -57,7 +58,7 @@ def jobctl() -> None:
 _COMMANDS = (
     *(status, check, top, queues, jobs, show),
     *(push, retry, delete, kill, cancel, reschedule),
-    *(pause, unpause, clear),
+    *(pause, unpause, clear, trash),
     *(quiet, resume, stop, dump, reload),
     *(redis, new, shell, web),
 )

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import click
 
 from jobd.api import SET_NAMES, JobSet, ProcessSet, Queue, set_of
+from jobd.ctl.completion import place_names, queue_names
 from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, target_of
 from jobd.ctl.words import count_of, safe
 
-_names = click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
+_names = click.argument(
+    "names", metavar="QUEUE...", nargs=-1, required=True, shell_complete=queue_names
+)
 
 
 @click.command()
@@ -55,11 +58,19 @@ def _is_known(operator: Operator, queue: Queue) -> bool:
 
 @click.command()
 @everywhere
-@click.argument("place", metavar="[QUEUE|schedule|retry|dead]", required=False)
+@click.argument(
+    "place",
+    metavar="[QUEUE|schedule|retry|dead]",
+    required=False,
+    shell_complete=place_names,
+)
 @click.option("--all", "everything", is_flag=True, help="All queues and all three sets.")
+@click.option("--keep", is_flag=True, help="For a day, in which jobctl trash puts them back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def clear(operator: Operator, *, place: str | None, everything: bool, yes: bool) -> None:
+def clear(
+    operator: Operator, *, place: str | None, everything: bool, keep: bool, yes: bool
+) -> None:
     """Delete all jobs of a queue or a set. Those that run are not touched."""
     if everything == bool(place):
         raise click.UsageError("name one queue or set to clear, or give --all")
@@ -69,10 +80,11 @@ def clear(operator: Operator, *, place: str | None, everything: bool, yes: bool)
         agree(f"delete {count_of(sum(each.size for each in places), 'job')} of {what}?")
     cleared: dict[str, int] = {}
     for each in places:
-        cleared[each.name] = each.clear()
+        cleared[each.name] = each.purge() if keep else each.clear()
         operator.note("clear", target_of(each), cleared[each.name])
     count = count_of(sum(cleared.values()), "job")
-    operator.show({"cleared": cleared}, f"{count} deleted from {what}")
+    kept = "; jobctl trash has them for a day" if keep and any(cleared.values()) else ""
+    operator.show({"cleared": cleared}, f"{count} deleted from {what}{kept}")
 
 
 def _all_places(operator: Operator) -> list[Queue | JobSet]:

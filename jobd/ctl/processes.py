@@ -13,6 +13,7 @@ import click
 
 from jobd.api import Process, ProcessSet
 from jobd.clock import SystemClock
+from jobd.ctl.completion import process_names
 from jobd.ctl.operator import EX_FAILED, Operator, agree, end, everywhere, seconds
 from jobd.ctl.words import count_of, did_you_mean, duration, safe
 from jobd.errors import CannotAct, RedisUnavailable
@@ -64,14 +65,16 @@ _DUMP: Final = _Order(
     "dump", "writes its stacks to its log", Process.dump, lambda _: True, "was told"
 )
 
-_whom = click.argument("whom", metavar="[IDENTITY|all]...", nargs=-1)
+whom_argument: Final = click.argument(
+    "whom", metavar="[IDENTITY|all]...", nargs=-1, shell_complete=process_names
+)
 _wait = click.option("--wait", is_flag=True, help="Wait until it is seen.")
 _timeout = seconds("--timeout", "timeout_s", 60, help_="With --wait: how long")
 
 
 @click.command()
 @everywhere
-@_whom
+@whom_argument
 @_wait
 @_timeout
 @click.pass_obj
@@ -82,7 +85,7 @@ def quiet(operator: Operator, *, whom: Sequence[str], wait: bool, timeout_s: flo
 
 @click.command()
 @everywhere
-@_whom
+@whom_argument
 @_wait
 @_timeout
 @click.pass_obj
@@ -93,7 +96,7 @@ def resume(operator: Operator, *, whom: Sequence[str], wait: bool, timeout_s: fl
 
 @click.command()
 @everywhere
-@_whom
+@whom_argument
 @_wait
 @_timeout
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -107,7 +110,7 @@ def stop(
 
 @click.command()
 @everywhere
-@_whom
+@whom_argument
 @click.pass_obj
 def dump(operator: Operator, *, whom: Sequence[str]) -> None:
     """Have processes log the stacks of workers."""

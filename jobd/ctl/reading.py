@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from jobd.api import JobRecord, JobSet, ProcessSet, Queue, Stats
+from jobd.ctl.completion import place_names
 from jobd.ctl.filters import filter_of, filter_words, filtered
 from jobd.ctl.finding import Search
 from jobd.ctl.job_tables import job_answer, job_table, sheet
@@ -58,7 +59,7 @@ def queues(operator: Operator) -> None:
 
 @click.command()
 @everywhere
-@click.argument("place", metavar="QUEUE|schedule|retry|dead")
+@click.argument("place", metavar="QUEUE|schedule|retry|dead", shell_complete=place_names)
 @click.option("--page", metavar="N", type=click.IntRange(min=1), default=1, help="From 1.")
 @click.option("--size", metavar="N", type=click.IntRange(1, 1000), default=25, help="Jobs a page.")
 @filtered

@@ -10,7 +10,7 @@ import click
 from jobd.api import Process, ProcessSet
 from jobd.clock import SystemClock
 from jobd.ctl.operator import EX_FAILED, Operator, end, everywhere, seconds
-from jobd.ctl.processes import meant
+from jobd.ctl.processes import meant, whom_argument
 from jobd.ctl.words import duration, safe
 from jobd.errors import CannotAct
 
@@ -28,7 +28,7 @@ class _Outcome:
 
 @click.command()
 @everywhere
-@click.argument("whom", metavar="[IDENTITY|all]...", nargs=-1)
+@whom_argument
 @seconds("--timeout", "timeout_s", 300, help_="How long to wait for it")
 @click.pass_obj
 def reload(operator: Operator, *, whom: Sequence[str], timeout_s: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from jobd.client import Prepared
 from jobd.errors import InvalidJob, Stop
 from jobd.hooks import Hooks
+from jobd.jobs.completing import refuse_coroutine
 from jobd.jobs.parameters import Parameters
 
 M = TypeVar(
@@ -139,7 +140,7 @@ class Callbacks:
 
         def innermost() -> None:
             nonlocal has_returned
-            job_instance.perform(*args)
+            refuse_coroutine(job_instance.perform(*args))
             has_returned = True
 
         proceed: Callable[[], object] = innermost

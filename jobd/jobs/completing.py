@@ -7,8 +7,10 @@ here: tests, ``perform_inline``, and a worker without one.
 import contextvars
 import inspect
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from jobd.app import current_app  # noqa: TID251 - jobs are the place that looks it up
 
 
 def complete_each(job_instance: Any) -> None:
@@ -19,13 +21,36 @@ def complete_each(job_instance: Any) -> None:
         returned, run = perform(*args), job_instance.__run__
         if not inspect.iscoroutine(returned):
             return returned  # a decorator has run it to its end
-        return complete(returned) if run is None else run.complete(returned)
+        if run is not None:
+            return run.complete(returned)
+        return complete(returned, current_app().run_coroutine)
 
     job_instance.perform = completing
 
 
-def complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
+def refuse_coroutine(returned: object) -> None:
+    """Refuse what a plain ``perform`` returned if nobody would await it.
+
+    Raises:
+        TypeError: it is a coroutine; the job would count as done.
+    """
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError(
+            f"perform returned a coroutine, {returned.__qualname__}(), which nobody awaits: "
+            "write async def perform, and await it there"
+        )
+
+
+def complete(
+    coroutine: Coroutine[Any, Any, Any],
+    run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,
+) -> Any:
     """Run a coroutine to its end in an event loop of its own; its result.
+
+    Args:
+        coroutine: of a job.
+        run_coroutine: does so where no loop runs; ``asyncio.run``, if None.
 
     Raises:
         BaseException: what the coroutine raised.
@@ -37,7 +62,7 @@ def complete(coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        return (run_coroutine or asyncio.run)(coroutine)
     # Called by a coroutine, an async test for one: its thread cannot run a second loop.
     ended: Future[Any] = Future()
 

@@ -9,17 +9,22 @@ Source: Sidekiq's lib/sidekiq/job/iterable.rb, whose hooks have the same names.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, Protocol, Self, TypeVar
 
 from jobd.errors import InvalidJob
 from jobd.jobs.classes import Job
 from jobd.jobs.iterating import Iteration, Nowhere, Position
-from jobd.jobs.parameters import Parameters, signature
+from jobd.jobs.parameters import Parameters, is_async, signature
 from jobd.jobs.pushing import Delay, Moment, Setter
 from jobd.payload import Payload
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
+
+_METHODS: Final = (
+    *("build_enumerator", "each_iteration", "around_iteration"),
+    *("on_start", "on_resume", "on_stop", "on_cancel", "on_complete"),
+)
 
 
 def _of_bases(perform: F) -> F:
@@ -212,6 +217,7 @@ def _check(job_class: type[IterableJob]) -> None:
             f"{name}.perform: an iterable job has build_enumerator and each_iteration instead"
         )
     _check_seconds(job_class)
+    _check_plain(job_class)
     build = _bound(job_class, "build_enumerator")
     if build is None:
         return  # a base
@@ -237,8 +243,6 @@ def _bound(job_class: type, name: str) -> Any:
 
 def _performing(name: str, build: Callable[..., Any]) -> Any:
     """A ``perform`` with the parameters of an enumerator but its cursor."""
-    if inspect.iscoroutinefunction(build) or inspect.isasyncgenfunction(build):
-        raise InvalidJob(f"{name}.build_enumerator is async, which jobd does not run yet")
     found = signature(f"{name}.build_enumerator", build)
     parameters = list(found.parameters.values())
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -267,6 +271,17 @@ def _takes_arguments(taken: Parameters, given: Parameters) -> bool:
             "any: let it take those, *args, or the item alone"
         )
     return True
+
+
+def _check_plain(job_class: type[IterableJob]) -> None:
+    """Refuse what nobody would await: its items would be done by nobody."""
+    for method in _METHODS:
+        function = getattr(job_class, method, None)
+        if is_async(function) or inspect.isasyncgenfunction(function):
+            raise InvalidJob(
+                f"{job_class.__name__}.{method} is async, which no iterable job is: write a plain "
+                "def, or push a job with an async def perform for each item"
+            )
 
 
 def _check_seconds(job_class: type[IterableJob]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from jobd.jobs.callbacks import Callbacks
-from jobd.jobs.completing import complete_each
+from jobd.jobs.completing import complete_each, refuse_coroutine
 from jobd.jobs.iterating import Progress
 from jobd.jobs.returning import remember
 from jobd.payload import Payload
@@ -36,6 +36,8 @@ def perform(job_instance: Any, payload: Payload) -> None:
         remember(job_instance)
     callbacks: Callbacks | None = job_instance.__callbacks__
     if callbacks is None:
-        job_instance.perform(*payload["args"])
+        returned = job_instance.perform(*payload["args"])
+        if returned is not None:
+            refuse_coroutine(returned)
     else:
         callbacks.run(job_instance, payload["args"])

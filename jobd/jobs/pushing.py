@@ -96,15 +96,10 @@ class Setter(Generic[P]):
         spread_interval: float | None = None,
     ) -> list[str | None]:
         """Push many jobs; see ``Job.perform_bulk``."""
-        item = self._fields()
-        item["args"] = map(self._bound, argument_lists)
-        return current_app().client.push_bulk(
-            item,
-            batch_size=batch_size,
-            at=at,
-            spread_interval=spread_interval,
-            on_pushed=self._on_pushed,
+        item = self._bulk(
+            argument_lists, batch_size=batch_size, at=at, spread_interval=spread_interval
         )
+        return current_app().client.push_bulk(item, on_pushed=self._on_pushed)
 
     async def aperform_async(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Push the job; see ``Job.aperform_async``."""
@@ -130,15 +125,10 @@ class Setter(Generic[P]):
         spread_interval: float | None = None,
     ) -> list[str | None]:
         """Push many jobs; see ``Job.aperform_bulk``."""
-        item = self._fields()
-        item["args"] = map(self._bound, argument_lists)
-        return await current_app().client.apush_bulk(
-            item,
-            batch_size=batch_size,
-            at=at,
-            spread_interval=spread_interval,
-            on_pushed=self._on_pushed,
+        item = self._bulk(
+            argument_lists, batch_size=batch_size, at=at, spread_interval=spread_interval
         )
+        return await current_app().client.apush_bulk(item, on_pushed=self._on_pushed)
 
     def perform_inline(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run the job here and now; see ``Job.perform_inline``."""
@@ -165,6 +155,10 @@ class Setter(Generic[P]):
 
     def _item(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Payload:
         return {**self._fields(), "args": self._job_class.bind_arguments(args, kwargs)}
+
+    def _bulk(self, argument_lists: Iterable[Sequence[Any]], **given: object) -> Payload:
+        told = {key: value for key, value in given.items() if value is not None}
+        return {**self._fields(), **told, "args": map(self._bound, argument_lists)}
 
     def _bound(self, args: Any) -> Any:
         # What is no argument list is left to the client, which knows its place in the bulk.

@@ -40,6 +40,7 @@ __all__ = [
     "decode",
     "encode",
     "loosen",
+    "name_inside",
     "new_jid",
     "resolve_at",
     "timestamp",
@@ -377,6 +378,13 @@ def decode(raw: bytes) -> Payload:
         raise MalformedPayload(f"nested deeper than {MAX_NESTING} levels")
     job: Payload = payload
     return job
+
+
+def name_inside(payload: Payload) -> str:
+    """The name of the job that a payload carries: of one that is wrapped, as ActiveJob does."""
+    wrapped = payload.get("wrapped")
+    name: str = wrapped if isinstance(wrapped, str) else payload["class"]
+    return name
 
 
 def _what_is_missing(payload: object) -> str:

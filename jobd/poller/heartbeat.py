@@ -17,13 +17,13 @@ from jobd import log
 from jobd._version import __version__
 from jobd.clock import Clock
 from jobd.config import Config, app_revision
+from jobd.fleet import Fleet
 from jobd.metrics import Counts, Wire
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.poller.shares import Shares
 from jobd.proc import resident_bytes
 from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
-from jobd.store import Store
 from jobd.tallies import Tallies, by_class, by_queue
 
 _POLLER_SLOT: Final = 0
@@ -51,7 +51,7 @@ class Heartbeat:
     """Publishes the instance.
 
     Args:
-        store: over the poller's connection.
+        fleet: over the poller's connection.
         instance: who it is.
         config: for what it says of itself.
         scoreboard: what its workers do.
@@ -67,7 +67,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        store: Store,
+        fleet: Fleet,
         instance: Instance,
         config: Config,
         *,
@@ -76,7 +76,7 @@ class Heartbeat:
         tallies: Tallies,
         clock: Clock,
     ) -> None:
-        self._store = store
+        self._fleet = fleet
         self._instance = instance
         self._scoreboard = scoreboard
         self._slot = slot
@@ -96,9 +96,8 @@ class Heartbeat:
             "text": "",
         }
         self.round_trip_us = 0
-        self._most_jobs = config.most_jobs
-        self._info = json.dumps(_info(instance, config), separators=(",", ":"))
-        self._config = json.dumps(config.published, separators=(",", ":"), default=str)
+        self._config = config
+        self._published = json.dumps(config.published, separators=(",", ":"), default=str)
         self._shares = Shares(clock)
         self._revision, self._renewals = app_revision(), 0
         self._proof: dict[str, str | bytes | int | float] = {
@@ -128,7 +127,7 @@ class Heartbeat:
             number=f"{self._series}.{self._beats}",
             at_s=self._clock.now_ms() / 1000 + self._scoreboard.clock_offset_s,
         )
-        beat = self._store.beat(self._instance.identity, pulse)
+        beat = self._fleet.beat(self._instance.identity, pulse)
         self._remember(self._unsent)
         self._unsent = None
         return beat
@@ -173,7 +172,7 @@ class Heartbeat:
         }
 
     def _work(self, busy: dict[str, SlotState]) -> dict[str, bytes]:
-        raws = self._store.running(self._instance.identity, busy)
+        raws = self._fleet.running(self._instance.identity, busy)
         return {
             processor: json.dumps(
                 {
@@ -191,12 +190,14 @@ class Heartbeat:
         self, states: dict[int, SlotState], busy: int
     ) -> dict[str, str | bytes | int | float]:
         began = self._clock.monotonic()
-        self._store.ping()
+        self._fleet.ping()
         self.round_trip_us = rtt_us = int((self._clock.monotonic() - began) * 1e6)
         self._watch_round_trips(rtt_us)
+        has_async_jobs = self._scoreboard.has_async_jobs
+        info = _info(self._instance, self._config, has_async_jobs=has_async_jobs)
         return {
-            "info": self._info,
-            "concurrency": self._most_jobs,
+            "info": json.dumps(info, separators=(",", ":")),
+            "concurrency": info["concurrency"],
             "busy": busy,
             "beat": self._clock.now_ms() / 1000,
             "rtt_us": rtt_us,
@@ -236,7 +237,7 @@ class Heartbeat:
             "reloads": self.reloaded["count"],
             "reload": self.reloaded["state"],
             "reload_text": self.reloaded["text"],
-            "config": self._config,
+            "config": self._published,
             **self._proof,
             "workers": json.dumps(workers, separators=(",", ":")),
         }
@@ -276,13 +277,14 @@ class Heartbeat:
             "class": state.name if state.is_busy else None,
             "jid": state.jid if state.is_busy else None,
             "run_at": state.started if state.is_busy else None,
+            "jobs": state.jobs or int(state.is_busy),
         }
 
 
-def _info(instance: Instance, config: Config) -> dict[str, Any]:
+def _info(instance: Instance, config: Config, *, has_async_jobs: bool) -> dict[str, Any]:
     capsules: dict[str, dict[str, Any]] = {
         capsule.name: {
-            "concurrency": capsule.concurrency * capsule.threads,
+            "concurrency": capsule.most_jobs(has_async_jobs=has_async_jobs),
             "mode": capsule.mode,
             "weights": {queue.name: queue.weight for queue in capsule.queues},
         }
@@ -294,7 +296,7 @@ def _info(instance: Instance, config: Config) -> dict[str, Any]:
         "started_at": instance.started_s,
         "pid": instance.master_pid,
         "tag": config.tag,
-        "concurrency": config.most_jobs,
+        "concurrency": sum(each["concurrency"] for each in capsules.values()),
         "capsules": capsules,
         "queues": list(dict.fromkeys(names)),
         "weights": [capsule["weights"] for capsule in capsules.values()],

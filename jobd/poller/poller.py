@@ -16,13 +16,13 @@ from jobd import log, signals
 from jobd.clock import Clock
 from jobd.connection import Backoff
 from jobd.errors import RedisDenied, RedisError, RedisRejected, RedisUnavailable
+from jobd.fleet import Fleet
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import start_ticks
 from jobd.poller.recovery import Death, Recovery
 from jobd.scoreboard import InstanceState, Scoreboard, SlotWriter, State
-from jobd.store import Store
 from jobd.wait import wait_readable
 
 _BEAT_EVERY_S: Final = 10.0
@@ -98,6 +98,8 @@ class Services(msgspec.Struct, frozen=True):
     heartbeat: Heartbeat
     recovery: Recovery
     cancels: Cancels
+    empty_trash: Callable[[float], object]
+    """Forgets what was purged long before that time, in epoch seconds."""
     inspect: Callable[[], None]
     """Looks at the server itself, until it has succeeded once."""
     watch: Callable[[], float] | None = None
@@ -108,7 +110,7 @@ class Poller:
     """Serves one instance.
 
     Args:
-        store: over a connection of its own.
+        fleet: over a connection of its own.
         place: where it stands.
         master: the pipe to the master.
         services: what it does.
@@ -119,7 +121,7 @@ class Poller:
 
     def __init__(
         self,
-        store: Store,
+        fleet: Fleet,
         place: Place,
         *,
         master: Master,
@@ -128,7 +130,7 @@ class Poller:
         clock: Clock,
         backoff: Backoff,
     ) -> None:
-        self._store = store
+        self._fleet = fleet
         self._place = place
         self._slot = place.slot
         self._master = master
@@ -136,6 +138,7 @@ class Poller:
         self._heartbeat = services.heartbeat
         self._recovery = services.recovery
         self._cancels = services.cancels
+        self._empty_trash = services.empty_trash
         self._inspect = services.inspect
         self._scoreboard = scoreboard
         self._clock = clock
@@ -328,19 +331,19 @@ class Poller:
         return float("inf")
 
     def _promote(self) -> float:
-        if not self._store.live([self._place.identity])[self._place.identity]:
-            # Somebody flushed the database: be back in the registry before a sweep misses us.
+        if not self._fleet.live([self._place.identity])[self._place.identity]:
+            # Somebody flushed the database: be back in the fleet before a sweep misses us.
             self._beat.due = 0.0
         return self._promoter.step(self._instances)
 
     def _sweep(self) -> float:
         wait_s = self._recovery.sweep()
-        self._store.sweep_processes()
-        self._store.empty_trash(self._clock.now_ms() / 1000)
+        self._fleet.sweep()
+        self._empty_trash(self._clock.now_ms() / 1000)
         return wait_s
 
     def _count(self) -> float:
-        self._instances = max(self._store.count_processes(), 1)
+        self._instances = max(self._fleet.count(), 1)
         return _COUNT_EVERY_S
 
     # Redis away
@@ -383,7 +386,7 @@ class Poller:
                 self._heartbeat.beat()
                 if self._heartbeat.is_behind:
                     self._heartbeat.beat()
-                self._store.leave(self._place.identity)
+                self._fleet.leave(self._place.identity)
             except RedisError as error:
                 level = "debug" if tries_left else "warning"
                 log.event("could not leave cleanly", level=level, reason=str(error))

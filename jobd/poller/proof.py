@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jobd.fleet import Fleet
 from jobd.keys import PrivateList
-from jobd.store import Store
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
@@ -47,19 +47,23 @@ class HostWitness:
     """Looks at what other instances of this host said of their processes.
 
     Args:
-        store: over the poller's connection.
+        fleet: over the poller's connection.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
         self._here = proof_of_this_host()
+
+    def live(self, identities: Sequence[str]) -> dict[str, bool]:
+        """Which of these instances have a heartbeat."""
+        return self._fleet.live(identities)
 
     def dead(self, identity: str, lists: Sequence[PrivateList]) -> set[PrivateList]:
         """Those private lists of an instance whose master and worker lived here and are gone.
 
         A worker that the last heartbeat did not name yet is not proved dead: it may live.
         """
-        told = self._store.instance(identity)
+        told = self._fleet.instance(identity)
         if not self._here or any(told.get(name) != value for name, value in self._here.items()):
             return set()
         if _is_alive(told.get("pid"), told.get("start_ticks")):

@@ -58,7 +58,11 @@ class Death(msgspec.Struct, frozen=True):
 
 
 class Witness(Protocol):
-    """Tells of other instances on this host whether they can be proved dead."""
+    """Tells which other instances live, and which of those on this host can be proved dead."""
+
+    def live(self, identities: Sequence[str]) -> dict[str, bool]:
+        """Which of these have a heartbeat."""
+        ...
 
     def dead(self, identity: str, lists: Sequence[PrivateList]) -> set[PrivateList]:
         """Those private lists of another instance whose owner is dead beyond doubt."""
@@ -73,7 +77,7 @@ class Recovery:
         identity: of this instance.
         queues: every queue that this instance serves.
         scoreboard: who lives in this instance.
-        witness: proves deaths on this host.
+        witness: tells who lives.
         clock: for how long a heartbeat has been missing.
         keeps_running_jobs: whether this instance's jobs lie in Redis while they run.
     """
@@ -152,7 +156,7 @@ class Recovery:
         has been told but not heard yet must not go back uncharged.
         """
         others = sorted({private.identity for private in lists.values()} - {self._identity})
-        live = self._store.live(others) if others else {}
+        live = self._witness.live(others) if others else {}
 
         def is_suspect(private: PrivateList) -> bool:
             if private.identity == self._identity:

@@ -245,6 +245,8 @@ class Master:
     def _leave(self) -> None:
         log.event("the master leaves", level="debug", longest_turn=f"{self._longest_turn_s:.3f} s")
         self._store.stop()
+        if self._stopping.exit_code is not None:
+            log.event("stopped", exit_status=self._stopping.exit_code)
         for lock in self._locks:
             lock.release()
         self._hearing.close()

@@ -11,11 +11,15 @@ import os
 import socket
 import stat
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 _TASKS: Final = Path("/proc/self/task")
 _FDS: Final = Path("/proc/self/fd")
+# What a thread that was joined needs to be gone for the kernel, too, on a busy machine.
+_ENDS_WITHIN_S: Final = 0.3
 
 
 def open_fds() -> frozenset[int]:
@@ -48,11 +52,20 @@ def _threads() -> list[str]:
         # start them again when they are needed: so the threads that count are those left after it.
         _fork_once()
         others = _other_tasks()
+    given_up_at = time.monotonic() + _ENDS_WITHIN_S
+    while _has_nameless(others) and time.monotonic() < given_up_at:
+        time.sleep(0.001)
+        others = _other_tasks()
     named = {thread.native_id: thread.name for thread in threading.enumerate()}
     return [
         f"the thread {named[task]}" if task in named else "a thread of a library in C"
         for task in others
     ]
+
+
+def _has_nameless(tasks: Sequence[int]) -> bool:
+    """Whether there is one that Python does not know, or knows no longer: it has been joined."""
+    return not set(tasks) <= {thread.native_id for thread in threading.enumerate()}
 
 
 def _other_tasks() -> list[int]:

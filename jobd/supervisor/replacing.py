@@ -64,8 +64,9 @@ class Replacing:
         self._is_going_back = False
         if previous is not None:
             self._drop_mold(previous)
-        if generation.preload is not None:
-            self._slots.add("mold", generation)
+        mold = self._slots.add("mold", generation) if generation.preload is not None else None
+        if mold is not None:
+            mold.has_one_chance = True
 
     def take_over(self, generation: Generation) -> None:
         """Put a generation into force that runs workers as the last one did."""

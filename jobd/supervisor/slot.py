@@ -4,7 +4,8 @@ Only facts and questions; who is started, signalled and reaped is the master's a
 """
 
 import os
-from typing import Literal, TypeAlias
+import signal
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -16,6 +17,11 @@ from jobd.supervisor.plan import Generation
 from jobd.supervisor.stacks import Stacks
 
 Kind: TypeAlias = Literal["poller", "worker", "mold", "trial"]
+
+
+_STRANGER: Final = (
+    "not killed by jobd: by somebody, or by the kernel for want of memory, which dmesg would tell"
+)
 
 
 class Slot(msgspec.Struct, eq=False):
@@ -32,6 +38,7 @@ class Slot(msgspec.Struct, eq=False):
         due: when the next child may be started, while there is none; monotonic seconds.
         processed: jobs that all children here have run, up to the last one that has left.
         is_retired: there will be no next child.
+        has_one_chance: to boot; of the mold of a roll.
         has_booted: a child of this slot was ready once.
         failure: why the last child did not boot.
     """
@@ -51,6 +58,7 @@ class Slot(msgspec.Struct, eq=False):
     due: float = 0.0
     processed: int = 0
     is_retired: bool = False
+    has_one_chance: bool = False
     has_booted: bool = False
     failure: str = ""
 
@@ -67,7 +75,8 @@ class Slot(msgspec.Struct, eq=False):
     @property
     def is_wanted(self) -> bool:
         """Whether there should be a child; one that is on trial gets one chance."""
-        is_on_trial = self.replaces is not None or self.kind == "trial"
+        is_first_boot = self.has_one_chance and not self.has_booted
+        is_on_trial = self.replaces is not None or self.kind == "trial" or is_first_boot
         return not self.is_retired and not (is_on_trial and self.starts)
 
     @property
@@ -97,14 +106,16 @@ class Slot(msgspec.Struct, eq=False):
         if not self.failure:
             when = "before it was ready" if child.ready_at is None else "soon"
             self.failure = f"it left {when}: {self.last_exit}"
-        is_expected = child.is_asked_to_stop or (status == 0 and not held_job)
+        is_murdered = _was_killed_by_a_stranger(child, status)
+        is_expected = (child.is_asked_to_stop and not is_murdered) or (status == 0 and not held_job)
         will_return = bool(delay_s) and not child.is_asked_to_stop and self.is_wanted
         log.event(
             f"{self.name} left",
             level="info" if is_expected else "warning",
             child=child.pid,
             status=self.last_exit,
-            job_jid=left.jid if left is not None and left.is_busy else None,
+            hint=_STRANGER if is_murdered else None,
+            **shown_job(left),
             again_in=f"{delay_s:.1f} s" if will_return else None,
             stack=self._last_stacks() if os.WIFSIGNALED(status) else "",
         )
@@ -150,10 +161,10 @@ class Slot(msgspec.Struct, eq=False):
 
     def log_boot_failure(self, text: str, *, is_known: bool) -> None:
         """Keep and say why the child here could not boot: a sentence, or a whole stack."""
-        self.failure = text.splitlines()[-1] if text else "it does not say why"
+        self.failure = _in_one_line(text) if text else "it does not say why"
+        stack, reason = (text, None) if _is_stack(text) else ("", self.failure)
         if is_known:
-            text = "as before"
-        stack, reason = (text, None) if "\n" in text else ("", text)
+            stack, reason = "", "as before"
         pid = self.child.pid if self.child is not None else None
         log.event(f"{self.name} cannot boot", level="error", child=pid, reason=reason, stack=stack)
 
@@ -168,3 +179,26 @@ class Slot(msgspec.Struct, eq=False):
         if self.stacks is not None:
             self.stacks.close()
             self.stacks = None
+
+
+def _is_stack(text: str) -> bool:
+    return "Traceback (most recent call last)" in text
+
+
+def _in_one_line(text: str) -> str:
+    """The error at the end of a stack, or all that is wrong with the settings."""
+    lines = text.splitlines()
+    return lines[-1] if _is_stack(text) else "; ".join(lines)
+
+
+def _was_killed_by_a_stranger(child: Handle, status: int) -> bool:
+    is_kill = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return is_kill and not child.is_killed
+
+
+def shown_job(state: SlotState | None) -> dict[str, Any]:
+    """The fields of a log line that tell what a child runs: the oldest job, and how many more."""
+    if state is None or not state.is_busy:
+        return {}
+    more = {"more_jobs": state.jobs - 1} if state.jobs > 1 else {}
+    return {"job": state.name, "job_jid": state.jid, **more}

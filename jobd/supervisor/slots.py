@@ -12,7 +12,7 @@ from jobd.scoreboard import Scoreboard, SlotState, State
 from jobd.supervisor.brake import Brake
 from jobd.supervisor.child import POLLER, Handle
 from jobd.supervisor.plan import Generation
-from jobd.supervisor.slot import Kind, Slot
+from jobd.supervisor.slot import Kind, Slot, shown_job
 
 _LOOK_EVERY_S: Final = 0.2
 
@@ -201,15 +201,12 @@ class Slots:
         for slot in self:
             text = slot.stacks.take() if slot.stacks is not None and slot.child is not None else ""
             if text and slot.child is not None:
-                left = self.left_behind(slot.child)
-                is_busy = left is not None and left.is_busy
                 log.event(
                     f"stacks of {slot.name}",
                     level="warning",
                     child=slot.child.pid,
-                    job=left.name if left is not None and is_busy else None,
-                    job_jid=left.jid if left is not None and is_busy else None,
                     stack=text,
+                    **shown_job(self.left_behind(slot.child)),
                 )
 
     def enter(self, number: int) -> None:
@@ -228,7 +225,6 @@ class Slots:
     def _log_state(self, slot: Slot) -> None:
         now, child = self._clock.monotonic(), slot.child
         left = self.left_behind(child) if child is not None else None
-        is_busy = left is not None and left.is_busy
         state = None
         if slot.number >= POLLER:
             state = self._scoreboard.read_assignment(slot.number).state.name.lower()
@@ -238,8 +234,7 @@ class Slots:
             child=child.pid if child is not None else None,
             generation=slot.generation.number,
             doing=left.state.name.lower() if left is not None else None,
-            job=left.name if left is not None and is_busy else None,
-            job_jid=left.jid if left is not None and is_busy else None,
+            **shown_job(left),
             age=f"{now - child.spawned_at:.1f} s" if child is not None else None,
             waits=f"{slot.due - now:.1f} s" if child is None and slot.due > now else None,
             restarts=max(slot.starts - 1, 0),

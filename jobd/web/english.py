@@ -35,6 +35,7 @@ ENGLISH: Final[dict[str, str]] = {
     "live.on": "Live",
     "live.paused": "Paused",
     "live.offline": "No connection",
+    "live.gone": "Gone",
     "keys": "Keyboard",
     "keys.help": "This list",
     "keys.search": "Search",
@@ -170,6 +171,7 @@ ENGLISH: Final[dict[str, str]] = {
     "processes.workers": "{n} worker||{n} workers",
     "processes.metrics": "Prometheus",
     "processes.revision": "revision {revision}",
+    "processes.more_jobs": "and {n:,} more",
     "processes.none": "No process is running.",
     "processes.none.hint": "Start one with: jobd -C etc/jobd.yml. It is here ten seconds later.",
     # Running
@@ -220,7 +222,7 @@ ENGLISH: Final[dict[str, str]] = {
     "queue.empty": "No job waits here.",
     "queue.empty.hint": "Jobs stand here in the order in which they will run.",
     # Sets
-    "set.search": "Search: text, class:Name, error:…, queue:…, tag:…, jid:…",
+    "set.search": "Search: text, class:Name, error:…, arg:…, queue:…, tag:…, jid:…",
     "set.search.help": (
         'All words must fit. Also after:2026-11-22 and before:…; error:"with blanks"; class:Mood*.'
     ),
@@ -264,6 +266,9 @@ ENGLISH: Final[dict[str, str]] = {
     "job.python": "As Python",
     "job.timeline": "Timeline",
     "job.retries": "It has failed once.||It has failed {n} times.",
+    "job.between": "Of those between the first and the last the wire format keeps nothing.",
+    "job.lost_workers": "A worker died while it ran it.||{n} workers died while they ran it.",
+    "job.trace": "Trace",
     "job.facts": "Facts",
     "job.cursor": "Got to",
     "job.limit": "Limit",
@@ -272,6 +277,7 @@ ENGLISH: Final[dict[str, str]] = {
     "event.queued": "Queued",
     "event.failed": "Failed first",
     "event.failed_again": "Failed last",
+    "event.attempt": "run {n:,}",
     "event.due": "Due",
     "event.retried": "Next try",
     "event.died": "Died",
@@ -358,6 +364,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.add_to_queue": "Run now",
     "act.add_to_queue_all": "Run all now",
     "act.cancel": "Cancel",
+    "act.cancel_it": "Cancel the job",
     "act.clear": "Purge",
     "act.delete": "Delete",
     "act.delete_all": "Delete all",

@@ -43,6 +43,12 @@ def span(seconds: float) -> str:
     return _two_units(seconds)
 
 
+def whole_span(seconds: float) -> str:
+    """The same of what is known to the second only: ``3 s`` and not ``3.0 s``."""
+    whole = int(seconds)
+    return f"{whole} s" if whole < 10 else span(whole)
+
+
 def _two_units(seconds: float) -> str:
     names = [*_SPANS, (1.0, "s")]
     for (size, unit), (smaller, smaller_unit) in itertools.pairwise(names):

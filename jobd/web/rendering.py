@@ -36,6 +36,7 @@ from jobd.web.formats import (
     short_count,
     size,
     span,
+    whole_span,
 )
 from jobd.web.inert import cut, inert
 from jobd.web.labels import bounds, columns, days, deploys, minutes, shares
@@ -51,7 +52,9 @@ _CHARTS: Final = SimpleNamespace(
 _LABELS: Final = SimpleNamespace(
     bounds=bounds, columns=columns, days=days, deploys=deploys, minutes=minutes, shares=shares
 )
-_FILTERS: Final = (count, short_count, rate, span, size, kilobytes, percent, iso, absolute)
+_FILTERS: Final = (
+    *(count, short_count, rate, span, whole_span, size, kilobytes, percent, iso, absolute),
+)
 THEMES: Final = ("system", "light", "dark")
 
 

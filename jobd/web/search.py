@@ -15,7 +15,7 @@ from jobd.clock import Clock
 from jobd.web.redaction import Masks
 from jobd.web.sight import Sight
 
-KEYS: Final = ("class", "jid", "queue", "tag", "error", "after", "before")
+KEYS: Final = ("class", "jid", "queue", "tag", "error", "arg", "after", "before")
 BUDGET_S: Final = 0.05
 _STEP: Final = 500
 _WORD: Final = re.compile(r'(?:(?P<key>[a-z]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
@@ -85,10 +85,11 @@ def parse(text: str, masks: Masks) -> Search:
         tag=found.get("tag"),
         error=found.get("error"),
         # The longest sorts out most on the server.
-        text=max(anywhere, key=len, default=None),
+        text=max([*anywhere, *filter(None, [found.get("arg")])], key=len, default=None),
         before=moments["before"],
         after=moments["after"],
         words=tuple(anywhere),
+        arg=found.get("arg"),
         masks=masks,
     )
     return Search(text, wanted, problems[0] if problems else None)

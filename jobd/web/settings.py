@@ -55,6 +55,7 @@ class Settings:
         back_url: where "back to the app" leads; none if empty.
         instances: other dashboards to switch to: what each is called, and its path or URL; this
             one belongs among them, under its own.
+        trace_url: where the trace of a job can be seen, with ``{trace_id}`` in it; none if empty.
         texts: other texts for the keys of the catalogue, as a translation has them.
         refresh_s: seconds between two refreshes of an open page.
         patience_s: seconds that an act on many jobs may take before it answers with how far it
@@ -70,6 +71,7 @@ class Settings:
     environment: str = ""
     back_url: str = ""
     instances: Mapping[str, str] = field(default_factory=dict[str, str])
+    trace_url: str = ""
     texts: Mapping[str, str] = field(default_factory=dict[str, str])
     refresh_s: float = 5.0
     patience_s: float = 20.0
@@ -78,10 +80,15 @@ class Settings:
         if not self.refresh_s >= 1:
             problem = f"web.refresh_s: {self.refresh_s!r}; once a second (1) is the most"
             raise ConfigError([problem])
-        for name, url in {"back_url": self.back_url, **self._instance_urls()}.items():
+        for name, url in self._urls().items():
             if url and not url.startswith(("/", "http://", "https://")):
                 problem = f'web.{name}: "{url}"; a path such as /, or an http(s) URL'
                 raise ConfigError([problem])
 
-    def _instance_urls(self) -> Mapping[str, str]:
-        return {f"instances.{name}": url for name, url in self.instances.items()}
+        if self.trace_url and "{trace_id}" not in self.trace_url:
+            problem = f'web.trace_url: "{self.trace_url}"; it must say where {{trace_id}} goes'
+            raise ConfigError([problem])
+
+    def _urls(self) -> Mapping[str, str]:
+        instances = {f"instances.{name}": url for name, url in self.instances.items()}
+        return {"back_url": self.back_url, "trace_url": self.trace_url, **instances}

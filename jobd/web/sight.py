@@ -17,20 +17,30 @@ class Sight(Filter):
 
     Attributes:
         words: stand, each somewhere, in what may be seen of the job; ``text`` is one of them.
+        arg: stands in what may be seen of its arguments.
         masks: of the dashboard.
     """
 
     words: tuple[str, ...] = ()
+    arg: str | None = None
     masks: Masks = field(repr=False, compare=False)
 
     def matches(self, record: JobRecord) -> bool:
         """Whether a job is meant."""
         if not Filter.matches(self, record):
             return False
+        if self.arg is not None and not self._has_arg(record, self.arg):
+            return False
         if not self.words:
             return True
         seen = self._seen(record)
         return all(Filter(text=word).matches(seen) for word in self.words)
+
+    def _has_arg(self, record: JobRecord, wanted: str) -> bool:
+        if record.is_malformed:
+            return False
+        shown = self.masks.args(record.display_class, record.display_args).args
+        return Filter(text=wanted).matches(JobRecord(msgspec.json.encode(shown)))
 
     def _seen(self, record: JobRecord) -> JobRecord:
         """What is left of a job for people."""

@@ -219,6 +219,12 @@ Show: TypeAlias = Callable[[Visit], View]
 Act: TypeAlias = Callable[[Visit], Done]
 
 
+def leaf(visit: Visit, total: int, per_page: int) -> tuple[int, int]:
+    """Which page is asked for, and how many there are; both at least 1."""
+    pages = max(-(-total // per_page), 1)
+    return visit.number("page", 1, most=pages), pages
+
+
 def moment(ms: int) -> datetime:
     """An aware time of milliseconds since the epoch."""
     return datetime.fromtimestamp(ms / 1000, UTC)

@@ -26,7 +26,8 @@ async def hosted(function: Callable[[], T]) -> T:
         try:
             result = await awaited
         except BaseException as error:  # noqa: BLE001 - it is the guest's, whatever it is
-            awaited = guest.throw(error)
+            # With its stack, which throw() would take from it.
+            awaited = guest.throw(type(error), error, error.__traceback__)
         else:
             awaited = guest.switch(result)
     return cast("T", awaited)

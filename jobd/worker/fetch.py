@@ -59,7 +59,12 @@ class Fetcher(Protocol):
 
     Every method may raise ``RedisError``; each may then be called again with the same arguments.
     The settlements return False if the job was not held any more: somebody else recovered it.
+
+    Attributes:
+        holds: whether jobs lie in Redis until they are settled.
     """
+
+    holds: bool
 
     def retrieve(self) -> UnitOfWork | None:
         """The next job; None after a few seconds without one, or when a waker is readable."""
@@ -191,6 +196,9 @@ class BasicFetch:
         rest: how it waits.
         rng: draws the order of the queues.
         clock: for how old the knowledge of paused queues is.
+
+    Attributes:
+        holds: never.
     """
 
     def __init__(
@@ -213,6 +221,7 @@ class BasicFetch:
         self._paused: frozenset[str] = frozenset()
         self._paused_at = float("-inf")
         self._is_asking = False  # a BRPOP has no answer yet
+        self.holds = False
 
     def retrieve(self) -> UnitOfWork | None:
         """Wait in BRPOP for up to two seconds."""

@@ -72,6 +72,7 @@ class HandingOver:
         if place is None:
             self._give_back(unit)
             return False
+        self._attention.learn_cancelled()  # it may have waited for long
         if not self._move(unit, place):
             self._loop.release(place)
             return False

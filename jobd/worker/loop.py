@@ -25,6 +25,7 @@ from jobd.worker.processor import Processor
 from jobd.worker.settling import PlaceFetcher, Settler
 
 _LOOK_EVERY_S: Final = 0.25
+_LAST_WORDS_S: Final = 1.0
 
 
 class Place:
@@ -60,8 +61,8 @@ class Place:
         """Run a job and settle it; hosted."""
         self._processor.see_through(unit)
         # Before the place is free: its lists hold one job at a time.
-        self._processor.settle(self._settler.acknowledge)
-        self._slot.acknowledged()
+        if self._processor.settle(self._settler.acknowledge):
+            self._slot.acknowledged()
 
 
 class Loop:
@@ -123,6 +124,13 @@ class Loop:
             heapq.heappush(self._free, place.number)
             self._freed.notify()
 
+    def take_free(self) -> list[Place]:
+        """Reserve all places where nothing is; `release` each."""
+        with self._freed:
+            free = [self._places[number - 1] for number in self._free]
+            self._free.clear()
+            return free
+
     def begin(self, place: Place, unit: UnitOfWork, has_ended: Callable[[], object]) -> None:
         """Run a job that lies in the lists of a place; that is free again when it has ended."""
         with self._freed:
@@ -181,18 +189,29 @@ class Loop:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._main())
+            main = self._loop.create_task(self._main())
+            while not main.done():
+                # Whose task exits has failed with that, and it is handed on to us: nobody else's
+                # job shall end for it.
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    self._loop.run_until_complete(main)
         except BaseException as error:  # noqa: BLE001 - the main thread tells it, and leaves
             self.failure = error
         finally:
             self._close()
+            self._loop.close()
             self._has_ended()
 
     async def _main(self) -> None:
         await self._must_end.wait()
         while self._running:
             await asyncio.wait(self._running)
+        # What jobs have left behind may clean up, but holds nothing up.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_LAST_WORDS_S)
 
     def _begin(self, place: Place, unit: UnitOfWork, has_ended: Callable[[], object]) -> None:
         task = self._loop.create_task(self._see_through(place, unit, has_ended))

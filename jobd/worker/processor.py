@@ -26,7 +26,7 @@ from jobd.errors import (
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
 from jobd.jobs.iterable import IterableJob
-from jobd.payload import Wire, decode, encode, timestamp
+from jobd.payload import Wire, decode, encode, name_inside, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
 from jobd.tallies import row_of
@@ -193,11 +193,19 @@ class Processor:
             self._slot.give_up()
         else:
             if self.handing_over is not None and self.handing_over.wants(payload["class"]):
-                self._slot.give_up()
-                is_suspect = self._is_suspect(payload)
-                return not self.handing_over.hand_over(unit, is_suspect=is_suspect)
+                return not self._hand_over(self.handing_over, unit, payload)
             self._run(unit, payload, began_s)
         return True
+
+    def _hand_over(self, way: HandsOver, unit: UnitOfWork, payload: dict[str, Any]) -> bool:
+        if self._fetcher.holds:
+            self._slot.give_up()  # while it waits, nothing that happens is charged to it
+            return way.hand_over(unit, is_suspect=self._is_suspect(payload))
+        # Should it be lost now, that is told.
+        self._slot.start(unit.queue, payload["class"], str(payload.get("jid") or NO_JID))
+        is_running = way.hand_over(unit, is_suspect=False)
+        self._slot.give_up()
+        return is_running
 
     def _run(self, unit: UnitOfWork, payload: dict[str, Any], began_s: float) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
@@ -213,12 +221,12 @@ class Processor:
             if jid in self._attention.cancelled_jids:
                 self._drop(unit)
                 self._slot.give_up()
-            elif "recovered" in payload and self._has_killed_enough(payload):
+            elif "recovered" in payload and self._has_killed(payload, MOST_RECOVERIES):
                 # It shows in the slot, so it is charged if the app's hooks kill the worker too.
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
             elif "timed_out" in payload or "outgrown" in payload:
-                row = row_of(_name_of(payload), unit.queue)
+                row = row_of(name_inside(payload), unit.queue)
                 self._has_failed(unit, why_killed(payload), in_ring, row)
             elif self._company is not None and self._is_suspect(payload):
                 self._run_alone(self._company, unit, payload, began_s)
@@ -228,9 +236,6 @@ class Processor:
             title.job = None
             if title.is_shown and not unit.is_alone:
                 title.show("idle")
-
-    def _has_killed_enough(self, payload: dict[str, Any]) -> bool:
-        return self._has_killed(payload, MOST_RECOVERIES)
 
     def _is_suspect(self, payload: dict[str, Any]) -> bool:
         """Whether it dies with the next worker that dies: that must not be a neighbour's doing."""
@@ -256,7 +261,12 @@ class Processor:
         self._slot.hold(unit.raw, began_s)
         self._slot.start(unit.queue, payload["class"], jid)
         try:
-            self._perform(unit, payload, None if jid == NO_JID else unit.raw)
+            self._attention.learn_cancelled()  # it may have waited for long
+            if jid in self._attention.cancelled_jids:
+                self._drop(unit)
+                self._slot.give_up()
+            else:
+                self._perform(unit, payload, None if jid == NO_JID else unit.raw)
         finally:
             company.let_in()
 
@@ -264,9 +274,8 @@ class Processor:
         tells_jobs = log.current.tells_jobs
         if tells_jobs:
             log.job_line("start")
-        # Before middleware has its say.
-        name = _name_of(payload) if "wrapped" in payload else payload["class"]
-        row = row_of(name, unit.queue)
+        name = name_inside(payload) if "wrapped" in payload else payload["class"]
+        row = row_of(name, unit.queue)  # before middleware has its say
         began = self._clock.monotonic()
         outcome = execute(self._attention.interruptible, self._call, payload)
         if not self._is_ours:
@@ -453,11 +462,11 @@ class Processor:
         now_s = self._clock.server_s(now_ms)
         return Grave(raw, now_s, rules.dead_max_jobs, rules.dead_timeout_s)
 
-    def settle(self, settle: Callable[[], bool]) -> None:
+    def settle(self, settle: Callable[[], bool]) -> bool:
         """Carry out a settlement, however long the server is away.
 
         A job that cannot be settled before the worker must leave stays in its private list, and
-        runs again.
+        runs again; then it returns False.
         """
         while True:
             try:
@@ -470,19 +479,14 @@ class Processor:
             except RedisError as error:
                 if self._attention.is_out_of_time:
                     log.event("the job could not be settled", level="error", reason=str(error))
-                    return
+                    return False
                 # An outage is told by the poller; a refusal is nobody else's to tell.
                 level = "debug" if isinstance(error, RedisUnavailable) else "error"
                 log.event("settling is tried again", level=level, reason=str(error))
                 self._attention.wait_for_redis(self._backoff.next_s())
             else:
                 self._backoff.reset()
-                return
-
-
-def _name_of(payload: dict[str, Any]) -> str:
-    wrapped = payload.get("wrapped")
-    return wrapped if isinstance(wrapped, str) else payload["class"]
+                return True
 
 
 def _exhausted_of(kind: type[Job]) -> Callable[..., object]:

@@ -65,6 +65,9 @@ class ReliableFetch:
         waiter: waits for it, on connections with a timeout above ten seconds.
         clock: for how old what is known is; while the machine sleeps that counts too.
         told: hears what the rest of the worker wants to know.
+
+    Attributes:
+        holds: always.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class ReliableFetch:
         self._doubtful_until = float("-inf")  # what a lost request still does, we would not hear of
         self._refusal: str = ""  # of a queue; what the log knows already
         self._claim_by = 0.0
+        self.holds = True
 
     def retrieve(self) -> UnitOfWork | None:
         """Claim; if there is nothing, wait up to ten seconds for the first job of any queue."""

@@ -5,12 +5,12 @@ on it lies in a private list of the place, which it leaves by its settlement onl
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from jobd.errors import RedisUnavailable
-from jobd.store import Store
+from jobd.store import Holder, Store
 from jobd.worker.bridge import wait
 from jobd.worker.fetch import Grave, UnitOfWork, bury
 
@@ -75,23 +75,31 @@ class PlaceFetcher:
 
     Args:
         settler: shared with the other places.
-        privates: the place's private lists, in step with the queues.
+        holder: the place's queues and private lists.
         holds: whether its job lies there; with ``fetch: basic`` it lies nowhere.
+
+    Attributes:
+        holds: as given.
     """
 
-    def __init__(self, settler: Settler, privates: Sequence[str], *, holds: bool) -> None:
+    def __init__(self, settler: Settler, holder: Holder, *, holds: bool) -> None:
         self._settler = settler
         self._store = settler.store
-        self._privates = privates
-        self._holds = holds
+        self._holder = holder
+        self.holds = holds
         self._is_uncertain = False  # the last settlement got no reply
 
     def private(self, unit: UnitOfWork) -> str:
         """The list for such a job."""
-        return self._privates[unit.position]
+        return self._holder.privates[unit.position]
+
+    @property
+    def lists(self) -> Iterable[tuple[str, str]]:
+        """All of them, each with the name of its queue."""
+        return zip(self._holder.privates, self._holder.queues, strict=True)
 
     def _holding(self, unit: UnitOfWork) -> str | None:
-        return self.private(unit) if self._holds else None
+        return self.private(unit) if self.holds else None
 
     def retrieve(self) -> UnitOfWork | None:
         """There is never one: jobs are handed over."""
@@ -107,7 +115,7 @@ class PlaceFetcher:
 
     def acknowledge(self, unit: UnitOfWork) -> None:
         """Rides on the next round trip of the settler."""
-        if self._holds:
+        if self.holds:
             self._settler.add(self.private(unit), unit.raw)
 
     def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
@@ -144,7 +152,7 @@ class PlaceFetcher:
             self._is_uncertain = True
             raise
         was_uncertain, self._is_uncertain = self._is_uncertain, False
-        return was_held or was_uncertain or not self._holds
+        return was_held or was_uncertain or not self.holds
 
     @property
     def has_done(self) -> bool:

@@ -19,15 +19,14 @@ from typing import Any, Final, NoReturn, TypeVar
 from jobd.clock import Clock
 from jobd.errors import JobCancelled, JobInterrupted, JobTimeout, Stop
 from jobd.jobs.completing import complete
-from jobd.jobs.iterating import Progress
-from jobd.scoreboard import Limit, SlotWriter
+from jobd.scoreboard import SlotWriter
 from jobd.worker.attention import Attention
 from jobd.worker.company import Company
+from jobd.worker.shared_attention import LOOK_EVERY_S, SharedAttention
 
 A = TypeVar("A")
 T = TypeVar("T")
 
-_LOOK_EVERY_S: Final = 0.25
 
 # This keeps the interpreter's lock, as all of its functions must be called.
 _set: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)(
@@ -54,7 +53,7 @@ class _Run:
         self.is_set = threading.Event()
 
 
-class ThreadAttention:
+class ThreadAttention(SharedAttention):
     """What has been asked of one thread so far; a ``Heeding``.
 
     Args:
@@ -72,55 +71,23 @@ class ThreadAttention:
     def __init__(
         self, process: Attention, slot: SlotWriter, company: Company, clock: Clock
     ) -> None:
-        self._process = process
-        self._slot = slot
+        super().__init__(process, slot, clock)
         self.company = company
-        self._monotonic = clock.monotonic
         self._thread = 0
         self._run: _Run | None = None
-        self._limit: Limit | None = None
-        self._away_since = 0.0
-        self.was_interrupted = False
-        self.progress: Progress | None = None
 
     def enter(self) -> None:
         """In the thread, before its first job."""
         self._thread = threading.get_ident()
 
     @property
-    def is_stopping(self) -> bool:
-        """Take no more jobs, and leave."""
-        return self._process.is_stopping
-
-    @property
     def is_quiet(self) -> bool:
         """Take no more jobs for now; also while one of another thread runs by itself."""
         return self.company.must_rest
 
-    @property
-    def is_out_of_time(self) -> bool:
-        """A settlement that does not succeed is not tried again."""
-        return self._process.is_out_of_time
-
-    @property
-    def cancelled_jids(self) -> set[str]:
-        """Jobs that are not to be begun."""
-        return self._process.cancelled_jids
-
     def learn_cancelled(self) -> None:
         """Have ``cancelled_jids`` hold what the poller knows by now."""
         self._process.learn_cancelled()
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the running job is cancelled; any thread of it may ask."""
-        return self._slot.is_cancelled
-
-    def limit(self, seconds: float, kill_after_s: float) -> None:
-        """The running job may take so long from now, and so much longer until it is killed."""
-        self._limit = Limit(self._monotonic() + seconds, seconds, kill_after_s)
-        self._slot.limit(self._limit)
-        self._process.tell_in_time(self._limit)
 
     # In the thread
 
@@ -181,16 +148,6 @@ class ThreadAttention:
         result: T = complete(coroutine)
         return result
 
-    def reclaim(self) -> None:
-        """After a job: lift its limit. The handlers of signals are the main thread's."""
-        if self._limit is not None:
-            self._limit = None
-            self._slot.unlimit()
-
-    def glance(self) -> bool:
-        """The main thread does."""
-        return False
-
     def wait(self, seconds: float) -> None:
         """Wait, but not longer than until something is asked."""
         self.company.rest(seconds)
@@ -199,10 +156,9 @@ class ThreadAttention:
         """Wait likewise, but no longer than until the poller has found it back."""
         deadline = self._monotonic() + seconds
         while (now := self._monotonic()) < deadline:
-            before, self._away_since = self._away_since, self._slot.redis_away_since
-            if before and not self._away_since:
+            if self._is_redis_back():
                 return
-            if self.company.rest(min(_LOOK_EVERY_S, deadline - now)):
+            if self.company.rest(min(LOOK_EVERY_S, deadline - now)):
                 return
 
     # In the main thread, inside a signal's handler
@@ -214,10 +170,9 @@ class ThreadAttention:
     def interrupt_for_its_reason(self) -> None:
         """The job is cancelled, or its time is up; if neither is so, nothing happens."""
         run = self._run  # before its reason is looked at, which may be the next job's meanwhile
-        limit = self._limit
-        if self._slot.is_cancelled:
+        if self.is_cancelled:
             self._end(run, JobCancelled)
-        elif limit is not None and self._monotonic() >= limit.deadline:
+        elif self._exceeded() is not None:
             self._end(run, JobTimeout)
 
     def _end(self, run: _Run | None, reason: type[BaseException]) -> None:

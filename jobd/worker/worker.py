@@ -10,9 +10,9 @@ from jobd.cancelling import Cancelled
 from jobd.clock import Clock
 from jobd.connection import Backoff
 from jobd.errors import RedisError, RedisRejected, RedisUnavailable
+from jobd.fleet import Fleet
 from jobd.hooks import Hooks
 from jobd.scoreboard import Scoreboard, State
-from jobd.store import Store
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import Fetcher
 from jobd.worker.heeding import Heeding
@@ -64,14 +64,14 @@ class PollerWatch:
     """Beats in the poller's place when the poller does not, so that this instance stays alive.
 
     Args:
-        store: of the worker.
+        fleet: over the worker's connection.
         identity: of the instance.
         scoreboard: where the poller shows its beat.
         clock: the same for all processes of this machine.
     """
 
-    def __init__(self, store: Store, identity: str, scoreboard: Scoreboard, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, fleet: Fleet, identity: str, scoreboard: Scoreboard, clock: Clock) -> None:
+        self._fleet = fleet
         self._identity = identity
         self._scoreboard = scoreboard
         self._clock = clock
@@ -89,7 +89,7 @@ class PollerWatch:
         self._looked = now
         if now - self._scoreboard.read(_POLLER_SLOT).beat > _POLLER_SILENT_S:
             log.event("the poller is silent; beating in its place", level="warning")
-            self._store.renew(self._identity)
+            self._fleet.renew(self._identity)
 
 
 class CancelWatch:

@@ -60,7 +60,15 @@ def test_the_settings_of_the_page_on_threads_mean_what_it_says(settle: Load) -> 
     (text,) = manual("yaml", "threads.md")
     found = {each.name: (each.concurrency, each.threads) for each in settle(text).capsules}
     assert found == {"default": (2, 10), "mails": (1, 25), "reports": (2, 1)}
-    assert settle(text).most_jobs == 20 + 25 + 2
+    assert [each.most_jobs() for each in settle(text).capsules] == [20, 25, 2]
+
+
+def test_the_settings_of_the_page_on_async_jobs_mean_what_it_says(settle: Load) -> None:
+    (text,) = manual("yaml", "async.md")
+    found = {each.name: each.async_concurrency for each in settle(text).capsules}
+    assert found == {"default": 500, "hooks": 1000}
+    hooks = settle(text).capsules[1]
+    assert (hooks.most_jobs(), hooks.most_jobs(has_async_jobs=True)) == (1, 1001)
 
 
 def test_mistakes_are_told_as_the_manual_shows(tmp_path: Path) -> None:

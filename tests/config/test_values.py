@@ -98,6 +98,17 @@ def test_capsules_have_workers_and_queues_of_their_own(settle: Load) -> None:
     assert (config.concurrency, config.worker_count) == (2, 5)
 
 
+def test_capsules_have_threads_and_async_jobs_of_their_own(settle: Load) -> None:
+    own = "{concurrency: 1, queues: [a], threads: 3, async_concurrency: 0}"
+    config = settle(
+        f"async_concurrency: 500\ncapsules: {{b: {own}, c: {{concurrency: 1, queues: [c]}}}}"
+    )
+    found = [(each.threads, each.async_concurrency) for each in config.capsules]
+    assert found == [(1, 500), (3, 0), (1, 100)]
+    default = "capsules: {default: {async_concurrency: 7}}"
+    assert settle(default).capsules[0].async_concurrency == 7
+
+
 def test_the_default_capsule_may_be_written_among_the_others(
     settle: Load, problems: Problems
 ) -> None:
@@ -126,6 +137,13 @@ def test_the_default_capsule_may_be_written_among_the_others(
                 'unknown key "wait"',
                 "capsules.a.concurrency: must be a whole number from 1",
                 'queue "x y": a queue name may hold letters, digits and _ . : - (set in capsules.a',
+            ],
+        ),
+        (
+            "{a: {queues: [b], concurrency: 1, threads: 0, async_concurrency: 1001}}",
+            [
+                "capsules.a.threads: must be a whole number from 1 to 100",
+                "capsules.a.async_concurrency: must be a whole number from 0 to 1000",
             ],
         ),
     ],
@@ -171,6 +189,8 @@ def test_there_are_not_more_workers_than_slots(settle: Load, problems: Problems)
         ("batch: 10", "batch", 10),
         ("threads: 1", "threads", 1),
         ("threads: 100", "threads", 100),
+        ("async_concurrency: 0", "async_concurrency", 0),
+        ("async_concurrency: 1000", "async_concurrency", 1000),
         ("preload: false", "preload", False),
         ("require: a.b", "require", ("a.b",)),
         ("require: [a.b, ./c.py]", "require", ("a.b", "./c.py")),

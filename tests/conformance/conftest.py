@@ -7,6 +7,7 @@ import pytest
 
 from jobd.config import RedisSettings
 from jobd.connection import Connection
+from jobd.fleet import Fleet
 from jobd.store import Store
 from tests.conformance.parts import KEYS, TIMEOUT_S, Lossy, scripts
 from tests.conftest import Servers
@@ -28,6 +29,11 @@ def connection(settings: RedisSettings) -> Iterator[Connection]:
 @pytest.fixture
 def store(connection: Connection) -> Store:
     return Store(connection, KEYS)
+
+
+@pytest.fixture
+def fleet(connection: Connection) -> Fleet:
+    return Fleet(connection, KEYS)
 
 
 @pytest.fixture(params=["valkey", "redis"])

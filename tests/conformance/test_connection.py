@@ -184,6 +184,15 @@ def test_a_server_that_never_answers_is_given_up_after_network_timeout(lossy: Lo
     client.close()
 
 
+@pytest.mark.parametrize("options", ["", "?health_check_interval=0"], ids=["ours", "redis-py's"])
+def test_who_may_block_for_long_is_not_kept_waiting_so_long_at_the_door(lossy: Lossy, options: str):
+    lossy.proxy.blackhole()
+    settings = RedisSettings(url=lossy.url + options, network_timeout=0.1)
+
+    with pytest.raises(RedisUnavailable, match=r"[Tt]ime"):
+        Connection(settings, timeout_s=3600).open()
+
+
 @pytest.mark.parametrize("kind", [Connection, Pool])
 def test_a_server_that_is_not_there_is_named_without_its_password(kind: type):
     port = servers.free_port()

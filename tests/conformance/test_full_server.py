@@ -6,6 +6,7 @@ import pytest
 
 from jobd.config import RedisSettings
 from jobd.errors import RedisFull
+from jobd.fleet import Fleet
 from jobd.jobs.iterating import Reached
 from jobd.metrics import Counts
 from jobd.pool import Pool
@@ -77,10 +78,10 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
     ),
     "confirm": (lambda store: store.confirm(HOLDER, Held(0, a_payload(0))), True),
     "forget": (lambda store: store.forget("jobd:private:h:1:x:1.0.1:q"), False),
-    "beat": (lambda store: store.beat(IDENTITY, PULSE).known, False),
-    "renew": (lambda store: store.renew(IDENTITY), None),
-    "leave": (lambda store: store.leave(IDENTITY), None),
-    "sweep": (lambda store: store.sweep_processes(), 0),
+    "beat": (lambda store: fleet(store).beat(IDENTITY, PULSE).known, False),
+    "renew": (lambda store: fleet(store).renew(IDENTITY), None),
+    "leave": (lambda store: fleet(store).leave(IDENTITY), None),
+    "sweep": (lambda store: fleet(store).sweep(), 0),
     "empty the trash": (lambda store: store.empty_trash(1e9), 0),
     "bury what is due": (lambda store: store.bury_due(KEYS.retry, b"due", 1.0), True),
     "promote": (
@@ -88,6 +89,10 @@ DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
         1,
     ),
 }
+
+
+def fleet(store: Store) -> Fleet:
+    return Fleet(store.redis, KEYS)
 
 
 def fill(raw: Raw) -> None:

@@ -9,6 +9,7 @@ from jobd.api.access import Access
 from jobd.api.audit import Audit
 from jobd.api.moves import Moves, Purge
 from jobd.cancelling import cancel
+from jobd.fleet import Fleet
 from jobd.jobs.iterating import Reached
 from jobd.pulse import Counted, Pulse
 from jobd.reliable_push import ReliablePush
@@ -38,6 +39,10 @@ PULSE = Pulse(
 )
 
 
+def fleet(store: Store) -> Fleet:
+    return Fleet(store.redis, KEYS)
+
+
 def moves(store: Store) -> Moves:
     return Moves(Access(redis=store.redis, keys=KEYS))
 
@@ -48,7 +53,7 @@ def look_through_a_queue(store: Store) -> None:
 
 
 RUN: dict[str, Callable[[Store], object]] = {
-    "beat": lambda store: store.beat(IDENTITY, PULSE),
+    "beat": lambda store: fleet(store).beat(IDENTITY, PULSE),
     "bury": lambda store: store.bury("p", b"", b"", now_s=1.0, max_jobs=1, timeout_s=1.0),
     "bury_due": lambda store: store.bury_due(KEYS.retry, b"", 1.0),
     "cancel": lambda store: cancel(store, "b4a5"),
@@ -72,7 +77,7 @@ RUN: dict[str, Callable[[Store], object]] = {
     "purge": lambda store: moves(store).purge("queue", "default"),
     "put_back": lambda store: moves(store).put_back(Purge("a", "queue", "default")),
     "push_once": lambda store: ReliablePush(store, 1).push({"default": [b"job"]}),
-    "renew": lambda store: store.renew(IDENTITY),
+    "renew": lambda store: fleet(store).renew(IDENTITY),
     "reschedule": lambda store: moves(store).reschedule("retry", [b"job"], 5),
     "retry": lambda store: store.retry("p", b"", b"", 1.0),
     "strike": lambda store: moves(store).strike("default", range(2), [b"job"]),

@@ -61,6 +61,7 @@ def app(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for name in _jobs:
         registry.forget(name)
     app.client_class = Client
+    app.run_coroutine = None
     app.hooks.death_handlers[:] = handlers
     app.redis, app.wire, app.strict, options = before
     app.default_job_options.clear()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.test import TestCase, override_settings
@@ -415,7 +416,7 @@ def test_each_job_starts_with_usable_connections(shop: Any, start_site: StartSit
     # CONN_MAX_AGE is 0: none is kept, whatever the job before has made of it.
     assert found == [False] * 4
     assert len({job["pid"] for job in site.ran("connection")}) == 1
-    assert " fail" not in site.log()
+    assert "msg=fail" not in site.log()
 
 
 @pytest.mark.redis
@@ -444,7 +445,7 @@ def test_a_connection_is_kept_for_conn_max_age_unless_the_server_dropped_it(
     eventually(lambda: site.ran("used")[3:], message=site.log)
     one, two, three, four = (job["connection"] for job in site.ran("used"))
     assert one == two != three == four
-    assert " fail" not in site.log()
+    assert "msg=fail" not in site.log()
 
 
 @pytest.mark.redis
@@ -578,3 +579,71 @@ def test_a_project_that_cannot_be_served_is_refused_at_boot(
     )
     assert done.returncode == 78
     assert re.search(complaint, done.stderr)
+
+
+# Async jobs
+
+
+def test_inline_an_async_job_is_in_the_transaction_of_its_caller(
+    shop: Any, jobd_inline: None
+) -> None:
+    with rolled_back():
+        order = shop.models.Order.objects.create(name="tea")
+        shop.jobs.ConfirmAsync.perform_async(order.pk)
+        shop.jobs.ConfirmAsync.perform_inline(order.pk)
+        with pytest.raises(shop.models.Order.DoesNotExist):
+            shop.jobs.ConfirmAsync.perform_inline(order.pk + 1)
+
+
+def test_in_a_test_case_an_async_job_sees_the_rows_of_the_test(
+    shop: Any, jobd_fake: object
+) -> None:
+    class Drains(TestCase):
+        databases = frozenset({"default"})
+
+        def test_it(self) -> None:
+            order = shop.models.Order.objects.create(name="tea")
+            shop.jobs.ConfirmAsync.perform_async(order.pk)
+            assert shop.jobs.ConfirmAsync.drain() == 1
+
+        async def test_it_in_a_loop(self) -> None:
+            order = await shop.models.Order.objects.acreate(name="tea")
+            await shop.jobs.ConfirmAsync.aperform_async(order.pk)
+            assert await sync_to_async(shop.jobs.ConfirmAsync.drain)() == 1
+
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(Drains).run(result)
+    assert (result.testsRun, result.errors, result.failures) == (2, [], [])
+
+
+@pytest.mark.redis
+@pytest.mark.process
+@pytest.mark.parametrize("places", [10, 0])
+def test_an_async_job_awaits_its_queries(shop: Any, start_site: StartSite, places: int) -> None:
+    site = start_site(config={"async_concurrency": places})
+    order = shop.models.Order.objects.create(name="tea")
+    shop.jobs.ConfirmAsync.perform_async(order.pk)
+    (confirmed,) = eventually(lambda: site.ran("confirmed"), message=site.log)
+    assert confirmed["name"] == "tea"
+
+
+@pytest.mark.redis
+@pytest.mark.process
+def test_async_jobs_have_connections_of_their_own_and_leave_none(
+    shop: Any, start_site: StartSite
+) -> None:
+    shop.models.Order.objects.bulk_create([shop.models.Order(name=name) for name in "abc"])
+    site = start_site("-c", "1")
+    for _ in range(3):
+        shop.jobs.Meets.perform_async()
+    eventually(lambda: site.ran("met")[8:], message=site.log)
+    assert [met["closed"] for met in site.ran("met")] == [0] * 9
+    shop.jobs.Fails.perform_async()
+    eventually(lambda: "msg=fail" in site.log(), message=site.log)
+    for _ in range(3):
+        shop.jobs.Meets.perform_async()
+    eventually(lambda: site.ran("met")[17:], message=site.log)
+    assert len({met["closed"] for met in site.ran("met")[9:]}) == 1
+    assert site.ran("met")[9]["closed"] == 9 + 1
+    assert re.search(r"the job left a transaction open.*database=default", site.log())
+    assert not shop.models.Order.objects.filter(name="in limbo").exists()

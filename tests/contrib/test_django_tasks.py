@@ -541,6 +541,18 @@ def test_failures_are_finished_with_their_error_and_the_worker_lives(
 
 @pytest.mark.redis
 @pytest.mark.process
+def test_a_coroutine_that_takes_too_long_is_cancelled(
+    shop: Any, start_site: StartSite, raw: Raw
+) -> None:
+    site = start_site()
+    shop.tasks.linger.enqueue()
+    (finished,) = eventually(lambda: site.ran("finished"), timeout=30, message=site.log)
+    assert [kind for kind, _ in finished["errors"]] == ["JobTimeout"]
+    assert len(site.ran("lingered")) == 1
+
+
+@pytest.mark.redis
+@pytest.mark.process
 def test_a_failure_that_is_tried_again_is_not_finished(
     shop: Any, start_site: StartSite, raw: Raw
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ctl.conftest import Captured, Say, on_a_terminal
+from tests.ctl.conftest import Captured, Say, answer, failed, on_a_terminal
 from tests.support import wire
 from tests.support.servers import Raw
 
@@ -29,6 +29,40 @@ def test_clear_all_deletes_queues_and_sets_and_nothing_else(say: Say, raw: Raw) 
     assert say("clear", "--all", "--yes", "--json") == 0
     left = {b"jobd:private:app:1:abc:0.0.1:default", b"stat:processed", b"jobd:audit"}
     assert set(raw.keys("*")) == left
+
+
+def test_what_is_cleared_and_kept_can_be_put_back(say: Say, raw: Raw, capsys: Captured) -> None:
+    jids = [wire.push(raw, "Echo", number) for number in range(3)]
+    failed(raw)
+    assert say("clear", "default", "--keep", "--yes") == 0
+    assert "3 jobs deleted from default; jobctl trash has them" in capsys.readouterr().out
+    assert say("clear", "retry", "--keep", "--yes") == 0
+    capsys.readouterr()
+    assert (raw.llen("queue:default"), raw.zcard("retry")) == (0, 0)
+
+    assert say("trash", "--json") == 0
+    kept = {each["place"]: each for each in answer(capsys)}
+    assert {place: (each["queue"], each["size"]) for place, each in kept.items()} == {
+        "queue": ("default", 3),
+        "retry": ("", 1),
+    }
+    assert say("trash") == 0
+    assert "queue default  3" in capsys.readouterr().out
+
+    later = wire.push(raw, "Echo", "later")
+    assert say("trash", "--put-back", kept["queue"]["id"]) == 0
+    assert capsys.readouterr().out == "3 jobs put back into default\n"
+    assert [job["jid"] for job in wire.queued(raw)] == [*jids, later]
+    assert say("trash", "--put-back", kept["retry"]["id"], "--json") == 0
+    assert answer(capsys) == {"put_back": 1, "to": "retry"}
+    assert raw.zcard("retry") == 1
+
+
+def test_what_the_trash_does_not_have_is_not_put_back(say: Say, raw: Raw, capsys: Captured) -> None:
+    assert say("trash") == 0
+    assert capsys.readouterr().out == "nothing was cleared and kept within the last day\n"
+    assert say("trash", "--put-back", "0123") == 1
+    assert "the trash has no 0123" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.stage import Stage, rigged
-from tests.support import servers
+from tests.faults.stage import ASYNC_MISCHIEF, MISCHIEF, Stage, rigged
 from tests.support.jobd_process import JobdProcess
 from tests.support.servers import Server
 
+PLACES = 12
+"""Of a loop."""
+ASYNC = {"require": [str(MISCHIEF), str(ASYNC_MISCHIEF)], "async_concurrency": PLACES}
 _KEPT = ("jobd:", "processes")
 _HAS_FAILED = pytest.StashKey[bool]()
 
@@ -34,9 +36,9 @@ def _wipe(stage: Stage) -> None:
 
 
 @pytest.fixture(scope="session")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[servers.Kind, Stage]]:
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stage]]:
     """The stages that are set up."""
-    standing: dict[servers.Kind, Stage] = {}
+    standing: dict[str, Stage] = {}
     yield standing
     with contextlib.ExitStack() as ends:
         for stage in standing.values():
@@ -47,18 +49,22 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[servers.Ki
 @pytest.fixture
 def stage(
     request: pytest.FixtureRequest,
-    stages: dict[servers.Kind, Stage],
+    stages: dict[str, Stage],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
     """Two workers and a server of their own, audited after the test; Valkey, or as asked for.
 
+    ``valkey async``: its workers have a loop.
+
     The next test plays on it too, unless this one failed.
     """
-    kind: servers.Kind = getattr(request, "param", "valkey")
+    kind = getattr(request, "param", "valkey")
     if kind not in stages:
-        server = Server(kind, aof=True)
+        name, _, is_async = kind.partition(" ")
+        server = Server(name, aof=True)
         server.start()
-        stages[kind] = Stage(tmp_path_factory.mktemp(f"stage-{kind}"), server)
+        folder = tmp_path_factory.mktemp(f"stage-{name}")
+        stages[kind] = Stage(folder, server, **(ASYNC if is_async else {}))
     stage = stages[kind]
     stage.begin()
     is_well = False

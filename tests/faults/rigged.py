@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from jobd import boot, faults
 from jobd.cli import main
 from jobd.clock import SystemClock
+from jobd.fleet import Fleet
 from jobd.scoreboard import Scoreboard, SlotWriter
 from jobd.store import Claimed, Store
 from jobd.supervisor.child import Child
@@ -35,7 +36,7 @@ HEARTBEAT_LIFE_S = 4
 # A fifteenth of what they are, so that their proportions stay.
 SHORT: dict[str, float] = {
     "jobd.config._SLACK_S": 2,
-    "jobd.store.HEARTBEAT_LIFE_S": HEARTBEAT_LIFE_S,
+    "jobd.fleet.HEARTBEAT_LIFE_S": HEARTBEAT_LIFE_S,
     "jobd.poller.poller._BEAT_EVERY_S": 0.7,
     "jobd.poller.poller._COUNT_EVERY_S": 0.7,
     "jobd.poller.poller._REFUSED_FOR_S": 0.7,
@@ -43,6 +44,7 @@ SHORT: dict[str, float] = {
     "jobd.poller.recovery._SWEEP_EVERY_S": 0.5,
     "jobd.worker.worker._POLLER_SILENT_S": 1.4,
     "jobd.worker.worker._WATCH_EVERY_S": 0.3,
+    "jobd.worker.place_watch._LOOK_EVERY_S": 0.3,
     "jobd.worker.reliable_fetch._BLOCK_S": 1.0,
     "jobd.worker.reliable_fetch._STALE_S": HEARTBEAT_LIFE_S / 2,
     "jobd.supervisor.brake._TOO_EARLY_S": 0.1,
@@ -56,9 +58,9 @@ _folder = os.environ.get(FOLDER, "")  # now, since a job may clear the environme
 _OF_THE_STORE = (
     *("claim", "confirm", "retry", "bury", "give_back", "acknowledge", "requeue"),
     *("hand_over", "acknowledge_held"),
-    *("due", "promote", "bury_due", "private_lists", "held", "forget", "live"),
-    *("beat", "renew", "leave", "sweep_processes", "empty_trash"),
+    *("due", "promote", "bury_due", "private_lists", "held", "forget", "empty_trash"),
 )
+_OF_THE_FLEET = ("live", "beat", "renew", "leave", "sweep")
 _OF_A_SLOT = ("hold", "start", "finish", "give_up", "acknowledged")
 
 
@@ -120,6 +122,8 @@ def rig() -> None:
     boot.Plan = functools.partial(Plan, poller_silent_s=POLLER_SILENT_S)  # type: ignore[misc]
     for method in _OF_THE_STORE:
         _between(Store, method)
+    for method in _OF_THE_FLEET:
+        _between(Fleet, method)
     for method in _OF_A_SLOT:
         _between(SlotWriter, method)
     _between(Child, "ready")

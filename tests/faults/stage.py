@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from tests.faults import times
 from tests.faults.rigged import FOLDER
 from tests.support import leash, resp, servers, wire
 from tests.support.eventually import eventually
@@ -26,13 +27,14 @@ PATIENCE_S = 60.0
 """For what takes two seconds on an idle machine."""
 RIGGED = (*COMMAND[:-1], "tests.faults.rigged")
 MISCHIEF = Path(__file__).with_name("mischief.py")
+ASYNC_MISCHIEF = Path(__file__).with_name("async_mischief.py")
 SCRIPTS = {
     resp.sha1(path.read_text()): path.stem for path in (REPOSITORY / "jobd" / "lua").glob("*.lua")
 }
 """By which the proxy knows the store's scripts."""
 _MORE_MEMORY_MB = 16.0
-TIMES = "JOBD_FAULTS_TIMES"
-"""Names a file for how long each recovery took."""
+MORE_DESCRIPTORS = {"poller": 3, "mold": 3, "worker": 24}
+"""Than when it is ready: no worker has connected then for all that it may come to."""
 
 SETTINGS: dict[str, Any] = {
     "concurrency": 2,
@@ -42,6 +44,16 @@ SETTINGS: dict[str, Any] = {
     "queues": ["default", "other"],
     "log": {"format": "logfmt"},
 }
+
+
+def descriptors(jobd: JobdProcess) -> dict[str, int]:
+    """How many are open in the master, and at the most in a child of each kind."""
+    most = {"master": psutil.Process(jobd.pid).num_fds()}
+    for child in jobd.children():
+        with contextlib.suppress(psutil.Error):  # it has just been replaced
+            open_ones = psutil.Process(child.pid).num_fds()
+            most[child.role] = max(most.get(child.role, 0), open_ones)
+    return most
 
 
 class Points:
@@ -115,7 +127,7 @@ class Stage:
         self.begin()
         self.jobd.start().wait_ready()
         eventually(self._is_whole, message=self.last_lines)
-        self._descriptors = self._open_descriptors()
+        self._descriptors = descriptors(self.jobd)
         self._memory_mb = self._master_mb()
 
     def begin(self) -> None:
@@ -219,7 +231,7 @@ class Stage:
         A job that ran to its end is nowhere; one that did not is in one place. Nobody ran more
         often than the test allows. No private list, process, descriptor or megabyte is left.
         """
-        self._note_recovery()
+        times.note([*self._struck_at, *self.points.struck_at()], self._all_runs())
         eventually(lambda: not wire.privates(self.raw), PATIENCE_S, self._whats_wrong)
         eventually(self._has_no_doubt, PATIENCE_S, self._whats_wrong)
         starts = Counter(run["jid"] for run in self.runs("start"))
@@ -230,19 +242,8 @@ class Stage:
         eventually(self._owners_live, PATIENCE_S, self._whats_wrong)
         assert self._master_mb() - self._memory_mb < _MORE_MEMORY_MB
 
-    def _note_recovery(self) -> None:
-        """From the last fault that a job began after, until that: see `times`."""
-        if TIMES not in os.environ:
-            return
-        struck = sorted([*self._struck_at, *self.points.struck_at()])
-        short = [run for run in self.runs("done") if run["class"] != "Hold"]
-        begun = [run["at_ms"] / 1000 for run in (*self.runs("start"), *short)]
-        took_s = [
-            min(at for at in begun if at > s) - s for s in struck if s < max(begun, default=0)
-        ]
-        if took_s:
-            with Path(os.environ[TIMES]).open("a") as file:
-                file.write(f"{os.environ['PYTEST_CURRENT_TEST']}\t{took_s[-1]:.3f}\n")
+    def _all_runs(self) -> list[dict[str, Any]]:
+        return self.runs("start") + self.runs("done")
 
     def _has_no_doubt(self) -> bool:
         return not self._misplaced()
@@ -257,13 +258,14 @@ class Stage:
         }
 
     def _is_whole(self) -> bool:
-        """All children are there and idle, and the master has its descriptors and no more."""
+        """All children are there and idle, and nobody has many more descriptors than at first."""
         if self.jobd.returncode is not None:
             return True  # a test that ends the instance looks at that itself
         idle = [c for c in self.jobd.children("worker") if "[idle]" in c.title]
         strangers = self.jobd.children("other")
-        is_flat = not hasattr(self, "_descriptors") or (
-            self._open_descriptors() <= self._descriptors
+        is_flat = not hasattr(self, "_descriptors") or all(
+            count <= self._descriptors.get(role, 0) + MORE_DESCRIPTORS.get(role, 0)
+            for role, count in descriptors(self.jobd).items()
         )
         return len(idle) == self._workers and not strangers and is_flat
 
@@ -275,9 +277,6 @@ class Stage:
         names = self.raw.smembers("jobd:privates")
         return all(any(b":" + identity + b":" in name for identity in living) for name in names)
 
-    def _open_descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.jobd.pid}/fd").iterdir()))
-
     def _master_mb(self) -> float:
         if self.jobd.returncode is not None:
             return 0.0
@@ -287,7 +286,7 @@ class Stage:
         return (
             f"misplaced {self._misplaced()}, private lists {wire.privates(self.raw)}, "
             f"register {self.raw.smembers('jobd:privates')}, children {self.jobd.children()}, "
-            f"descriptors {self._open_descriptors() if self.jobd.returncode is None else 0}"
+            f"descriptors {descriptors(self.jobd) if self.jobd.returncode is None else {}}"
             f"\n{self.last_lines()}"
         )
 

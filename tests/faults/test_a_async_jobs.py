@@ -129,3 +129,87 @@ def test_a_job_whose_worker_is_killed_while_it_is_given_back_is_in_one_place(
     eventually(lambda: not wire.queued(raw))
     lists = [raw.lrange(name, 0, -1) for name in wire.privates(raw)]
     assert [json.loads(job)["jid"] for jobs in lists for job in jobs] == [jid]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_a_hundred_async_jobs_go_on_through_a_reload_and_one_more_waits_for_no_place(
+    raw: Raw, redis_url: str, start_rigged: StartRigged, number: signal.Signals
+):
+    jobd, _ = start(start_rigged, redis_url)
+    old = jobd.worker().pid
+    jids = [wire.push(raw, "Stay", "all") for _ in range(100)]  # every place
+    eventually(lambda: len(started(jobd)) == 100, PATIENCE_S, jobd.log)
+    later = wire.push(raw, "Pause", 0)
+    eventually(lambda: not wire.queued(raw), PATIENCE_S, jobd.log)  # it waits for a place there
+
+    jobd.signal(number)
+    eventually(lambda: done(jobd) == {later}, PATIENCE_S, jobd.log)
+    jobd.release("all")
+
+    eventually(lambda: done(jobd) == {*jids, later}, PATIENCE_S, jobd.log)
+    eventually(lambda: is_clean(raw), PATIENCE_S, jobd.log)
+    eventually(lambda: old not in {child.pid for child in jobd.children()}, PATIENCE_S, jobd.log)
+    pids = {run["jid"]: run["pid"] for run in jobd.ran("start")}
+    assert len(jobd.ran("start")) == 101
+    assert {jid for jid, pid in pids.items() if pid != old} == {later}
+
+
+def shown(raw: Raw) -> set[str]:
+    """The jids of the jobs that the poller tells of."""
+    (name,) = raw.keys("*:work")
+    return {json.loads(json.loads(work)["payload"])["jid"] for work in raw.hvals(name)}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_async_job_that_basic_fetch_loses_is_told(
+    raw: Raw, redis_url: str, start_rigged: StartRigged, threads: int
+):
+    config = {"concurrency": 1, "require": ["app_jobs"], "fetch": "basic", "threads": threads}
+    jobd = start_rigged(redis_url, config=config | {"async_concurrency": 3}, jobs=JOBS)
+    jids = [wire.push(raw, "Stay", "all") for _ in range(3)]
+    eventually(lambda: set(started(jobd)) == set(jids), PATIENCE_S, jobd.log)
+    jids += [wire.push(raw, "Pause", 0) for _ in range(threads)]
+    eventually(lambda: shown(raw) == set(jids), PATIENCE_S, jobd.log)  # they wait for a place
+
+    os.kill(jobd.worker().pid, signal.SIGKILL)
+
+    for jid in jids:
+        jobd.wait_for_log(f"a job is lost: .*{jid}")
+
+
+@pytest.mark.parametrize("point", ["before bury", "after bury"])
+def test_a_failure_whose_worker_is_killed_while_it_is_buried_is_dead_once(
+    raw: Raw, redis_url: str, start_rigged: StartRigged, point: str
+):
+    jobd, points = start(start_rigged, redis_url)
+    points.order(point)
+    jid = wire.push(raw, "Raise", retry=0)
+
+    points.wait_for(point)
+
+    eventually(lambda: [job["jid"] for job in wire.entries(raw, "dead")] == [jid], PATIENCE_S)
+    eventually(lambda: is_clean(raw), PATIENCE_S, jobd.log)
+
+
+@pytest.mark.parametrize("fetch", ["reliable", "basic"])
+def test_quiet_and_stop_give_back_what_waits_for_a_place(
+    raw: Raw, redis_url: str, start_rigged: StartRigged, fetch: str
+):
+    config = {"concurrency": 1, "require": ["app_jobs"], "fetch": fetch, "async_concurrency": 1}
+    jobd = start_rigged(redis_url, config=config, jobs=JOBS)
+    running = wire.push(raw, "Stay", "all")
+    eventually(lambda: started(jobd) == [running], PATIENCE_S, jobd.log)
+    waiting = wire.push(raw, "Pause", 0)
+    eventually(lambda: not wire.queued(raw), PATIENCE_S, jobd.log)
+
+    jobd.signal(signal.SIGTSTP)
+    eventually(lambda: [job["jid"] for job in wire.queued(raw)] == [waiting], PATIENCE_S, jobd.log)
+    jobd.signal(signal.SIGCONT)
+    eventually(lambda: not wire.queued(raw), PATIENCE_S, jobd.log)
+
+    jobd.signal(signal.SIGTERM)
+    eventually(lambda: [job["jid"] for job in wire.queued(raw)] == [waiting], PATIENCE_S, jobd.log)
+    jobd.release("all")
+    assert jobd.wait() == 0
+    assert done(jobd) == {running}
+    assert wire.privates(raw) == []

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.faults import times
 from tests.faults.conftest import StartRigged
 from tests.faults.stage import PATIENCE_S, Stage
 from tests.server.load import is_empty, jids, push_many, wait_for_more_runs
@@ -214,8 +215,10 @@ def test_A5_workers_of_a_killed_master_finish_and_another_instance_runs_the_rest
     assert held in jids([jobd])
     assert len(jids([jobd])) <= 2
 
+    struck = time.time()
     jobd.start().wait_ready()
     eventually(lambda: jids([jobd]) == sorted([held, *rest]), message=jobd.log)
+    times.note([struck], jobd.ran())
     assert jobd.stop() == 0
     assert wire.privates(stage.raw) == []
 
@@ -276,11 +279,13 @@ def test_A10_all_processes_killed_at_once_lose_nothing(stage: Stage, start_rigge
 
     for pid in (jobd.pid, *[child.pid for child in jobd.children()]):
         os.kill(pid, signal.SIGKILL)
+    struck = time.time()
     jobd.wait()
     jobd.release("power")
     jobd.start().wait_ready()
 
     eventually(lambda: set(jids([jobd])) == {*held, *pushed}, PATIENCE_S, jobd.log)
+    times.note([struck], [run for run in jobd.ran("start") if run["jid"] in held])
     assert jids([jobd], "start") == sorted(held * 2)
     assert len(jids([jobd])) == 52
     assert jobd.stop() == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.chaos.books import Books, balance, read_runs
+from tests.faults.chaos.books import CRASH, Books, balance, read_runs
 from tests.faults.chaos.field import Blow
 from tests.faults.chaos.load import Pushed
 from tests.faults.chaos.plan import KINDS, plan
@@ -94,11 +94,24 @@ def test_a_kill_of_one_worker_doubles_one_job_and_one_of_an_instance_a_batch(tmp
 
 def test_a_job_that_broke_off_though_nobody_was_killed_is_odd_unless_it_kills(tmp_path: Path):
     pushed = Pushed(accepted={"a": 9.0, "b": 9.0}, deadly={"b"})
-    lines = ("S a 7 9", "S a 8 10", "F a 8 11", "S b 7 9", "S b 8 10", "S b 9 11")
+    lines = ("S a 7 9", "S a 8 10", "F a 8 11", "S b 4 9", "S b 5 10", "S b 6 11")
 
     books = books_of(tmp_path / "r", *lines, pushed=pushed, dead=("b",))
 
     assert (books.odd, books.starts_of_deadly) == (["a"], {3: 1})
+
+
+def test_a_job_beside_one_that_kills_its_worker_may_run_again(tmp_path: Path):
+    pushed = Pushed(accepted={"a": 9.0, "b": 9.0}, deadly={"b"})
+    lines = ("S b 7 9.1", "S a 7 9", "S a 8 9.4", "F a 8 11")
+    elsewhere = ("S b 4 9.1", *lines[1:])
+
+    beside, apart = (
+        books_of(tmp_path / "r", *each, pushed=pushed, dead=("b",)) for each in (lines, elsewhere)
+    )
+
+    assert (beside.odd, beside.again_s[CRASH]) == ([], [pytest.approx(0.3)])
+    assert apart.odd == ["a"]
 
 
 def test_an_end_that_redis_could_not_hear_of_before_the_kill_is_not_odd(tmp_path: Path):

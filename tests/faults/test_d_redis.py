@@ -3,11 +3,13 @@
 import contextlib
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from redis.exceptions import RedisError, ResponseError
 
+from tests.faults import times
 from tests.faults.conftest import StartRigged
 from tests.faults.stage import PATIENCE_S, Stage
 from tests.server.load import push_what_is_accepted
@@ -137,9 +139,11 @@ def test_D5_server_works_or_stops_though_redis_was_away_at_boot(start_rigged: St
         assert "secret" not in first.log()
         assert first.log().count("waiting for it") == 1
         redis.start()
+        came = time.time()
         with contextlib.closing(servers.connect(redis.url())) as raw:
             wire.push(raw, "Echo")
             eventually(second.ran, timeout=PATIENCE_S, message=second.log)
+        times.note([came], second.ran())
         second.wait_for_log("Redis answers again")
         assert second.stop() == 0
 
@@ -327,6 +331,7 @@ def test_D10_server_without_room_for_connections_is_waited_for(stage: Stage):
         stage.jobd.wait_for_log("raise its maxclients")
     finally:
         stage.raw.config_set("maxclients", 1_000)
+        stage.is_struck()
 
     stage.wait_for("done", *jids)
 
@@ -382,6 +387,7 @@ def test_D16_server_that_cannot_save_refuses_and_is_waited_for(stage: Stage):
     finally:
         stage.raw.config_set("dir", folder)
         stage.raw.config_set("save", "")
+        stage.is_struck()
 
     stage.wait_for("done", *jids)
 
@@ -395,6 +401,7 @@ def test_D17_password_that_changes_is_told_without_it_and_waited_for(stage: Stag
         assert "secret" not in stage.jobd.log()
     finally:
         stage.raw.config_set("requirepass", "")
+        stage.is_struck()
 
     stage.push_many("Echo", 3)
     stage.wait_for("done")
@@ -407,6 +414,7 @@ def test_D17_rights_that_are_taken_away_are_told_and_waited_for(stage: Stage):
         stage.jobd.wait_for_log("no permissions|NOPERM|can't run this command")
     finally:
         stage.raw.execute_command("ACL", "SETUSER", "default", "+@all")
+        stage.is_struck()
 
     stage.wait_for("done", *jids)
 
@@ -423,6 +431,7 @@ def test_D18_flushall_while_busy_costs_what_it_deleted_and_no_more(stage: Stage)
         if jid not in {run["jid"] for run in stage.runs()}:
             stage.may_vanish(jid)
 
+    stage.is_struck()
     later = stage.push_many("Echo", 3)
 
     stage.wait_for("done", *later)

@@ -12,6 +12,7 @@ import pytest
 from jobd.cancelling import Cancelled
 from jobd.config import Capsule, Config, QueueWeight, RedisSettings
 from jobd.connection import Backoff, Connection
+from jobd.fleet import Fleet
 from jobd.keys import Keys
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
@@ -76,6 +77,7 @@ class Station:
         self.master = ScriptedMaster()
         self.connection = Connection(RedisSettings(url=url))
         self.store = Store(self.connection, Keys())
+        self.fleet = Fleet(self.connection, Keys())
         self.config = Config(
             environment="test",
             concurrency=1,
@@ -105,12 +107,13 @@ class Station:
         self.connection.close()
         self.connection = Connection(RedisSettings(url=url))
         self.store = Store(self.connection, Keys())
+        self.fleet = Fleet(self.connection, Keys())
 
     def make_heartbeat(self, slot: SlotWriter) -> Heartbeat:
         """A heartbeat of a poller in that slot."""
         instance = Instance(IDENTITY, "here", os.getpid(), 1_799_999_000.5)
         return Heartbeat(
-            self.store,
+            self.fleet,
             instance,
             self.config,
             scoreboard=self.board,
@@ -126,14 +129,14 @@ class Station:
             identity,
             ["critical", "default", "low"],
             scoreboard=self.board,
-            witness=HostWitness(self.store),
+            witness=HostWitness(self.fleet),
             clock=self.clock,
         )
 
     def make_poller(self) -> Poller:
         """Put all together; the signals of this process stay as they are."""
         return Poller(
-            self.store,
+            self.fleet,
             Place(IDENTITY, self.slot, orphan_s=30),
             master=self.master,
             services=Services(
@@ -141,6 +144,7 @@ class Station:
                 self.make_heartbeat(self.slot),
                 self.recovery,
                 Cancels(Cancelled(self.store), self.board, self.clock),
+                self.store.empty_trash,
                 lambda: None,
             ),
             scoreboard=self.board,

@@ -81,6 +81,17 @@ def test_info_is_compact_json_with_what_sidekiq_8_and_7_look_for(station: Statio
     }
 
 
+def test_the_places_of_loops_count_where_the_workers_have_async_jobs(station: Station) -> None:
+    station.board.set_has_async_jobs(has_any=True)
+    fields = beat(station)
+    assert fields[b"concurrency"] == b"202"
+    info = json.loads(fields[b"info"])
+    assert info["concurrency"] == 202
+    assert [each["concurrency"] for each in info["capsules"].values()] == [101, 101]
+    station.board.set_has_async_jobs(has_any=False)  # a reload has taken them away
+    assert beat(station)[b"concurrency"] == b"2"
+
+
 def test_a_quiet_or_stopping_instance_says_so(station: Station) -> None:
     for state in (InstanceState.QUIET, InstanceState.STOPPING):
         station.board.set_instance_state(state)
@@ -93,13 +104,13 @@ def test_five_slow_answers_in_a_row_are_told(
     heartbeat = station.make_heartbeat(station.slot)
     slow = [True] * 4 + [False] + [True] * 5
     answers = iter(slow)
-    ping = station.store.ping
+    ping = station.fleet.ping
 
     def slow_ping() -> None:
         ping()
         station.clock.advance(0.06 if next(answers) else 0.01)
 
-    station.store.ping = slow_ping
+    station.fleet.ping = slow_ping  # type: ignore[method-assign]
     told = []
     for _ in slow:
         heartbeat.beat()
@@ -132,10 +143,10 @@ def test_the_time_limits_of_running_jobs_are_told(station: Station) -> None:
         show_job(writer, "default", "Echo", "b4a5", 1_799_999_999.9)
     limited.limit(Limit(5_000.0, 30.5, 5.0))
     beat(station)
-    assert json.loads(station.store.instance(IDENTITY)["limits"]) == {"1.0.4": 30.5}
+    assert json.loads(station.fleet.instance(IDENTITY)["limits"]) == {"1.0.4": 30.5}
     limited.finish(None, failed=False)
     beat(station)
-    assert station.store.instance(IDENTITY)["limits"] == "{}"
+    assert station.fleet.instance(IDENTITY)["limits"] == "{}"
 
 
 def test_of_a_job_that_lies_nowhere_what_is_known_is_shown(station: Station) -> None:
@@ -173,7 +184,7 @@ def test_what_a_dead_worker_was_doing_is_not_running(station: Station) -> None:
 def test_the_instance_tells_where_it_lives_and_of_its_workers(station: Station) -> None:
     show_job(station.seat(1, 4), "default", "Echo", "b4a5", 1_799_999_999.9)
     beat(station)
-    told = station.store.instance(IDENTITY)
+    told = station.fleet.instance(IDENTITY)
     ticks = start_ticks(os.getpid())
     assert told.items() >= proof_of_this_host().items()
     assert (told["state"], told["pid"], told["start_ticks"]) == (
@@ -191,11 +202,11 @@ def test_memory_is_told_with_shared_pages_split_from_the_second_beat_on(station:
     station.seat(1, 4)
     heartbeat = station.make_heartbeat(station.slot)
     heartbeat.beat()
-    assert (station.store.instance(IDENTITY)["pss_kb"], workers(station)[0]["pss_kb"]) == ("0", 0)
+    assert (station.fleet.instance(IDENTITY)["pss_kb"], workers(station)[0]["pss_kb"]) == ("0", 0)
     heartbeat.beat()
     (worker,) = workers(station)
     assert 0 < worker["pss_kb"] < 2 * worker["rss_kb"]
-    assert int(station.store.instance(IDENTITY)["pss_kb"]) == worker["pss_kb"]
+    assert int(station.fleet.instance(IDENTITY)["pss_kb"]) == worker["pss_kb"]
 
 
 def test_the_revision_is_that_which_runs_and_not_that_on_the_disk(
@@ -203,7 +214,7 @@ def test_the_revision_is_that_which_runs_and_not_that_on_the_disk(
 ) -> None:
     def told() -> str:
         heartbeat.beat()
-        return station.store.instance(IDENTITY)["revision"]
+        return station.fleet.instance(IDENTITY)["revision"]
 
     monkeypatch.setenv("REVISION", "old")
     heartbeat = station.make_heartbeat(station.slot)
@@ -220,7 +231,7 @@ def test_the_revision_is_that_which_runs_and_not_that_on_the_disk(
 def test_what_was_said_before_is_gone(station: Station) -> None:
     station.raw.hset(f"jobd:instance:{IDENTITY}", "renewed", 1)
     beat(station)
-    assert "renewed" not in station.store.instance(IDENTITY)
+    assert "renewed" not in station.fleet.instance(IDENTITY)
 
 
 # Counters

@@ -10,6 +10,8 @@ from tests.poller.conftest import Station
 
 DAY = 8_640
 """Beats of ten seconds."""
+_ONCE = 20_000
+"""Bytes that may come late: a table that grows, a cache of the interpreter."""
 
 
 @pytest.mark.timeout(1800)
@@ -38,4 +40,4 @@ def test_the_beats_of_a_day_take_no_memory(station: Station, beats: int) -> None
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - halfway < 20 * beats
+    assert after - halfway < max(_ONCE, 20 * beats)

@@ -110,7 +110,7 @@ def test_after_a_flush_of_the_database_the_instance_is_back_within_two_turns(
     turn(station)
     turn(station)
     assert is_registered(station)
-    assert station.store.live([IDENTITY]) == {IDENTITY: True}
+    assert station.fleet.live([IDENTITY]) == {IDENTITY: True}
 
 
 def test_instances_without_a_heartbeat_leave_the_registry(station: Station) -> None:

@@ -205,8 +205,11 @@ def test_plain_jobs_run_beside_async_ones(raw: Raw, start_jobd: StartJobd):
     eventually(lambda: done(jobd) == set(jids), message=jobd.log)
 
 
-def test_what_runs_in_the_loop_is_told_job_by_job(raw: Raw, start_jobd: StartJobd):
-    jobd = start_jobd(jobs=JOBS)
+def test_what_runs_in_the_loop_is_told_job_by_job_and_its_places_as_concurrency(
+    raw: Raw, start_jobd: StartJobd
+):
+    capsules = {"slow": {"concurrency": 2, "queues": ["low"], "async_concurrency": 4}}
+    jobd = start_jobd(config={"async_concurrency": 3, "capsules": capsules}, jobs=JOBS)
     lingering = linger(raw, jobd, 2)
     (held,) = hold(raw, jobd, 1)
 
@@ -216,6 +219,9 @@ def test_what_runs_in_the_loop_is_told_job_by_job(raw: Raw, start_jobd: StartJob
         return {json.loads(json.loads(value)["payload"])["jid"]: key for key, value in work.items()}
 
     eventually(lambda: set(shown()) == {*lingering, held}, timeout=30, message=jobd.log)
+    (identity,) = raw.smembers("processes")
+    most = (1 + 3) + 2 * (1 + 4)
+    assert raw.hmget(identity, "busy", "concurrency") == [b"3", str(most).encode()]
     jobd.release("all")
 
 

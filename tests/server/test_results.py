@@ -1,5 +1,6 @@
 """Results of jobs, as those who pushed them see them."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -99,6 +100,21 @@ def test_what_a_job_returned_is_there_when_it_is_done(
     assert result.wait(PATIENCE_S) == value
     assert result.is_ready
     assert 50 < raw.ttl(f"jobd:result:{result.jid}") <= 60
+
+
+def test_a_coroutine_awaits_the_result_while_its_loop_goes_on(
+    raw: Raw, store: Store, running: JobdProcess
+) -> None:
+    async def main() -> list[object]:
+        nothing = Result(store, "0123456789abcdef01234567")
+        asked = asyncio.create_task(nothing.wait_async(0.05))
+        result = result_of(raw, store, "Give", 7)
+        return await asyncio.gather(asked, result.wait_async(PATIENCE_S), return_exceptions=True)
+
+    missing, value = asyncio.run(main())
+    assert value == 7
+    assert isinstance(missing, TimeoutError)
+    assert "has not ended in 0.05 s" in str(missing)
 
 
 def test_functions_and_jobs_with_callbacks_have_results_too(

@@ -14,10 +14,12 @@ from redis.exceptions import RedisError
 from jobd.client import Client
 from jobd.config import RedisSettings
 from jobd.errors import RedisUnavailable
+from jobd.fleet import Fleet
 from jobd.keys import Keys
 from jobd.pool import Pool
 from jobd.reliable_push import ReliablePush
 from jobd.store import Store
+from tests.faults import times
 from tests.server.load import PATIENCE_S, jids
 from tests.support import sentinels, wire
 from tests.support.eventually import eventually
@@ -62,11 +64,14 @@ def test_F4_failover_under_load_is_followed_without_a_restart_and_loses_nothing_
         load.start()
         eventually(lambda: len(pushed) > 100)
         watched.nodes[0].kill9()
+        struck = wire.now_ms() / 1000
         load.join()
-    pushed += [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
+    later = [client.push({"class": "Echo", "args": [n]}) for n in range(50)]
+    pushed += later
     jobd.release("a")
 
     eventually(lambda: set(pushed) <= set(jids([jobd])), PATIENCE_S, jobd.log)
+    times.note([struck], [run for run in jobd.ran() if run["jid"] in later])
     assert {jobd.poller().pid, jobd.worker(1).pid, jobd.worker(2).pid} == before
     assert max(Counter(jids([jobd])).values()) <= 2  # an end that the replica had not heard of
     with watched.connect(1) as raw:
@@ -90,9 +95,9 @@ def test_without_a_sentinel_that_answers_the_error_names_them_and_no_password(
     watched: Watched,
 ):
     url = watched.url.replace("/jobs/", "/unknown/")
-    store = Store(Pool(RedisSettings(url=url, network_timeout=1)), Keys())
+    fleet = Fleet(Pool(RedisSettings(url=url, network_timeout=1)), Keys())
     with pytest.raises(RedisUnavailable) as unavailable:
-        store.ping()
+        fleet.ping()
     assert f"none of the sentinels (127.0.0.1:{watched.ports[0]}" in str(unavailable.value)
     assert "knows a primary called unknown that is up" in str(unavailable.value)
     assert "s3cret" not in str(unavailable.value)

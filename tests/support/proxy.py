@@ -17,6 +17,7 @@ from tests.support import resp
 from tests.support.servers import free_port
 
 _CHUNK = 65_536
+_NONE = ("", 0)
 _RST_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -74,6 +75,7 @@ class Proxy:
         self._scripts = dict(scripts or {})
         self._dropped_requests: Counter[str] = Counter()  # guarded by _lock
         self._dropped_replies: Counter[str] = Counter()  # guarded by _lock
+        self._dropped_long = _NONE  # guarded by _lock
         self._bytes_left: int | None = None
         self._swallows = False
         self._lock = threading.Lock()
@@ -118,6 +120,17 @@ class Proxy:
         with self._lock:
             self._dropped_requests[command] += 1
 
+    def drop_long_reply_once(self, command: str, least_bytes: int) -> None:
+        """As `drop_reply_once`, but only a reply that is so long: one that brings something."""
+        with self._lock:
+            self._dropped_long = (command, least_bytes)
+
+    @property
+    def will_drop(self) -> bool:
+        """Whether a long reply is still to be dropped."""
+        with self._lock:
+            return self._dropped_long != _NONE
+
     def cut_after_bytes(self, size: int) -> None:
         """Pass on so many more bytes of replies, of all clients together, then cut that one."""
         self._bytes_left = size
@@ -157,6 +170,7 @@ class Proxy:
         with self._lock:
             self._dropped_requests.clear()
             self._dropped_replies.clear()
+            self._dropped_long = _NONE
         self.latency_s, self._bytes_left, self._swallows = 0.0, None, False
         self.slice_bytes = self.bytes_per_s = None
         self._call(self._cut_all(reset=False, only_lost=True))
@@ -244,7 +258,7 @@ class Proxy:
             for reply in splitter.feed(received):
                 if not resp.is_push(reply):
                     names = link.unanswered.popleft()
-                    if self._take(self._dropped_replies, names):
+                    if self._take(self._dropped_replies, names) or self._is_too_long(reply, names):
                         raise _Cut
                 await self._deliver(link, link.to_client, self._up_to_the_cut(reply))
                 if self._bytes_left == 0:
@@ -274,6 +288,14 @@ class Proxy:
         passed = reply[: self._bytes_left]
         self._bytes_left -= len(passed)
         return passed
+
+    def _is_too_long(self, reply: bytes, names: tuple[str, ...]) -> bool:
+        with self._lock:
+            command, least_bytes = self._dropped_long
+            is_it = command in names and len(reply) >= least_bytes
+            if is_it:
+                self._dropped_long = _NONE
+            return is_it
 
     def _take(self, wanted: Counter[str], names: tuple[str, ...]) -> bool:
         with self._lock:

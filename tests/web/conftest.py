@@ -3,19 +3,21 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from jobd.api import Access
+from jobd.api import Access, Deploy
 from jobd.config import RedisSettings
+from jobd.keys import Keys
 from jobd.pool import Pool
 from jobd.web import Settings, create_app
 from tests.support import leash
 from tests.support.servers import Raw
-from tests.web.stock import Stock
+from tests.web.stock import Stock, a_failed_job, a_job
 from tests.web.visitor import Served, Visitor
 
 OpenPage: TypeAlias = Callable[..., Page]
@@ -36,6 +38,25 @@ def access(redis_url: str) -> Access:
 def stock(raw: Raw) -> Stock:
     """What stands in Redis."""
     return Stock(raw)
+
+
+@pytest.fixture
+def shop(stock: Stock, access: Access) -> Stock:
+    """Something on every page."""
+    stock.history()
+    stock.metrics({"OrderConfirmationMail": 0.05, "ChargeCard": 0.12, "Thumbnails": 0.9})
+    stock.metrics({"critical": 0.12, "mailers": 0.05}, keys=Keys().metrics_by("queue"))
+    Deploy.mark("v2.4.1", at=datetime.now(UTC) - timedelta(minutes=22), access=access)
+    stock.queue(
+        *(a_job("OrderConfirmationMail", f"c{n}@example.com", n + 1) for n in range(40)),
+        name="mailers",
+    )
+    stock.sorted("schedule", *(a_job("Reminder", n) for n in range(30)))
+    stock.sorted("retry", *(a_failed_job("ChargeCard", n, {}, tags=["eu"]) for n in range(30)))
+    feeds = (f"https://feeds.example.com/{n}.csv" for n in range(5))
+    stock.sorted("dead", *(a_failed_job("ImportCatalogue", feed) for feed in feeds), in_s=-90)
+    stock.ruby()
+    return stock
 
 
 @pytest.fixture
@@ -135,3 +156,9 @@ def shoot() -> Callable[[Page, str], None]:
         page.screenshot(path=SHOTS / f"{name}.png")
 
     return shot
+
+
+def arrived(page: Page, heading: str) -> None:
+    """Wait for a page, and for its script: a key that is pressed before that would be lost."""
+    expect(page.locator("h1")).to_contain_text(heading)
+    expect(page.locator("#help-button")).to_be_visible()

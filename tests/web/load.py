@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -50,6 +51,7 @@ PAGES = {
     "Metrics by queue": "/metrics?by=queue",
     "Configuration": "/configuration",
     "Audit log": "/audit",
+    "Purged": "/trash",
 }
 SIDEKIQ = {
     "Overview": "/",
@@ -106,7 +108,10 @@ def ours(url: str) -> dict[str, tuple[float, float]]:
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
         base = "http://127.0.0.1"
         async with httpx.AsyncClient(transport=transport, base_url=base, timeout=60) as client:
-            return {name: await _times(client, path) for name, path in PAGES.items()}
+            rows = (await client.get("/retries?format=json")).json()["rows"]
+            job = f"/job?{urlencode({'in': 'retry', 'id': rows[0]['id']})}"
+            pages = {**PAGES, "A job": job}
+            return {name: await _times(client, path) for name, path in pages.items()}
 
     return asyncio.run(measure())
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -372,22 +373,42 @@ def test_a_dead_job_is_not_killed_again(visitor: Visitor, stock: Stock, raw: Raw
     assert raw.zcard("dead") == 1
 
 
-def test_a_running_job_of_jobds_is_cancelled_and_rubys_is_not(
+@pytest.mark.parametrize("host", ["ours", "ruby", "iterating ruby"])
+def test_a_running_job_is_cancelled_where_that_is_heard_of(
+    visitor: Visitor, stock: Stock, raw: Raw, host: str
+) -> None:
+    identity = stock.ruby()
+    if host == "ours":
+        stock.instance(identity)
+    (row,) = visitor.json("/running")["rows"]
+    if host == "iterating ruby":
+        raw.hset(f"it-{row['job']['jid']}", "ex", 1)
+    can = host != "ruby"
+    place = {"in": "running", "id": row["job"]["id"]}
+    for page in ("/running", f"/job?{urlencode(place)}"):
+        assert visitor.get(page).text.count('value="cancel"') == can
+    answer = visitor.post("/job", page="/queues", **place, act="cancel")
+    assert answer.status_code == (303 if can else 400)
+    assert raw.zcard("jobd:cancelled") == can
+    if can:
+        assert raw.zscore("jobd:cancelled", row["job"]["jid"]) is not None
+        (noted,) = visitor.json("/audit")["rows"]
+        assert (noted["what"], noted["target"]) == ("cancel", row["job"]["jid"])
+    if host == "iterating ruby":
+        assert raw.hexists(f"it-{row['job']['jid']}", "cancelled")
+
+
+def test_the_job_that_runs_next_is_not_cancelled_in_the_place_of_the_last(
     visitor: Visitor, stock: Stock, raw: Raw
 ) -> None:
-    for host in ("ruby", "ours"):
-        identity = stock.ruby(f"{host}-1:900:abc")
-        if host == "ours":
-            stock.instance(identity)
-        (row,) = (row for row in visitor.json("/running")["rows"] if row["process"] == identity)
-        place = {"in": "running", "id": row["job"]["id"]}
-        assert visitor.get("/job", params=place).text.count('value="cancel"') == (host == "ours")
-        answer = visitor.post("/job", page="/queues", **place, act="cancel")
-        assert answer.status_code == (303 if host == "ours" else 400)
-        assert raw.zcard("jobd:cancelled") == (host == "ours")
-    assert raw.zscore("jobd:cancelled", row["job"]["jid"]) is not None
-    (noted,) = visitor.json("/audit")["rows"]
-    assert (noted["what"], noted["target"]) == ("cancel", row["job"]["jid"])
+    identity = stock.ruby()
+    stock.instance(identity)
+    (row,) = visitor.json("/running")["rows"]
+    place = {"in": "running", "id": row["job"]["id"]}
+    stock.ruby()  # the same thread, another job
+    assert visitor.post("/job", page="/queues", **place, act="cancel").status_code == 404
+    assert raw.zcard("jobd:cancelled") == 0
+    assert visitor.get("/job", params=place).status_code == 404
 
 
 # Processes

@@ -338,6 +338,12 @@ def test_what_is_masked_cannot_be_guessed_by_searching(
     assert raw.zcard(place) == 2
 
 
+def test_what_is_masked_is_no_argument_to_search_for(visitor: Visitor, stock: Stock) -> None:
+    stock.sorted("retry", a_failed_job("Login", {"password": "hush", "user": "ada"}))
+    told = [len(visitor.json(f"/retries?q=arg:{word}")["rows"]) for word in ("ada", "hush")]
+    assert told == [1, 0]
+
+
 def test_a_function_masks_what_names_cannot_tell(make: Callable[..., Any], stock: Stock) -> None:
     stock.sorted("retry", a_failed_job("Login", "ada", "hunter2"), a_failed_job("Other", "shown"))
 

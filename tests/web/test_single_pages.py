@@ -73,6 +73,9 @@ def test_a_search_finds_by_each_of_its_words(visitor: Visitor, stock: Stock) -> 
         ("error:busy", {"b" * 24}),
         ("jid:" + "b" * 24, {"b" * 24}),
         ('"x y"', {"b" * 24}),
+        ('arg:"x y"', {"b" * 24}),
+        ("arg:busy", set()),
+        ('arg:x "no such text"', set()),
         ("after:2001-01-01 class:ChargeCard", {"a" * 24}),
         ("before:2001-01-01", set()),
         ("class:ChargeCard error:SMTPError", set()),
@@ -184,17 +187,6 @@ def test_a_jump_goes_to_pages_queues_classes_and_jobs(
     assert found("a" * 24) == [("job", "a" * 24)]
     assert {kind for kind, _ in found("")} == {"page"}
     assert 'href="/jobs/queues/mailers"' in visitor.get("/jobs/jump?q=mailers").text
-
-
-def test_a_job_is_told_as_python(visitor: Visitor, stock: Stock) -> None:
-    stock.sorted("retry", a_failed_job("ChargeCard", 7, {"a": [None, True]}, queue="critical"))
-    row = visitor.json("/retries")["rows"][0]
-    twin = visitor.get("/job", params={"in": "retry", "id": row["id"], "format": "json"}).json()
-    assert twin["python"] == (
-        "ChargeCard.set(queue='critical', retry=True).perform_async(7, {'a': [None, True]})"
-    )
-    kinds = [event["kind"] for event in twin["timeline"]]
-    assert kinds == ["created", "queued", "failed", "failed_again", "retried"]
 
 
 def test_a_class_has_a_heat_map_and_the_deploys(
@@ -318,6 +310,17 @@ def test_memory_is_told_with_shared_pages_split(visitor: Visitor, stock: Stock, 
     assert "PSS 2.1 MB" in page
 
 
+def test_of_several_jobs_of_a_worker_the_page_tells_the_oldest_and_how_many_more(
+    visitor: Visitor, stock: Stock, raw: Raw
+) -> None:
+    identity = stock.ruby()
+    stock.instance(identity, workers=1)
+    (worker,) = json.loads(raw.hget(f"jobd:instance:{identity}", "workers"))
+    told = json.dumps([{**worker, "jobs": 4}])
+    raw.hset(f"jobd:instance:{identity}", "workers", told)
+    assert ">and 3 more</a>" in visitor.get("/processes").text
+
+
 def test_the_audit_log_tells_who_did_what(visitor: Visitor, access: Access) -> None:
     Audit(access=access).record("ada", "clear", target="queue low", count=3, detail={"a": 1})
     (row,) = visitor.json("/audit")["rows"]
@@ -359,52 +362,6 @@ def test_an_instance_of_jobd_is_shown_with_its_workers(
     server.release("a")
     server.stop()
     raw.execute_command("ACL", "DELUSER", "shop")
-
-
-def test_how_far_a_running_iterable_job_has_come_is_told(
-    visitor: Visitor, stock: Stock, raw: Raw
-) -> None:
-    identity = stock.ruby()
-    for jid in ("iterates", "does not"):
-        work = {"queue": "ruby", "payload": json.dumps(a_job("Walk", jid=jid)), "run_at": 1}
-        raw.hset(f"{identity}:work", jid, json.dumps(work))
-    raw.hset("it-iterates", mapping={"ex": 2, "c": '{"user": 4711}', "rt": 3.5, "n": 12_345})
-    rows = {row["worker"]: row for row in visitor.json("/running")["rows"]}
-    told = {name: (row["got_to"], row["items"]) for name, row in rows.items()}
-    nothing = ("", 0)
-    assert told == {"iterates": ('{"user": 4711}', 12_345), "does not": nothing, "tid1": nothing}
-    assert "got to {&#34;user&#34;: 4711}, 12,345 items done" in visitor.get("/running").text
-    query = urlencode({"in": "running", "id": rows["iterates"]["job"]["id"]})
-    page = visitor.json(f"/job?{query}")
-    assert (page["iteration"], page["items"]) == ('{"user": 4711}', 12_345)
-    assert "12,345 items done" in visitor.get(f"/job?{query}").text
-
-
-def test_the_limit_of_a_running_job_is_told(visitor: Visitor, stock: Stock, raw: Raw) -> None:
-    identity = stock.ruby()
-    raw.hset(f"jobd:instance:{identity}", "limits", '{"tid1":90}')
-    (row,) = visitor.json("/running")["rows"]
-    assert row["limit_s"] == 90
-    assert "limit 1 min 30 s" in visitor.get("/running").text
-    page = f"/job?{urlencode({'in': 'running', 'id': row['job']['id']})}"
-    assert visitor.json(page)["limit_s"] == 90
-    assert "<dt>Limit</dt><dd>1 min 30 s</dd>" in visitor.get(page).text
-
-
-def test_a_job_is_slow_if_it_was_so_when_its_process_told_of_it(
-    visitor: Visitor, stock: Stock, raw: Raw
-) -> None:
-    stock.metrics({"HardJob": 0.1}, minutes=5)
-    identity = stock.ruby()
-    now_s = int(float(raw.hget(identity, "beat")))
-    for tid, ago_s in (("long", 60), ("short", 0)):
-        work = {"queue": "ruby", "payload": json.dumps(a_job("HardJob")), "run_at": now_s - ago_s}
-        raw.hset(f"{identity}:work", tid, json.dumps(work))
-    raw.hdel(f"{identity}:work", "tid1")
-    rows = {row["worker"]: row for row in visitor.json("/running")["rows"]}
-    assert rows["long"]["is_slow"]
-    assert not rows["short"]["is_slow"]
-    assert rows["long"]["usual"]["p95_s"] < 1
 
 
 @pytest.mark.parametrize(

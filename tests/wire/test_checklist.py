@@ -20,6 +20,7 @@ from jobd.app import App
 from jobd.config import RedisSettings
 from jobd.connection import Connection
 from jobd.errors import InvalidArguments
+from jobd.fleet import Fleet
 from jobd.keys import Keys
 from jobd.store import Store
 from tests.support import wire
@@ -72,7 +73,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "8 SIGKILL: gone from the Busy page": (
         "wire/test_checklist.py::test_8_a_killed_instance_vanishes_with_its_heartbeat",
         (
-            "conformance/test_store_instances.py::"
+            "conformance/test_fleet.py::"
             "test_a_sweep_strikes_those_without_a_heartbeat_at_most_once_a_minute"
         ),
     ),
@@ -84,10 +85,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "11 metrics after one job, byte for byte": (
         "wire/test_checklist.py::test_11_one_job_leaves_the_metrics_of_one_job",
-        (
-            "conformance/test_store_instances.py::"
-            "test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8"
-        ),
+        ("conformance/test_fleet.py::test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8"),
     ),
     "12 nesting of 100 and NaN are refused at the push": (
         "wire/test_checklist.py::test_12_what_ruby_could_not_parse_is_refused_at_the_push",
@@ -209,7 +207,7 @@ def test_8_a_killed_instance_vanishes_with_its_heartbeat(
     assert ruby.call("processes")["processes"] == []
     raw.sadd("processes", identity)
     raw.delete("process_cleanup")
-    Store(connection, Keys()).sweep_processes()
+    Fleet(connection, Keys()).sweep()
     assert raw.smembers("processes") == set()
 
 

@@ -40,6 +40,12 @@ def test_what_is_raised_comes_up_where_it_waits_and_goes_on_to_its_caller() -> N
         asyncio.run(hosted(lambda: wait(broken())))
 
 
+def test_what_is_raised_keeps_its_stack() -> None:
+    with pytest.raises(KeyError) as caught:
+        asyncio.run(hosted(lambda: wait(broken())))
+    assert "broken" in [entry.name for entry in caught.traceback]
+
+
 def test_others_go_on_while_one_waits() -> None:
     order: list[str] = []
 

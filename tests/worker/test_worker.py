@@ -11,6 +11,7 @@ import pytest
 from jobd.cancelling import Cancelled, cancel
 from jobd.connection import Backoff
 from jobd.errors import RedisUnavailable
+from jobd.fleet import Fleet
 from jobd.jobs import Job
 from jobd.keys import Keys
 from jobd.scoreboard import State
@@ -35,7 +36,7 @@ def bench(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def watch(bench: Bench) -> PollerWatch:
-    return PollerWatch(Store(bench.connection, Keys()), IDENTITY, bench.board, bench.clock)
+    return PollerWatch(Fleet(bench.connection, Keys()), IDENTITY, bench.board, bench.clock)
 
 
 def run(bench: Bench) -> None:

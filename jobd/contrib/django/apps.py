@@ -29,6 +29,7 @@ class JobdConfig(AppConfig):
         app = current_app()
         preferences.apply(app)
         app.client_class = OnCommitClient
+        app.run_coroutine = connections.run_on_these
         if app.is_server:
             connections.guard(app)
         if _runs_tasks():

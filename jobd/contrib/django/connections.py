@@ -3,12 +3,18 @@
 Around each job happens what Django does around each request. A job that leaves a transaction open
 does not leave it to the next one, whose rows and pushes would wait in it for ever. A job that
 forks (multiprocessing does) leaves its child none of its connections.
+
+An async job awaits its queries in a thread, where its connections are; in a worker each has one of
+its own, as a request has under ASGI: what is closed at its end, no other job has in use.
 """
 
+import inspect
 import os
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import Any, Final
 
+from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.db import close_old_connections, connections, reset_queries
 
 from jobd import log
@@ -36,6 +42,8 @@ def with_usable_connections(job: Job, payload: Payload, proceed: ServerCall) -> 
     if _is_in_job.get():
         proceed(job, payload)
         return
+    if job.__is_async__ and job.__run__ is not None:
+        _await_queries_in_a_thread_of_its_own(job)
     token = _is_in_job.set(True)
     reset_queries()  # under DEBUG they would pile up
     close_old_connections()
@@ -45,6 +53,43 @@ def with_usable_connections(job: Job, payload: Payload, proceed: ServerCall) -> 
         _is_in_job.reset(token)
         _roll_back_what_is_open()
         close_old_connections()
+
+
+def run_on_these(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run an async job inline: its queries are on the connections of this thread, in their blocks.
+
+    Raises:
+        BaseException: what the coroutine raised.
+    """
+
+    async def run() -> Any:
+        return await coroutine
+
+    return async_to_sync(run)()
+
+
+def _await_queries_in_a_thread_of_its_own(job: Any) -> None:
+    perform = job.perform
+
+    def performing(*args: Any) -> Any:
+        returned = perform(*args)
+        return with_a_thread(returned) if inspect.iscoroutine(returned) else returned
+
+    job.perform = performing
+
+
+async def with_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that has a thread for its queries; no connection of it is left."""
+    async with ThreadSensitiveContext():
+        try:
+            return await coroutine
+        finally:
+            await sync_to_async(_close_all)()
+
+
+def _close_all() -> None:
+    _roll_back_what_is_open()
+    connections.close_all()
 
 
 def _roll_back_what_is_open() -> None:

@@ -10,12 +10,14 @@ Source: Django's django/tasks/backends/immediate.py.
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn, Self
 
+from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import SuspiciousOperation
 from django.utils import timezone
 
 from jobd.app import App
 from jobd.contrib.django.attempts import Attempts
 from jobd.contrib.django.backend import JOB_NAME, JobdBackend
+from jobd.contrib.django.connections import with_a_thread
 from jobd.contrib.django.contract import (
     Task,
     TaskContext,
@@ -78,7 +80,7 @@ class DjangoTask(Job, name=JOB_NAME):
         task_started.send_robust(sender, task_result=result)
         context = [TaskContext(task_result=result)] if task.takes_context else []
         try:
-            value = self._json(path, task.call(*context, *args, **kwargs))
+            value = self._json(path, self._called(task, [*context, *args], kwargs))
         except (JobInterrupted, JobPutOff):
             attempts.forget()  # it is given back, and this was no try
             raise
@@ -101,6 +103,12 @@ class DjangoTask(Job, name=JOB_NAME):
         """Not again, if only the return value was wrong: the task has done its work."""
         del count, payload
         return "kill" if isinstance(error, UnfitReturnValue) else None
+
+    def _called(self, task: Any, args: list[Any], kwargs: dict[str, Any]) -> object:
+        if self.__run__ is None or not iscoroutinefunction(task.func):
+            return task.call(*args, **kwargs)
+        # Not by call(): what interrupts that leaves the coroutine running.
+        return self.__run__.complete(with_a_thread(task.acall(*args, **kwargs)))
 
     def _json(self, path: str, value: object) -> object:
         try:

@@ -8,7 +8,7 @@ from typing import Final
 from jobd.api import Audit, AuditEntry
 from jobd.web.inert import cut
 from jobd.web.redaction import preview
-from jobd.web.site import View, Visit
+from jobd.web.site import View, Visit, leaf
 
 _PAGE: Final = 50
 
@@ -39,8 +39,7 @@ def audit(visit: Visit) -> View:
     """The page."""
     log = Audit(access=visit.access)
     total = log.size
-    pages = max(-(-total // _PAGE), 1)
-    page = visit.number("page", 1, most=pages)
+    page, pages = leaf(visit, total, _PAGE)
     rows = [_row(entry) for entry in log.entries(page, _PAGE)]
     return View("audit", AuditPage(rows=rows, total=total, page=page, pages=pages))
 

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from jobd.api import (
+    IterationState,
     JobRecord,
     Queue,
     SetName,
@@ -19,17 +20,19 @@ from jobd.api import (
     iteration_states,
     set_of,
 )
+from jobd.api.replies import number
 from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.inert import cut
 from jobd.web.pages.queue import ACTS as QUEUE_ACTS, act_on_record, find_queued
+from jobd.web.pages.running import acts_on_run, run_id
 from jobd.web.pages.sets import ACTS, NAMES, act_on_entry
 from jobd.web.python_call import python_call
 from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
 from jobd.web.site import Done, View, Visit
+from jobd.web.traces import trace_of
 
-RUNNING_ACTS: Final = ("cancel",)
 _LONGEST: Final = 20_000
 _FRAMES: Final = 200
 _MOST_ARGS: Final = 500
@@ -48,11 +51,13 @@ class Event:
         kind: ``created``, ``queued``, ``failed``, ``failed_again``, ``started``, ``due``,
             ``retried`` or ``died``.
         detail: an error, the name of a queue, or nothing.
+        attempt: which of its runs failed; None if that is not known, or it is no failure.
     """
 
     kind: str
     at: datetime
     detail: str = ""
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,9 @@ class JobPage:
         source: where it lies, as the address says it.
         acts: what can be done to it here.
         timeline: what has happened to it, the earliest first.
+        lost_workers: how many died while they ran it, since it failed last.
         args: as JSON, one a line.
+        args_json: all of them, as they may be shown; None if that is too long.
         edit: the arguments to be edited; None where they cannot be, since some are not shown.
         python: a line that would push it again; None if it is no job.
         options: the other fields of the payload.
@@ -74,13 +81,17 @@ class JobPage:
         limit_s: how long it may run there; None if it has no limit, or does not run.
         iteration: how far an iterable job has come; None if it is none.
         items: how many it has gone through; 0 where nobody counts.
+        trace: the id of the trace that it belongs to; or empty.
+        trace_url: where that can be seen; or empty.
     """
 
     job: JobRow
     source: str
     acts: Sequence[str]
     timeline: Sequence[Event]
+    lost_workers: int
     args: Sequence[str]
+    args_json: str | None
     edit: str | None
     python: str | None
     options: Mapping[str, str]
@@ -91,6 +102,8 @@ class JobPage:
     limit_s: float | None
     iteration: str | None
     items: int
+    trace: str
+    trace_url: str
 
 
 def job_page(visit: Visit) -> View:
@@ -110,9 +123,8 @@ def _find(visit: Visit, source: str, key: str) -> tuple[JobRecord, Work | None]:
     if kind == "queue":
         return find_queued(queue_at(name, visit.access), [key])[0], None
     if kind == "running":
-        process, _, tid = key.partition("|")
         for work in WorkSet(access=visit.access).all():
-            if (work.process, work.tid) == (process, tid):
+            if run_id(work) == key:
                 return work.record, work
     elif kind in NAMES:
         place: SetName = cast("Any", kind)
@@ -130,13 +142,17 @@ def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> J
     is_whole = not visit.site.masks.args(record.class_name, record.args).is_masked
     is_whole = is_whole and record.display_args == record.args
     edited = json.dumps(record.args, ensure_ascii=False, indent=2, default=str)
-    state = iteration_states([record.jid], access=visit.access).get(record.jid)
+    args_json = json.dumps(shown.args, ensure_ascii=False, default=str)
+    state = _state(visit, record)
+    trace = trace_of(record)
     return JobPage(
         job=job_row(visit, record, kind),
         source=source,
-        acts=visit.allowed(_allowed(kind) if not process else _acts_on_running(visit, process)),
+        acts=visit.allowed(_acts_here(visit, record, kind, work)),
         timeline=timeline(record),
+        lost_workers=number(record["recovered"]),
         args=_listed(shown.args),
+        args_json=args_json if shown.args and len(args_json) <= _LONGEST else None,
         edit=edited if is_editable and is_whole and len(edited) <= _LONGEST else None,
         python=None if record.is_malformed else cut(python_call(record, shown.args), _LONGEST),
         options=_options(visit, record),
@@ -147,7 +163,13 @@ def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> J
         limit_s=None if work is None else work.time_limit,
         iteration=None if state is None else preview(state.cursor, 500),
         items=0 if state is None else state.items,
+        trace=trace,
+        trace_url=visit.site.settings.trace_url.replace("{trace_id}", trace) if trace else "",
     )
+
+
+def _state(visit: Visit, record: JobRecord) -> IterationState | None:
+    return iteration_states([record.jid], access=visit.access).get(record.jid)
 
 
 def _listed(args: Sequence[Any]) -> list[str]:
@@ -170,10 +192,10 @@ def _allowed(kind: str) -> Sequence[str]:
     return (*_acts(kind), "reschedule") if kind in {"schedule", "retry"} else _acts(kind)
 
 
-def _acts_on_running(visit: Visit, identity: str) -> Sequence[str]:
-    """Ruby's processes know of no cancelling, but for iterable jobs."""
-    found = (process for process in visit.processes if process.identity == identity)
-    return RUNNING_ACTS if any(process.is_jobd for process in found) else ()
+def _acts_here(visit: Visit, record: JobRecord, kind: str, work: Work | None) -> Sequence[str]:
+    if work is not None:
+        return acts_on_run(visit, work, _state(visit, record))
+    return _allowed(kind)
 
 
 def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
@@ -183,19 +205,26 @@ def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
 
 
 def timeline(record: JobRecord) -> list[Event]:
-    """What a payload tells of a job's past and future; only the last failure's error is kept."""
+    """What a payload tells of a job's past and future.
+
+    Sidekiq's wire format keeps the times of the first and of the last failure, how many there were,
+    and the error of the last.
+    """
     error = f"{record.error_class}: {record.error_message}" if record.error_class else ""
-    moments = [
-        ("created", record.created_at, ""),
-        ("failed", record.failed_at, "" if record.retried_at else error),
-        ("failed_again", record.retried_at, error),
-        ("queued", record.enqueued_at, record.queue),
+    last = None if record.retry_count is None else max(record.retry_count, 0) + 1
+    moments: list[tuple[str, datetime | None, str, int | None]] = [
+        ("created", record.created_at, "", None),
+        ("failed", record.failed_at, "" if record.retried_at else error, 1),
+        ("failed_again", record.retried_at, error, last),
+        ("queued", record.enqueued_at, record.queue, None),
     ]
     if isinstance(record, SortedEntry):
         kinds = {"schedule": "due", "retry": "retried", "dead": "died"}
-        moments.append((kinds[record.place], _at(record), ""))
+        moments.append((kinds[record.place], _at(record), "", None))
     events = [
-        Event(kind=kind, at=at, detail=cut(detail, 300)) for kind, at, detail in moments if at
+        Event(kind=kind, at=at, detail=cut(detail, 300), attempt=attempt)
+        for kind, at, detail, attempt in moments
+        if at
     ]
     return sorted(events, key=lambda event: event.at)
 
@@ -215,12 +244,10 @@ def act_on_job(visit: Visit) -> Done:
     """Do something to this job; afterwards it lies elsewhere, so the list is shown."""
     source, key = visit.field("in"), visit.field("id")
     record, work = _find(visit, source, key)
-    process = "" if work is None else work.process
     act = visit.field("act")
-    kind = source.partition(":")[0]
-    if act not in (_acts_on_running(visit, process) if process else _allowed(kind)):
+    if act not in _acts_here(visit, record, source.partition(":")[0], work):
         raise BadForm("bad.act")
-    if process:
+    if work is not None:
         cancel(record.jid, access=visit.access)
         is_done, back = True, "/running"
     elif isinstance(record, SortedEntry):

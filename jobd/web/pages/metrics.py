@@ -21,6 +21,7 @@ _MOST: Final = 50
 _WITH_TIMES: Final = 10
 _COLUMNS: Final = 60
 _LIFE_S: Final = 10.0
+_LONGEST_LIFE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,10 @@ def metrics(visit: Visit) -> View:
 
 
 def top_jobs(visit: Visit, hours: int, by: Group = "class") -> Report:
-    """The metrics of all classes, at most ten seconds old: they are written no more often."""
+    """The metrics of all classes, at most ten seconds old: they are written no more often.
+
+    Those of many hours, of which there is much to read and little that changes, a minute.
+    """
 
     def ask() -> Report:
         asked = Metrics(access=visit.access, by=by)
@@ -128,7 +132,8 @@ def top_jobs(visit: Visit, hours: int, by: Group = "class") -> Report:
         return asked.top_jobs(hours=hours)
 
     now_s = visit.access.clock.monotonic()
-    return visit.site.memory.recall(("top_jobs", by, hours), now_s, _LIFE_S, ask)
+    life_s = min(hours * _LIFE_S, _LONGEST_LIFE_S)
+    return visit.site.memory.recall(("top_jobs", by, hours), now_s, life_s, ask)
 
 
 def class_metrics(visit: Visit) -> View:

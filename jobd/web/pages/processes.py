@@ -8,7 +8,7 @@ from jobd.api import Capsule, Instance, Process, ProcessSet, Worker
 from jobd.api.replies import document, mapping, string
 from jobd.web.errors import BadForm, NotFound
 from jobd.web.inert import cut
-from jobd.web.site import Done, View, Visit
+from jobd.web.site import Done, View, Visit, leaf
 
 ALL = "all"
 _ACTS = {
@@ -103,8 +103,7 @@ _ANY = ("", "0.0.0.0", "[::]")  # noqa: S104 - nothing is bound here
 def processes(visit: Visit) -> View:
     """The page."""
     every = sorted(visit.processes, key=lambda process: (process.hostname, process.identity))
-    pages = max(-(-len(every) // _PAGE), 1)
-    page = visit.number("page", 1, most=pages)
+    page, pages = leaf(visit, len(every), _PAGE)
     hosts: dict[str, list[ProcessRow]] = {}
     for process in every[(page - 1) * _PAGE : page * _PAGE]:
         hosts.setdefault(process.hostname, []).append(_row(visit, process))

@@ -14,7 +14,7 @@ from jobd.web.pauses import Pause, pauses
 from jobd.web.rates import Rates, RunRates
 from jobd.web.rows import JobRow, job_row
 from jobd.web.search import parse
-from jobd.web.site import Done, Table, View, Visit
+from jobd.web.site import Done, Table, View, Visit, leaf
 
 DEEPEST: Final = 10_000
 """A list has no index: further in, each page would cost the server more than a page may."""
@@ -55,8 +55,7 @@ def queue_page(visit: Visit) -> View:
     """The page."""
     queue = _queue(visit)
     size = queue.size
-    pages = max(-(-min(size, DEEPEST) // visit.page_size), 1)
-    page = visit.number("page", 1, most=pages)
+    page, pages = leaf(visit, min(size, DEEPEST), visit.page_size)
     classes: Breakdown | None = None
     rows: list[JobRow] = []
     if visit.text("group") == "class":

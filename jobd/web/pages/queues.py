@@ -1,6 +1,5 @@
 """Queues: how much waits in each, for how long, and whether it grows."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, get_args
@@ -10,7 +9,7 @@ from jobd.web.addresses import address_of, queue_at
 from jobd.web.errors import BadForm
 from jobd.web.pauses import Pause, pauses
 from jobd.web.rates import Rates, RunRates
-from jobd.web.site import Done, View, Visit
+from jobd.web.site import Done, View, Visit, leaf
 
 Order: TypeAlias = Literal["name", "size", "latency"]
 
@@ -79,8 +78,7 @@ def queues(visit: Visit) -> View:
     wanted = visit.text("q")
     found = [queue for queue in every if wanted.lower() in queue.name.lower()]
     order = _order(visit.text("order"))
-    pages = max(math.ceil(len(found) / _PAGE), 1)
-    page = visit.number("page", 1, most=pages)
+    page, pages = leaf(visit, len(found), _PAGE)
     shown = _sorted(found, order)[(page - 1) * _PAGE : page * _PAGE]
     return View(
         "queues",

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from jobd.api import IterationState, Work, WorkSet, iteration_states
 from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
-from jobd.web.site import View, Visit
+from jobd.web.site import View, Visit, leaf
 from jobd.web.usual import Usual, usual_times
 
-_PAGE = 100
-_LONGEST_CURSOR = 80
+ACTS: Final = ("cancel",)
+_PAGE: Final = 100
+_LONGEST_CURSOR: Final = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class RunningRow:
         items: how many that one has gone through, up to its last save; 0 where nobody counts.
         limit_s: how long it may run; None if it has no limit.
         is_slow: at the last heartbeat it had run longer than 95 of 100 of them.
+        acts: what can be done to it.
     """
 
     job: JobRow
@@ -37,6 +40,7 @@ class RunningRow:
     items: int
     limit_s: float | None
     is_slow: bool
+    acts: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +57,7 @@ class Running:
 def running(visit: Visit) -> View:
     """The page."""
     every = WorkSet(access=visit.access).all()
-    pages = max(-(-len(every) // _PAGE), 1)
-    page = visit.number("page", 1, most=pages)
+    page, pages = leaf(visit, len(every), _PAGE)
     shown = every[(page - 1) * _PAGE : page * _PAGE]
     usual = usual_times(visit, {work.record.display_class for work in shown})
     states = iteration_states([work.record.jid for work in shown], access=visit.access)
@@ -80,6 +83,17 @@ def running(visit: Visit) -> View:
     )
 
 
+def run_id(work: Work) -> str:
+    """Names a run in an address: where it runs, and what, since the next job may run there soon."""
+    return f"{work.process}|{work.tid}|{work.record.key}"
+
+
+def acts_on_run(visit: Visit, work: Work, state: IterationState | None) -> Sequence[str]:
+    """What can be done to it; Ruby's processes know of no cancelling, but for iterable jobs."""
+    found = (process for process in visit.processes if process.identity == work.process)
+    return ACTS if state is not None or any(process.is_jobd for process in found) else ()
+
+
 def _row(
     visit: Visit,
     work: Work,
@@ -95,10 +109,9 @@ def _row(
         # As of the heartbeat that told of it: since then it may have ended.
         known_s = (beat_at or work.run_at) - work.run_at
         is_slow = usual is not None and known_s.total_seconds() > max(usual.p95_s, 1.0)
-    job_id = f"{work.process}|{work.tid}"
     cursor = None if state is None else state.cursor
     return RunningRow(
-        job=job_row(visit, work.record, "running", id=job_id, at=work.run_at),
+        job=job_row(visit, work.record, "running", id=run_id(work), at=work.run_at),
         process=work.process,
         worker=work.tid,
         elapsed_s=elapsed_s,
@@ -107,4 +120,5 @@ def _row(
         items=0 if state is None else state.items,
         limit_s=work.time_limit,
         is_slow=is_slow,
+        acts=visit.allowed(acts_on_run(visit, work, state)),
     )

@@ -11,7 +11,7 @@ from jobd.web.grouping import ErrorGroup, Groups, group_by_error
 from jobd.web.patience import patiently
 from jobd.web.rows import JobRow, job_row
 from jobd.web.search import Found, Problem, Search, look, parse
-from jobd.web.site import Done, Table, View, Visit
+from jobd.web.site import Done, Table, View, Visit, leaf
 
 PAGES: Final[dict[str, SetName]] = {"scheduled": "schedule", "retries": "retry", "dead": "dead"}
 NAMES: Final = {place: page for page, place in PAGES.items()}
@@ -61,8 +61,7 @@ def set_page(visit: Visit) -> View:
     jobs = set_of(place, access=visit.access)
     search = parse(visit.text("q"), visit.site.masks)
     size = jobs.size
-    pages = max(-(-size // visit.page_size), 1)
-    page = visit.number("page", 1, most=pages)
+    page, pages = leaf(visit, size, visit.page_size)
     start = visit.number("from", 0, least=0)
     grouped: Groups | None = None
     found = Found([], 0, None)

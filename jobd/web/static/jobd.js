@@ -104,10 +104,11 @@ async function refresh() {
   if (!isBusy()) {
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (!response.ok) throw new Error(response.statusText);
+      if (!response.ok && response.status !== 404) throw new Error(response.statusText);
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       if (!isBusy()) show(fresh);
-      say(texts.live, false);
+      // What the page is about may end while somebody looks at it.
+      say(response.ok ? texts.live : texts.gone, !response.ok);
     } catch {
       say(texts.offline, true);
     }
@@ -241,7 +242,14 @@ async function lookUp() {
   if (!response.ok) throw new Error(response.statusText);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   // An earlier answer may come later.
-  if (number === lookUps) $(".targets", palette).replaceChildren(...$$("#targets > li", fresh).map((each) => document.importNode(each, true)));
+  if (number === lookUps) offer($$("#targets > li", fresh));
+}
+
+// What is focused stays so, as long as it is still among them: else its Enter would be lost.
+function offer(targets) {
+  const address = document.activeElement.closest("#palette a")?.getAttribute("href");
+  $(".targets", palette).replaceChildren(...targets.map((each) => document.importNode(each, true)));
+  if (address) ($$("a", palette).find((each) => each.getAttribute("href") === address) ?? wanted).focus();
 }
 
 // Its failure shows when Enter is pressed, which asks again.

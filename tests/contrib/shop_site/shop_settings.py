@@ -28,6 +28,10 @@ TASKS = {
     "default": {"BACKEND": BACKEND, "QUEUES": ["default", "low"]},
     "once": {"BACKEND": BACKEND, "OPTIONS": {"retry": 0}},
     "kept": {"BACKEND": BACKEND, "QUEUES": [], "OPTIONS": {"result_ttl": 3600, "retry": 2}},
+    "limited": {
+        "BACKEND": BACKEND,
+        "OPTIONS": {"retry": 0, "time_limit": 0.5, "kill_after": 60},
+    },
     "any": {"BACKEND": BACKEND, "QUEUES": []},
 }
 JOBD = json.loads(os.environ.get("SHOP_JOBD", "{}"))

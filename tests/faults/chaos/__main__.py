@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from tests.faults.chaos import load as loads
-from tests.faults.chaos.books import WITH_ANOTHER, Books, balance, read_runs, seconds
+from tests.faults.chaos.books import CRASH, WITH_ANOTHER, Books, balance, read_runs, seconds
 from tests.faults.chaos.field import Field
 from tests.faults.chaos.plan import KINDS, WITH_SENTINELS, Act, plan
 from tests.support import servers
@@ -23,6 +23,7 @@ _DRAIN_S = 120.0
 @click.option("--seed", type=int, help="Of the plan and of the load; drawn and printed if missing.")
 @click.option("--instances", default=2, show_default=True)
 @click.option("--workers", default=4, show_default=True, help="Of each instance.")
+@click.option("--threads", default=2, show_default=True, help="Of every second instance's workers.")
 @click.option("--every", default=2.0, show_default=True, help="Mean seconds between two faults.")
 @click.option("--rate", default=100.0, show_default=True, help="Jobs pushed a second.")
 @click.option("--only", multiple=True, type=click.Choice(list(KINDS)), help="Only such faults.")
@@ -34,6 +35,7 @@ def main(  # noqa: PLR0913, PLR0917 - as many as options
     seed: int | None,
     instances: int,
     workers: int,
+    threads: int,
     every: float,
     rate: float,
     only: tuple[str, ...],
@@ -53,7 +55,13 @@ def main(  # noqa: PLR0913, PLR0917 - as many as options
         for act in acts:
             click.echo(str(act))
         return
-    field = Field(instances=instances, workers=workers, fsync=fsync, has_sentinels=sentinels)
+    field = Field(
+        instances=instances,
+        workers=workers,
+        threads=threads,
+        fsync=fsync,
+        has_sentinels=sentinels,
+    )
     load = loads.Load(
         lambda: servers.connect(field.server.url(), socket_timeout=5),
         seed=seed,
@@ -86,6 +94,7 @@ def _run(field: Field, load: loads.Load, acts: Sequence[Act]) -> list[str]:
     wrong += [f"left in {name}: {count}" for name, count in left.items()]
     wrong += [f"a private list is left: {key!r}" for key in (*privates, *register)]
     _report(books, load.pushed, done, drained_s)
+    click.echo(f"descriptors at the end: {field.descriptors}")
     for problem in wrong:
         click.echo(f"BROKEN: {problem}")
     return wrong
@@ -115,7 +124,8 @@ def _broken(books: Books, pushed: loads.Pushed) -> list[str]:
 def _report(books: Books, pushed: loads.Pushed, done: Counter[str], drained_s: float) -> None:
     width = len(WITH_ANOTHER)
     click.echo(f"{'fault':{width}}  times  runs hit  started again after (s, median / worst)")
-    for name in KINDS:
+    done[CRASH] = books.starts_of_deadly.total()
+    for name in (*KINDS, CRASH):
         if done[name]:
             again = seconds(books.again_s[name])
             click.echo(f"{name:{width}}  {done[name]:5}  {books.interrupted[name]:8}  {again}")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import statistics
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ _LONGEST_PAUSE_S = 5.0
 """Before Redis is tried again."""
 _LATEST_S = 75.0
 WITH_ANOTHER = "a kill, while another fault lasted"
+CRASH = "a job beside it kills its worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,18 @@ def balance(
 ) -> Books:
     """Compare what was pushed with what was run."""
     books = Books(accepted=len(pushed.accepted), unsure=len(pushed.unsure))
-    spent: set[Blow] = set()
+    spent = Counter[Blow]()
     graves = {json.loads(raw)["jid"] for raw in dead}
+    crashes = {jid: [_crash(run) for run in runs.get(jid, [])] for jid in pushed.deadly}
     for jid, due in pushed.accepted.items():
         _enter(books, jid, due, runs.get(jid, []), graves, pushed)
+        others = [blow for other, each in crashes.items() if other != jid for blow in each]
+        struck = sorted([*blows, *others], key=lambda blow: blow.from_s)
         if jid in pushed.deadly:
-            unharmed = [run for run in runs.get(jid, []) if not _is_struck(run, blows)]
+            unharmed = [run for run in runs.get(jid, []) if not _is_struck(run, struck)]
             books.starts_of_deadly[len(unharmed)] += 1
-        else:
-            _explain(books, jid, runs.get(jid, []), blows, spent)
+        elif len(runs.get(jid, [])) > 1:
+            _explain(books, jid, runs[jid], struck, spent)
     books.lost_alone = [jid for jid in pushed.alone if jid not in runs and jid not in graves]
     books.runs = sum(map(len, runs.values()))
     return books
@@ -122,8 +127,14 @@ def _time(books: Books, jid: str, wait_s: float, *, is_scheduled: bool) -> None:
         books.early.append(jid)
 
 
+def _crash(run: Run) -> Blow:
+    """What the run of a job that kills its worker does to those beside it."""
+    until = run.began + _CRASHED_S
+    return Blow(CRASH, run.began, until, frozenset({run.pid}), kills=True, spares=sys.maxsize)
+
+
 def _explain(
-    books: Books, jid: str, runs: list[Run], blows: Sequence[Blow], spent: set[Blow]
+    books: Books, jid: str, runs: list[Run], blows: Sequence[Blow], spent: Counter[Blow]
 ) -> None:
     """Every run but the last needs a reason: it failed, or somebody killed its worker."""
     for run, following in itertools.pairwise(runs):
@@ -137,23 +148,23 @@ def _explain(
             name = blow.kind if _is_alone(blow, run, following, blows) else WITH_ANOTHER
             books.again_s[name].append(following.began - max(blow.from_s, run.began))
         else:
-            spent.add(blow)
+            spent[blow] += 1
             books.doubled[blow.kind] += 1
 
 
-def _cause(run: Run, until: float, blows: Sequence[Blow], spent: set[Blow]) -> Blow | None:
+def _cause(run: Run, until: float, blows: Sequence[Blow], spent: Counter[Blow]) -> Blow | None:
     """The kill because of which the job ran again.
 
-    A worker killed alone leaves its notes to its master: only the one job counts that had written
-    its last line and was not noted yet. Who kills the master too kills the notes.
+    A worker killed alone leaves its notes to its master: only those jobs count that had written
+    their last line and were not noted yet. Who kills the master too kills the notes.
     """
     for blow in blows:
         if not blow.kills or run.pid not in blow.pids or blow.to_s < run.began:
             continue
         end = until
         if run.ended is not None:
-            is_noted = blow.kind == "kill worker"
-            if is_noted and blow in spent:
+            is_noted = blow.kind in {"kill worker", CRASH}
+            if is_noted and spent[blow] >= blow.spares:
                 continue
             end = min(end, run.ended + _NOTED_S if is_noted else _known_at(run.ended, blows))
         if blow.from_s <= end:

@@ -15,8 +15,8 @@ import psutil
 
 from tests.faults.chaos.load import QUEUES
 from tests.faults.chaos.plan import Act
-from tests.faults.stage import SCRIPTS
-from tests.support import leash, servers, wire
+from tests.faults.stage import MORE_DESCRIPTORS, SCRIPTS, descriptors
+from tests.support import leash, servers
 from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess
 from tests.support.proxy import Proxy
@@ -25,6 +25,22 @@ from tests.support.servers import Raw, Server
 
 JOBS = Path(__file__).with_name("jobs.py")
 _FLOOD = 2_000
+# At one instant: a job that is just promoted, claimed or given back would be seen nowhere.
+_COUNT = """
+local found = {}
+for _, name in ipairs({'retry', 'schedule'}) do
+  found[#found + 1] = name
+  found[#found + 1] = redis.call('ZCARD', name)
+end
+for _, names in ipairs({KEYS, redis.call('KEYS', 'jobd:private:*')}) do
+  for _, name in ipairs(names) do
+    found[#found + 1] = name
+    found[#found + 1] = redis.call('LLEN', name)
+  end
+end
+return found
+"""
+_PLACES = 20
 _KILLS = frozenset(
     {"kill worker", "kill master", "kill instance", "term instance", "quit instance", "fail over"}
 )
@@ -39,6 +55,7 @@ class Blow:
         from_s: monotonic seconds; ``to_s`` when it was over.
         pids: that it hit; empty if it hit the server, and so everybody.
         kills: whether they died of it.
+        spares: of how many jobs at the most, that had just ended, nobody could know then.
     """
 
     kind: str
@@ -46,6 +63,7 @@ class Blow:
     to_s: float
     pids: frozenset[int]
     kills: bool
+    spares: int = 1
 
 
 class Field:
@@ -54,19 +72,27 @@ class Field:
     Args:
         instances: how many.
         workers: of each.
+        threads: of each worker of every second instance.
         fsync: ``appendfsync`` of the server.
         has_sentinels: two servers and three sentinels, and no proxies.
     """
 
     def __init__(
-        self, *, instances: int, workers: int, fsync: str, has_sentinels: bool = False
+        self,
+        *,
+        instances: int,
+        workers: int,
+        threads: int,
+        fsync: str,
+        has_sentinels: bool = False,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jobd-chaos-"))
         self.record = self.directory / "record"
         self.blows: list[Blow] = []
         self.unexpected: list[str] = []
+        self.descriptors: list[dict[str, int]] = []
         self._pids: list[set[int]] = [set() for _ in range(instances)]
-        self._workers = workers
+        self._workers, self._threads = workers, threads
         settings = ("--appendfsync", fsync)
         self.watched = Watched("valkey", password="", settings=settings) if has_sentinels else None
         if self.watched is not None:
@@ -83,11 +109,13 @@ class Field:
             jobd.start()
         for jobd in self.jobds:
             jobd.wait_ready(60)
-        self.masters = {jobd.pid: _size(jobd.pid) for jobd in self.jobds}
+        self._descriptors = [descriptors(jobd) for jobd in self.jobds]
 
     def _instance(self, number: int) -> JobdProcess:
         config: dict[str, Any] = {
             "concurrency": self._workers,
+            "threads": self._threads if number % 2 else 1,
+            "async_concurrency": _PLACES,
             "timeout": 4,
             "require": [str(JOBS)],
             "queues": [[name, weight] for name, weight in zip(QUEUES, (6, 3, 1), strict=True)],
@@ -119,7 +147,8 @@ class Field:
         strike: Callable[[Act], Sequence[int]] = getattr(self, f"_{name}")
         began = time.monotonic()
         pids = frozenset(strike(act))
-        self.blows.append(Blow(act.kind, began, time.monotonic(), pids, act.kind in _KILLS))
+        over, kills = time.monotonic(), act.kind in _KILLS
+        self.blows.append(Blow(act.kind, began, over, pids, kills, self._threads + _PLACES))
 
     def _look(self) -> None:
         for number, jobd in enumerate(self.jobds):
@@ -313,9 +342,11 @@ class Field:
             return self._waiting(raw)
 
     def _waiting(self, raw: Raw) -> dict[str, int]:
-        lists = [f"queue:{name}" for name in QUEUES] + [k.decode() for k in wire.privates(raw)]
-        counts = {name: int(raw.llen(name)) for name in lists}
-        counts |= {name: int(raw.zcard(name)) for name in ("retry", "schedule")}
+        queues = [f"queue:{name}" for name in QUEUES]
+        found = raw.eval(_COUNT, len(queues), *queues)
+        counts = {
+            name.decode(): int(count) for name, count in zip(found[::2], found[1::2], strict=True)
+        }
         # Names of empty lists are forgotten after two sweeps of a dead owner's.
         # By pid: one that was killed counts as living for a minute more.
         living = [f":{jobd.pid}:".encode() for jobd in self.jobds]
@@ -329,15 +360,23 @@ class Field:
         wrong: list[str] = []
         for number, jobd in enumerate(self.jobds):
             self._pids[number] |= {child.pid for child in jobd.children()}
-            size, before = _size(jobd.pid), self.masters.get(jobd.pid)
-            if before is not None and size[0] > before[0] + 4:
-                wrong.append(f"instance {number + 1}: {before[0]} descriptors became {size[0]}")
-            if size[1] > 100:
-                wrong.append(f"instance {number + 1}: its master has {size[1]:.0f} MB")
+            before, now = self._descriptors[number], descriptors(jobd)
+            for role, count in now.items():
+                if count > before.get(role, 0) + MORE_DESCRIPTORS.get(role, 4):
+                    wrong.append(f"instance {number + 1}: {role}: {count} descriptors")
+            self.descriptors.append(now)
+            if (megabytes := psutil.Process(jobd.pid).memory_info().rss / 1e6) > 100:
+                wrong.append(f"instance {number + 1}: its master has {megabytes:.0f} MB")
             if (status := jobd.stop(30)) != 0:
                 wrong.append(f"instance {number + 1}: exit status {status}")
-        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid) and _is_ours(pid)]
-        return [*wrong, *(f"process {pid} is left" for pid in alive)]
+        alive = [pid for pid in set().union(*self._pids) if leash.is_alive(pid)]
+        return [*wrong, *(f"process {pid} is left" for pid in alive if self._is_ours(pid))]
+
+    def _is_ours(self, pid: int) -> bool:
+        # Numbers of processes come again, in a run of twenty minutes too.
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(pid).environ().get("CHAOS_RECORD") == str(self.record)
+        return False
 
     def close(self) -> None:
         """End everything; the record and the logs stay."""
@@ -347,15 +386,3 @@ class Field:
         for proxy in self.proxies:
             proxy.stop()
         self.watched.close() if self.watched else self._server.close()
-
-
-def _size(pid: int) -> tuple[int, float]:
-    """Open descriptors and megabytes."""
-    process = psutil.Process(pid)
-    return process.num_fds(), process.memory_info().rss / 1e6
-
-
-def _is_ours(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return "jobd" in " ".join(psutil.Process(pid).cmdline())
-    return False

@@ -4,6 +4,7 @@ The file is named by ``CHAOS_RECORD``; a line is ``S|F|X jid pid nanoseconds`` o
 clock, which all processes of the machine share. S starts, F finishes, X fails as it should.
 """
 
+import asyncio
 import ctypes
 import os
 import time
@@ -19,16 +20,12 @@ def note(letter: str, jid: str) -> None:
     os.write(_RECORD, f"{letter} {jid} {os.getpid()} {time.monotonic_ns()}\n".encode())
 
 
-class Work(Job):
-    """Takes so many milliseconds, and fails, dies or goes well."""
+class Noted(Job):
+    """Fails, dies or goes well, and notes that."""
 
     retry = 10
 
-    def perform(self, ms: float, how: str = "well") -> None:
-        """Args: how: ``well``, ``fails once``, or how to take the worker along."""
-        note("S", str(self.jid))
-        if ms:
-            time.sleep(ms / 1000)
+    def _end(self, how: str) -> None:
         if how == "segfault":
             ctypes.string_at(0)
         if how == "fails once" and self._is_first():
@@ -48,3 +45,24 @@ class Work(Job):
     def retry_in(cls, *_: object) -> int:
         """A second later."""
         return 1
+
+
+class Work(Noted):
+    """Takes so many milliseconds."""
+
+    def perform(self, ms: float, how: str = "well") -> None:
+        """Args: how: ``well``, ``fails once``, or how to take the worker along."""
+        note("S", str(self.jid))
+        if ms:
+            time.sleep(ms / 1000)
+        self._end(how)
+
+
+class AsyncWork(Noted):
+    """Takes so many milliseconds, beside others in the loop of its worker."""
+
+    async def perform(self, ms: float, how: str = "well") -> None:
+        """Args: how: as in `Work`."""
+        note("S", str(self.jid))
+        await asyncio.sleep(ms / 1000)
+        self._end(how)

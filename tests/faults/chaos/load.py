@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from tests.support import wire
 
 QUEUES = ("critical", "default", "low")
+_ASYNC = 0.4
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Load:
         connect: to the server itself, around all proxies.
         seed: of what is pushed.
         rate: jobs a second.
-        make: takes random numbers, gives the arguments of one job.
+        make: takes random numbers, gives the class and the arguments of one job.
         replicas: that are to have a job.
     """
 
@@ -50,7 +51,7 @@ class Load:
         *,
         seed: int,
         rate: float,
-        make: Callable[[random.Random], list[Any]],
+        make: Callable[[random.Random], tuple[str, list[Any]]],
         replicas: int = 0,
     ) -> None:
         self.pushed = Pushed()
@@ -86,8 +87,8 @@ class Load:
 
     def _push(self, client: Any) -> bool:
         rng, pushed = self._rng, self.pushed
-        args = self._make(rng)
-        payload = wire.a_payload("Work", *args, queue=rng.choice(QUEUES))
+        name, args = self._make(rng)
+        payload = wire.a_payload(name, *args, queue=rng.choice(QUEUES))
         jid = payload["jid"]
         in_s = rng.uniform(0, 3) if rng.random() < 0.05 else 0.0
         asked_at = time.monotonic()
@@ -123,8 +124,21 @@ class Load:
             return int(pipeline.execute()[-1]) >= self._replicas
 
 
-def mixed(rng: random.Random) -> list[Any]:
+def mixed(rng: random.Random) -> tuple[str, list[Any]]:
     """Mostly jobs of 5 to 50 ms; some of none, some long, some that fail, a few that crash."""
+    return _kind(rng), _mixed(rng)
+
+
+def plain(rng: random.Random) -> tuple[str, list[Any]]:
+    """Jobs of 5 to 50 ms."""
+    return _kind(rng), [rng.uniform(5, 50)]
+
+
+def _kind(rng: random.Random) -> str:
+    return "AsyncWork" if rng.random() < _ASYNC else "Work"
+
+
+def _mixed(rng: random.Random) -> list[Any]:
     draw = rng.random()
     if draw < 0.001:
         return [1, "segfault"]
@@ -134,9 +148,4 @@ def mixed(rng: random.Random) -> list[Any]:
         return [1, "fails once"]
     if draw < 0.3:
         return [0]
-    return [rng.uniform(5, 50)]
-
-
-def plain(rng: random.Random) -> list[Any]:
-    """Jobs of 5 to 50 ms."""
     return [rng.uniform(5, 50)]

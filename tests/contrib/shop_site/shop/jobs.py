@@ -1,5 +1,9 @@
+import asyncio
 import multiprocessing
+import sqlite3
+import threading
 
+from asgiref.sync import sync_to_async
 from django.db import connection, connections, transaction
 
 from jobd import Job, job
@@ -7,6 +11,7 @@ from shop.models import Order
 from shop.record import record
 
 _kept = []
+_three = threading.Barrier(3)
 
 
 class Confirm(Job):
@@ -30,6 +35,19 @@ class Connections(Job):
         if how == "broken":
             connection.errors_occurred = True
             connection.connection.close()
+
+
+class Beside(Job):
+    """Runs beside two others, and tells which connection it found and uses."""
+
+    def perform(self):
+        found = connection.connection is not None
+        with transaction.atomic():
+            Order.objects.count()
+            _three.wait(60)  # all three are in a transaction
+        _kept.append(connection.connection)  # so that its id never comes again
+        thread = threading.current_thread().name
+        record("beside", found=found, connection=id(connection.connection), thread=thread)
 
 
 class LeavesOpen(Job):
@@ -75,6 +93,54 @@ class Forking(Job):
         child.start()
         child.join()
         record("parent", same=connection.connection is mine, orders=Order.objects.count())
+
+
+class ConfirmAsync(Job):
+    result_ttl = 60
+
+    async def perform(self, order_id):
+        order = await Order.objects.aget(pk=order_id)
+        record("confirmed", name=order.name, jid=self.jid)
+
+
+class Meets(Job):
+    """Waits for others in the midst of what each reads, and tells if the last one's is closed."""
+
+    barrier = asyncio.Barrier(3)
+
+    async def perform(self):
+        closed = await sync_to_async(_are_closed)()
+        async for order in Order.objects.aiterator(chunk_size=1):
+            await sync_to_async(_keep)()
+            await self.barrier.wait()
+            record("met", name=order.name, closed=closed)
+
+
+class Fails(Job):
+    async def perform(self):
+        await sync_to_async(_leave_open)()
+        raise KeyError("as told")
+
+
+def _keep():
+    connection.ensure_connection()
+    _kept.append(connection.connection)
+
+
+def _leave_open():
+    _keep()
+    transaction.atomic().__enter__()
+    Order.objects.create(name="in limbo")
+
+
+def _are_closed():
+    closed = []
+    for kept in _kept:
+        try:
+            kept.execute("SELECT 1")
+        except sqlite3.ProgrammingError:
+            closed.append(kept)
+    return len(closed)
 
 
 def count(inherited):

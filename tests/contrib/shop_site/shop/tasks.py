@@ -35,6 +35,14 @@ async def slowly(name):
     return name
 
 
+@task(backend="limited")
+async def linger():
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        record("lingered")
+
+
 @task(takes_context=True)
 def introspect(context, extra):
     record("introspected", id=context.task_result.id, attempt=context.attempt, extra=extra)

@@ -1,15 +1,16 @@
-"""What instances say of themselves, and what others find of those that died."""
+"""What instances say of themselves."""
 
 import itertools
 from typing import Literal
 
 import pytest
 
+from jobd.fleet import HEARTBEAT_LIFE_S, Fleet
 from jobd.metrics import Counts
 from jobd.pulse import Counted, Pulse
 from jobd.scoreboard import SlotState, State, fingerprint
-from jobd.store import HEARTBEAT_LIFE_S, Store
-from tests.conformance.parts import IDENTITY, KEYS, a_holder, a_payload, claim, payloads, raws_of
+from jobd.store import Store
+from tests.conformance.parts import IDENTITY, KEYS, a_holder, a_payload, claim, payloads
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
@@ -67,34 +68,34 @@ def a_state(
 # Beating
 
 
-def test_a_beat_registers_the_instance_for_a_minute(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(work={"1.0.1": b'{"queue":"default"}'}))
+def test_a_beat_registers_the_instance_for_a_minute(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse(work={"1.0.1": b'{"queue":"default"}'}))
 
     assert store_raw.smembers("processes") == {IDENTITY.encode()}
     assert store_raw.hgetall(IDENTITY)[b"info"] == b'{"pid":1}'
     assert store_raw.hgetall(IDENTITY)[b"beat"] == b"1.5"
     assert store_raw.hgetall(WORK) == {b"1.0.1": b'{"queue":"default"}'}
-    assert store.instance(IDENTITY).items() >= {"state": "running", "pid": "1"}.items()
+    assert fleet.instance(IDENTITY).items() >= {"state": "running", "pid": "1"}.items()
     for name in (IDENTITY, WORK, INSTANCE):
         assert 0 < store_raw.ttl(name) <= HEARTBEAT_LIFE_S
 
 
-def test_the_first_beat_says_that_nobody_knew_the_instance(store: Store):
-    assert [store.beat(IDENTITY, a_pulse()).known for _ in range(3)] == [False, True, True]
+def test_the_first_beat_says_that_nobody_knew_the_instance(fleet: Fleet):
+    assert [fleet.beat(IDENTITY, a_pulse()).known for _ in range(3)] == [False, True, True]
 
 
-def test_a_beat_replaces_the_work_of_the_last(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a", "2.0.1": b"b"}))
-    store.beat(IDENTITY, a_pulse(work={"2.0.1": b"c"}))
+def test_a_beat_replaces_the_work_of_the_last(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse(work={"1.0.1": b"a", "2.0.1": b"b"}))
+    fleet.beat(IDENTITY, a_pulse(work={"2.0.1": b"c"}))
     assert store_raw.hgetall(WORK) == {b"2.0.1": b"c"}
 
-    store.beat(IDENTITY, a_pulse())
+    fleet.beat(IDENTITY, a_pulse())
     assert not store_raw.exists(WORK)
 
 
-def test_a_beat_adds_to_the_counters_in_all_and_of_the_day(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(processed=3, failed=1))
-    store.beat(IDENTITY, a_pulse(processed=2))
+def test_a_beat_adds_to_the_counters_in_all_and_of_the_day(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse(processed=3, failed=1))
+    fleet.beat(IDENTITY, a_pulse(processed=2))
 
     names = ["stat:processed", "stat:processed:2026-11-21", "stat:failed", "stat:failed:2026-11-21"]
     assert store_raw.mget(names) == [b"5", b"5", b"1", b"1"]
@@ -108,8 +109,8 @@ TALLIES = {
 }
 
 
-def test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(tallies=TALLIES))
+def test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse(tallies=TALLIES))
 
     fields = {
         b"Fail|p": b"2",
@@ -132,29 +133,29 @@ def test_a_beat_adds_to_the_metrics_byte_for_byte_as_sidekiq_8(store: Store, sto
     assert 28_790 < store_raw.ttl("h|Mail::Send-1-21-20:36") <= 28_800
 
 
-def test_with_wire_7_the_metrics_are_those_of_sidekiq_7(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(tallies=TALLIES, wire=7))
+def test_with_wire_7_the_metrics_are_those_of_sidekiq_7(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse(tallies=TALLIES, wire=7))
 
     assert metric_keys(store_raw) == {b"j|20261121|20:36", b"h|Mail::Send-1-21-20:36"}
     assert store_raw.hget("j|20261121|20:36", "Mail::Send-1|p") == b"3"
     assert 28_790 < store_raw.ttl("j|20261121|20:36") <= 28_800
 
 
-def test_with_wire_7_running_jobs_are_also_where_sidekiq_6_looks(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a", "2.0.1": b"b"}, wire=7))
-    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"c"}, wire=7))
+def test_with_wire_7_running_jobs_are_also_where_sidekiq_6_looks(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse(work={"1.0.1": b"a", "2.0.1": b"b"}, wire=7))
+    fleet.beat(IDENTITY, a_pulse(work={"1.0.1": b"c"}, wire=7))
 
     assert store_raw.hgetall(f"{IDENTITY}:workers") == {b"1.0.1": b"c"}
     assert 0 < store_raw.ttl(f"{IDENTITY}:workers") <= 60
-    store.beat(IDENTITY, a_pulse(wire=7))
+    fleet.beat(IDENTITY, a_pulse(wire=7))
     assert not store_raw.exists(f"{IDENTITY}:workers")
 
 
-def test_metrics_add_up_and_histograms_stop_at_16_bits(store: Store, store_raw: Raw):
+def test_metrics_add_up_and_histograms_stop_at_16_bits(fleet: Fleet, store_raw: Raw):
     many = Counts(40_000, 0, 40_000, (40_000, *[0] * 25))
     for _ in range(2):
-        store.beat(IDENTITY, a_pulse(tallies={"Echo": many}))
-    store.beat(IDENTITY, a_pulse(tallies={"Burst": many + many}))
+        fleet.beat(IDENTITY, a_pulse(tallies={"Echo": many}))
+    fleet.beat(IDENTITY, a_pulse(tallies={"Burst": many + many}))
 
     assert store_raw.hget("j|261121|20:36", "Echo|p") == b"80000"
     assert store_raw.get("h|Echo-21-20:36") == b"\xff\xff"
@@ -162,107 +163,107 @@ def test_metrics_add_up_and_histograms_stop_at_16_bits(store: Store, store_raw: 
 
 
 def test_a_beat_that_is_sent_again_counts_once_and_brings_the_same_command(
-    store: Store, store_raw: Raw
+    fleet: Fleet, store_raw: Raw
 ):
     store_raw.lpush(SIGNALS, "TSTP", "TERM")
     pulse = a_pulse(processed=3, failed=1, tallies=TALLIES)
 
-    commands = [store.beat(IDENTITY, pulse).command for _ in range(3)]
+    commands = [fleet.beat(IDENTITY, pulse).command for _ in range(3)]
 
     assert commands == ["TSTP"] * 3
     assert store_raw.mget("stat:processed", "stat:failed") == [b"3", b"1"]
     assert store_raw.hget("j|261121|20:36", "Mail::Send-1|p") == b"3"
-    assert store.beat(IDENTITY, a_pulse()).command == "TERM"
-    assert store.beat(IDENTITY, a_pulse()).command is None
+    assert fleet.beat(IDENTITY, a_pulse()).command == "TERM"
+    assert fleet.beat(IDENTITY, a_pulse()).command is None
 
 
-def test_a_key_of_another_type_keeps_no_heart_from_beating(store: Store, store_raw: Raw):
+def test_a_key_of_another_type_keeps_no_heart_from_beating(fleet: Fleet, store_raw: Raw):
     store_raw.lpush("j|261121|20:36", "not a hash")
 
-    beat = store.beat(IDENTITY, a_pulse(processed=3, tallies=TALLIES))
+    beat = fleet.beat(IDENTITY, a_pulse(processed=3, tallies=TALLIES))
 
     assert "WRONGTYPE" in beat.refused
     assert store_raw.get("stat:processed") == b"3"
     assert store_raw.hget("j|261121|20:3", "Fail|p") == b"2"
-    assert store.beat(IDENTITY, a_pulse()).refused == ""
+    assert fleet.beat(IDENTITY, a_pulse()).refused == ""
 
 
-def test_a_beat_takes_one_command_the_oldest(store: Store, store_raw: Raw):
+def test_a_beat_takes_one_command_the_oldest(fleet: Fleet, store_raw: Raw):
     store_raw.lpush(SIGNALS, "TSTP")
     store_raw.lpush(SIGNALS, "TERM")
 
-    commands = [store.beat(IDENTITY, a_pulse()).command for _ in range(3)]
+    commands = [fleet.beat(IDENTITY, a_pulse()).command for _ in range(3)]
 
     assert commands == ["TSTP", "TERM", None]
 
 
-def test_a_beat_tells_the_servers_time(store: Store, store_raw: Raw):
-    before, after = store_raw.time(), (store.beat(IDENTITY, a_pulse()).now_s, store_raw.time())
+def test_a_beat_tells_the_servers_time(fleet: Fleet, store_raw: Raw):
+    before, after = store_raw.time(), (fleet.beat(IDENTITY, a_pulse()).now_s, store_raw.time())
 
     assert before[0] <= after[0] <= after[1][0] + 1
 
 
-def test_an_instance_lives_as_long_as_its_heartbeat(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse())
-    assert store.live([IDENTITY, "other:2:x"]) == {IDENTITY: True, "other:2:x": False}
+def test_an_instance_lives_as_long_as_its_heartbeat(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse())
+    assert fleet.live([IDENTITY, "other:2:x"]) == {IDENTITY: True, "other:2:x": False}
 
     store_raw.delete(INSTANCE)
-    assert store.live([IDENTITY]) == {IDENTITY: False}
-    assert store.instance(IDENTITY) == {}
+    assert fleet.live([IDENTITY]) == {IDENTITY: False}
+    assert fleet.instance(IDENTITY) == {}
 
 
-def test_a_heartbeat_is_renewed_without_being_changed(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse())
+def test_a_heartbeat_is_renewed_without_being_changed(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse())
     store_raw.expire(IDENTITY, 5)
     store_raw.expire(INSTANCE, 5)
 
-    store.renew(IDENTITY)
+    fleet.renew(IDENTITY)
 
     assert store_raw.ttl(IDENTITY) > 5
     assert store_raw.ttl(INSTANCE) > 5
-    assert store.instance(IDENTITY)["state"] == "running"
+    assert fleet.instance(IDENTITY)["state"] == "running"
 
 
-def test_a_heartbeat_that_ran_out_can_be_renewed(store: Store, store_raw: Raw):
-    store.renew(IDENTITY)
+def test_a_heartbeat_that_ran_out_can_be_renewed(fleet: Fleet, store_raw: Raw):
+    fleet.renew(IDENTITY)
 
-    assert store.live([IDENTITY]) == {IDENTITY: True}
+    assert fleet.live([IDENTITY]) == {IDENTITY: True}
     assert store_raw.smembers("processes") == {IDENTITY.encode()}
     assert 0 < store_raw.ttl(INSTANCE) <= HEARTBEAT_LIFE_S
 
 
-def test_an_instance_that_leaves_is_no_longer_registered(store: Store, store_raw: Raw):
-    store.beat(IDENTITY, a_pulse(work={"1.0.1": b"a"}, wire=7))
+def test_an_instance_that_leaves_is_no_longer_registered(fleet: Fleet, store_raw: Raw):
+    fleet.beat(IDENTITY, a_pulse(work={"1.0.1": b"a"}, wire=7))
     store_raw.lpush(SIGNALS, "TERM")
 
-    store.leave(IDENTITY)
+    fleet.leave(IDENTITY)
 
     assert set(store_raw.keys()) == {IDENTITY.encode()}  # runs out by itself, as Sidekiq's does
     assert store_raw.ttl(IDENTITY) > 0
 
 
 def test_a_sweep_strikes_those_without_a_heartbeat_at_most_once_a_minute(
-    store: Store, store_raw: Raw
+    fleet: Fleet, store_raw: Raw
 ):
-    store.beat(IDENTITY, a_pulse())
+    fleet.beat(IDENTITY, a_pulse())
     store_raw.sadd("processes", "dead:2:x")
-    assert store.count_processes() == 2
+    assert fleet.count() == 2
 
-    store.sweep_processes()
+    fleet.sweep()
     store_raw.sadd("processes", "dead:3:x")
-    store.sweep_processes()
+    fleet.sweep()
 
     assert store_raw.smembers("processes") == {IDENTITY.encode(), b"dead:3:x"}
     assert 0 < store_raw.ttl("process_cleanup") <= 60
 
 
-def test_sweeping_an_empty_registry_does_nothing(store: Store):
-    store.sweep_processes()
+def test_sweeping_an_empty_fleet_does_nothing(fleet: Fleet):
+    fleet.sweep()
 
-    assert store.count_processes() == 0
+    assert fleet.count() == 0
 
 
-def test_running_jobs_are_read_from_their_private_lists(store: Store):
+def test_running_jobs_are_read_from_their_private_lists(store: Store, fleet: Fleet):
     store.push({"default": payloads(4), "low": [b"\xff"]})
     claim(store, a_holder("default"), limit=4)
     claim(store, a_holder("low", processor="2.0.7"))
@@ -273,67 +274,17 @@ def test_running_jobs_are_read_from_their_private_lists(store: Store):
         "3.0.9": a_state(a_payload(1)),
     }
 
-    assert store.running(IDENTITY, busy) == {"1.0.1": a_payload(1).decode(), "2.0.7": "\udcff"}
-    assert store.running(IDENTITY, {}) == {}
+    assert fleet.running(IDENTITY, busy) == {"1.0.1": a_payload(1).decode(), "2.0.7": "\udcff"}
+    assert fleet.running(IDENTITY, {}) == {}
 
 
-def test_names_that_are_not_utf8_hurt_nobody(store: Store, store_raw: Raw):
+def test_names_that_are_not_utf8_hurt_nobody(store: Store, fleet: Fleet, store_raw: Raw):
     for name in ("processes", "paused", "jobd:privates"):
         store_raw.sadd(name, b"\xff")
     store_raw.lpush(SIGNALS, b"\xff")
 
-    assert store.beat(IDENTITY, a_pulse()).command == "\ufffd"
+    assert fleet.beat(IDENTITY, a_pulse()).command == "\ufffd"
     assert store.paused_queues() == {"\ufffd"}
     assert [KEYS.parse_private(name) for name in store.private_lists()] == [None]
-    store.sweep_processes()
+    fleet.sweep()
     assert store_raw.smembers("processes") == {IDENTITY.encode(), b"\xff"}
-
-
-# What the dead left
-
-
-def test_what_is_held_is_shown_newest_first(store: Store):
-    holder = a_holder()
-    store.push({"default": payloads(4)})
-    claim(store, holder, limit=4)
-
-    assert store.held(holder.privates[0], 9) == payloads(4)[::-1]
-    assert store.held(holder.privates[0], 2) == [a_payload(3), a_payload(2)]
-
-
-def test_jobs_of_the_dead_go_back_in_their_order(store: Store):
-    dead, living = a_holder(), a_holder(processor="1.0.2")
-    store.push({"default": payloads(5)})
-    claim(store, dead, limit=3)
-
-    raws = store.held(dead.privates[0], 9)
-    store.give_back(dead.privates[0], "default", [(raw, raw) for raw in raws])
-
-    assert raws_of(claim(store, living, limit=9)) == payloads(5)
-
-
-def test_an_empty_private_list_is_forgotten(store: Store):
-    holder = a_holder("a", "b")
-    claim(store, holder)
-
-    assert store.forget(holder.privates[0])
-    assert not store.forget(holder.privates[0])
-    assert store.private_lists() == [holder.privates[1]]
-
-
-def test_a_private_list_that_holds_something_is_not_forgotten(store: Store):
-    holder = a_holder()
-    store.push({"default": [b"one"]})
-    claim(store, holder)
-
-    assert not store.forget(holder.privates[0])
-    assert store.private_lists() == [holder.privates[0]]
-
-
-def test_the_name_of_a_private_list_says_where_its_jobs_belong(store: Store):
-    holder = a_holder("a:b", processor="12.0.345")
-    claim(store, holder)
-
-    (name,) = store.private_lists()
-
-    assert KEYS.parse_private(name) == (IDENTITY, 12, 0, 345, "a:b")
