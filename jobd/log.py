@@ -180,6 +180,7 @@ class Log:
     Attributes:
         journal: device and inode of journald's end, as ``JOURNAL_STREAM`` has them; see
             systemd.exec(5).
+        tells_jobs: whether ``start`` and ``done`` are written; who asks first saves two calls.
     """
 
     def __init__(self, fd: int = 1, clock: Clock | None = None) -> None:
@@ -192,6 +193,7 @@ class Log:
         self._now_ms = (clock or SystemClock()).now_ms
         self._second = (0, "")  # one assignment, so that threads see both parts or neither
         self._path: str | None = None
+        self.tells_jobs = True
         self._threshold = LEVELS["info"]
         self._format: Format = Logfmt()
 
@@ -221,6 +223,7 @@ class Log:
     def use(self, settings: Settings) -> None:
         """Format and level, without touching any stream."""
         self._threshold = LEVELS[settings.level]
+        self.tells_jobs = self._threshold <= LEVELS["info"]
         self._format = self._format_of(settings.format)
         if self._is_journal():
             self._format = Journal(Undated() if settings.format == "auto" else self._format)
@@ -334,7 +337,7 @@ class Log:
             lines = traceback.format_exception_only(error)
             reason = next(line for line in lines if not line.startswith(" ")).strip()
             self.event(text, level="error", elapsed=elapsed_s, reason=reason, error=error)
-        elif self._threshold <= 20 and (job := _job.get()) is not None:
+        elif self.tells_jobs and (job := _job.get()) is not None:
             elapsed = "" if elapsed_s is None else f"{elapsed_s:.3f}"
             self._emit(self._format.job(self._stamp(), self.pid, text, job, elapsed))
 
@@ -453,7 +456,7 @@ def _fill_standard_fds() -> None:
 
 def flush_streams() -> None:
     """Write out what was printed without a line break: it is this job's, and not the next one's."""
-    printed = _log.printed
+    printed = current.printed
     if not printed.is_any and sys.stdout is printed.out and sys.stderr is printed.err:
         return  # the two calls below are a tenth of a short job
     printed.is_any = False
@@ -476,22 +479,22 @@ def clear_job() -> None:
 
 def forbid_color() -> None:
     """What NO_COLOR asks for; before `configure`."""
-    _log.is_color_allowed = False
+    current.is_color_allowed = False
 
 
 def know_journal(stream: str) -> None:
     """What ``JOURNAL_STREAM`` says; before `configure`."""
-    _log.journal = stream
+    current.journal = stream
 
 
-_log = Log()
-configure = _log.configure
-never_block = _log.never_block
-is_colored = _log.is_colored
-capture_logging = _log.capture_logging
-reopen = _log.reopen
-reopen_if_moved = _log.reopen_if_moved
-event = _log.event
-plain = _log.plain
-job_line = _log.job_line
-os.register_at_fork(after_in_child=_log.forked)
+current = Log()
+configure = current.configure
+never_block = current.never_block
+is_colored = current.is_colored
+capture_logging = current.capture_logging
+reopen = current.reopen
+reopen_if_moved = current.reopen_if_moved
+event = current.event
+plain = current.plain
+job_line = current.job_line
+os.register_at_fork(after_in_child=current.forked)

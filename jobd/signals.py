@@ -38,6 +38,7 @@ HANDLED = frozenset(
 
 # Not signal.getsignal(), which makes enums of its answers, at a hundred times the cost.
 _getsignal: Callable[[int], object] = importlib.import_module("_signal").getsignal
+_TERM, _ALARM = int(signal.SIGTERM), int(signal.SIGALRM)
 _change_mask: Callable[[int, Iterable[int]], object] = importlib.import_module(
     "_signal"
 ).pthread_sigmask
@@ -55,7 +56,6 @@ class SignalInbox:
         self, signals: Iterable[int], *, on_arrival: Callable[[int], None] | None = None
     ) -> None:
         self._signals = frozenset(signals)
-        self._watched = tuple(self._signals & {signal.SIGTERM, signal.SIGALRM})
         self._on_arrival = on_arrival
         self._arrived: set[int] = set()
         self._handler = self._arrive  # one object, so that it is known again by identity
@@ -88,13 +88,14 @@ class SignalInbox:
     def reclaim(self) -> bool:
         """Install the handlers again if somebody has changed them; returns whether one had.
 
-        Looks at the two signals that jobs use most; costs no system call.
+        Looks at the two signals that jobs use most, which must be among those collected; costs no
+        system call.
         """
-        for number in self._watched:
-            if _getsignal(number) is not self._handler:
-                self.open()
-                return True
-        return False
+        handler = self._handler
+        if _getsignal(_TERM) is handler and _getsignal(_ALARM) is handler:
+            return False
+        self.open()
+        return True
 
     def reclaim_wakeup(self) -> None:
         """Have signals arrive and wake this loop again, before it waits.

@@ -92,13 +92,13 @@ class Claimed(NamedTuple):
 
     Attributes:
         lost: how many of the acknowledged jobs were not held any more: somebody recovered them.
-        jobs: pairs as ``Held``, which would cost more to make than all the rest of a claim.
+        jobs: by queue, as an index of the holder's; a queue may be there twice.
         paused: indexes of queues that were passed over: paused ones, and those that refused.
         refused: why a queue refused (its key is no list), or an empty string.
     """
 
     lost: int
-    jobs: tuple[tuple[int, bytes], ...]
+    jobs: Sequence[tuple[int, Sequence[bytes]]]
     paused: frozenset[int]
     refused: str = ""
 
@@ -186,8 +186,12 @@ class Store:
         lost, flat, paused, refused = self._run(
             _CLAIM, *holder.constant, limit, len(groups), *finished, *wishes
         )
-        parts = iter(flat)
-        jobs = tuple(zip(parts, parts, strict=True))
+        jobs: list[tuple[int, list[bytes]]] = []
+        at = 0
+        while at < len(flat):
+            end = at + 2 + flat[at + 1]
+            jobs.append((flat[at], flat[at + 2 : end]))
+            at = end
         return Claimed(lost, jobs, frozenset(paused), text(refused) if refused else "")
 
     def blocking_claim(

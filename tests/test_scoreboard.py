@@ -18,6 +18,7 @@ from jobd.scoreboard import (
 from jobd.server_clock import ServerClock
 from jobd.slot_state import MOST_PLACES, MOST_THREADS
 from tests.support.clock import FakeClock
+from tests.support.running import show_job
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_an_untouched_slot_is_empty(board: Scoreboard) -> None:
 def test_a_running_job_shows_with_its_beginning(board: Scoreboard, clock: FakeClock) -> None:
     writer = board.writer(1)
     writer.open(42, 7)
-    writer.start("default", "MoodSenderJob", "a1b2", 1_800_000_000.5)
+    show_job(writer, "default", "MoodSenderJob", "a1b2", 1_800_000_000.5)
     seen = board.read(1)
     assert (seen.state, seen.pid, seen.incarnation) == (State.RUNNING, 42, 7)
     assert (seen.queue, seen.name, seen.jid) == ("default", "MoodSenderJob", "a1b2")
@@ -46,9 +47,10 @@ def test_a_running_job_shows_with_its_beginning(board: Scoreboard, clock: FakeCl
 def test_a_job_that_ended_is_counted_and_waits_in_the_ring(board: Scoreboard) -> None:
     writer = board.writer(1)
     writer.open(42, 1)
+    writer.set_state(State.IDLE)
     for jid, failed in (("one", False), ("two", True)):
         writer.hold(jid.encode(), 1.0)
-        writer.start("q", "J", jid, 1.0)
+        writer.start("q", "J", jid)
         writer.finish(jid.encode(), failed=failed)
     seen = board.read(1)
     assert (seen.state, seen.is_busy) == (State.IDLE, False)
@@ -63,7 +65,7 @@ def test_a_job_that_ended_is_counted_and_waits_in_the_ring(board: Scoreboard) ->
 
 def test_a_job_that_is_given_back_is_not_counted(board: Scoreboard) -> None:
     writer = board.writer(1)
-    writer.start("q", "J", "one", 1.0)
+    show_job(writer, "q", "J", "one", 1.0)
     writer.give_up()
     seen = board.read(1)
     assert (seen.processed, seen.is_busy, seen.finished) == (0, False, ())
@@ -74,7 +76,7 @@ def test_a_full_ring_and_endless_names_do_no_harm(board: Scoreboard) -> None:
     writer.finish(b"x" * 5000, failed=False)
     for number in range(RING_SIZE + 5):
         writer.finish(f"{number:024d}".encode(), failed=False)
-    writer.start("q" * 5000, "n" * 5000, "j" * 5000, 1.0)
+    show_job(writer, "q" * 5000, "n" * 5000, "j" * 5000, 1.0)
     seen = board.read(1)
     assert len(seen.finished) == RING_SIZE
     assert seen.finished[-1] == fingerprint(f"{RING_SIZE - 2:024d}".encode())
@@ -86,7 +88,7 @@ def test_a_full_ring_and_endless_names_do_no_harm(board: Scoreboard) -> None:
 def test_the_counters_are_the_slot_s_and_go_on_in_the_next_life(board: Scoreboard) -> None:
     first = board.writer(1)
     first.open(42, 1)
-    first.start("q", "J", "one", 1.0)
+    show_job(first, "q", "J", "one", 1.0)
     first.finish(b"one", failed=True)
     second = board.writer(1)
     second.open(43, 2)
@@ -149,7 +151,7 @@ def test_the_state_of_the_instance_is_for_all(board: Scoreboard) -> None:
 
 def test_names_that_are_cut_inside_a_character_can_be_read(board: Scoreboard) -> None:
     writer = board.writer(1)
-    writer.start("a" + "é" * 100, "é" * 100, "jid", 1.0)
+    show_job(writer, "a" + "é" * 100, "é" * 100, "jid", 1.0)
     assert board.read(1).queue.endswith("é\ufffd")
     assert board.read(1).name.startswith("ééé")
 
@@ -159,7 +161,7 @@ def test_a_jid_of_any_length_is_told_from_those_that_begin_alike(
     board: Scoreboard, jid: str
 ) -> None:
     writer = board.writer(1)
-    writer.start("q", "J", jid, 1.0)
+    show_job(writer, "q", "J", jid, 1.0)
     shown = board.read(1).jid
     board.cancel(1, jid + "x")
     assert (shown, shown_jid(shown), writer.is_cancelled) == (shown_jid(jid), shown, False)
@@ -169,7 +171,7 @@ def test_a_jid_of_any_length_is_told_from_those_that_begin_alike(
 
 def test_a_job_in_hand_is_charged_before_its_name_is_known(board: Scoreboard) -> None:
     writer = board.writer(1)
-    writer.start("q", "Before", "one", 1.0)
+    show_job(writer, "q", "Before", "one", 1.0)
     writer.finish(b"before", failed=False)
     writer.hold(b"not parsed yet", 2.0)
     seen = board.read(1)
@@ -185,7 +187,7 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_a_slot_that_can_be_read_an
 ) -> None:
     writer = board.writer(1)
     writer.open(42, 1)
-    writer.start("q", "J", "one", 1.0)
+    show_job(writer, "q", "J", "one", 1.0)
     writer._begin()  # pyright: ignore[reportPrivateUsage]  # SIGKILL comes before _end()
     assert board.read(1).jid == "one"
     successor = board.writer(1)
@@ -202,7 +204,7 @@ def test_readers_never_see_half_a_write_of_another_process(board: Scoreboard) ->
         os.write(ready, b"1")
         while True:
             for letter in "ab":
-                writer.start(letter, letter * 100, letter * 24, 1.0)
+                show_job(writer, letter, letter * 100, letter * 24, 1.0)
                 sum(range(200))  # a job: no reader gets in between writes that never pause
     try:
         os.read(reader, 1)
@@ -238,8 +240,8 @@ def test_a_worker_with_threads_shows_what_each_runs_and_as_one_the_oldest(
 ) -> None:
     main, first, second, _ = a_crew(board, 7, 3)
     assert board.read(1).state is State.IDLE
-    second.start("low", "Slow", "aa", 100.0)
-    first.start("default", "Quick", "bb", 200.0)
+    show_job(second, "low", "Slow", "aa", 100.0)
+    show_job(first, "default", "Quick", "bb", 200.0)
 
     assert list(board.threads(1)) == [1, 2, 3]
     assert [board.read_thread(1, n).jid for n in board.threads(1)] == ["bb", "aa", ""]
@@ -254,12 +256,12 @@ def test_what_all_threads_counted_is_the_slots_also_when_the_next_worker_has_few
     board: Scoreboard,
 ) -> None:
     for number, pen in enumerate(a_crew(board, 7, 3)[1:]):
-        pen.start("default", "Job", str(number), 1.0)
+        show_job(pen, "default", "Job", str(number), 1.0)
         pen.finish(str(number).encode(), failed=number == 1)
     seen = board.read(1)
     assert (seen.processed, seen.failed, len(seen.finished)) == (3, 1, 3)
 
-    a_crew(board, 8, 1)[1].start("default", "Job", "cc", 2.0)
+    show_job(a_crew(board, 8, 1)[1], "default", "Job", "cc", 2.0)
     seen = board.read(1)
     assert (seen.processed, seen.failed, seen.finished, seen.jid) == (3, 1, (), "cc")
     board.writer(1).open(49, 9)
@@ -276,9 +278,9 @@ def test_a_main_thread_that_runs_jobs_beside_a_loop_is_seen_with_its_places(
     main.show_pages(1, main_too=True)
     assert list(board.threads(1)) == [0, 1]
 
-    place.start("low", "Slow", "aa", 100.0)
+    show_job(place, "low", "Slow", "aa", 100.0)
     assert (board.read(1).state, board.read(1).jid) == (State.RUNNING, "aa")
-    main.start("default", "Quick", "bb", 50.0)
+    show_job(main, "default", "Quick", "bb", 50.0)
     assert (board.read(1).state, board.read(1).jid) == (State.RUNNING, "bb")
     for pen, raw in ((main, b"bb"), (place, b"aa")):
         pen.finish(raw, failed=False)
@@ -292,7 +294,7 @@ def test_a_main_thread_that_runs_jobs_beside_a_loop_is_seen_with_its_places(
 def test_a_worker_has_room_for_all_threads_and_places(board: Scoreboard) -> None:
     last = board.writer(1, MOST_THREADS + MOST_PLACES)
     last.open(47, 7)
-    last.start("low", "Slow", "aa", 100.0)
+    show_job(last, "low", "Slow", "aa", 100.0)
     assert board.read_thread(1, MOST_THREADS + MOST_PLACES).jid == "aa"
     assert board.read_thread(2, 0).jid == board.read_thread(2, 1).jid == ""
 
@@ -300,7 +302,7 @@ def test_a_worker_has_room_for_all_threads_and_places(board: Scoreboard) -> None
 def test_what_the_threads_of_a_dead_worker_ran_is_not_what_its_successor_runs(
     board: Scoreboard,
 ) -> None:
-    a_crew(board, 7, 2)[2].start("default", "Job", "aa", 1.0)
+    show_job(a_crew(board, 7, 2)[2], "default", "Job", "aa", 1.0)
     board.writer(1).open(48, 8, 2)  # and its threads have not begun yet
     assert not board.read(1).is_busy
 
@@ -308,7 +310,7 @@ def test_what_the_threads_of_a_dead_worker_ran_is_not_what_its_successor_runs(
 def test_each_thread_has_its_own_deadline_and_its_own_cancelled_job(board: Scoreboard) -> None:
     _, first, second = a_crew(board, 7, 2)
     for pen in (first, second):
-        pen.start("default", "Job", "aa", 1.0)
+        show_job(pen, "default", "Job", "aa", 1.0)
     second.limit(Limit(5.0, 4.0, 3.0))
     board.cancel(1, "aa", 2)
     assert [board.limit(1, n) for n in board.threads(1)] == [None, Limit(5.0, 4.0, 3.0)]

@@ -31,6 +31,7 @@ from jobd.supervisor.child import Child
 from jobd.supervisor.master import Master
 from jobd.supervisor.messages import Died
 from jobd.supervisor.plan import Generation, Plan, Renewed, Wear
+from tests.support.running import show_job
 
 OPTIONS: dict[str, object] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
 CLOCK = SystemClock()
@@ -81,7 +82,7 @@ class ToyWorker:
         self.is_busy = True
         self.writer.finish(b"a job that is done", failed=False)
         self.writer.hold(b"a job that runs", CLOCK.now_ms() / 1000)
-        self.writer.start("default", "ToyJob", "toy-jid", CLOCK.now_ms() / 1000)
+        show_job(self.writer, "default", "ToyJob", "toy-jid", CLOCK.now_ms() / 1000)
 
     def obey(self) -> None:
         for number in sorted(self.inbox.take()):

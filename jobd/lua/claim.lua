@@ -6,8 +6,9 @@
 --       jobs and for each of them queue, number of jobs, jobs as they were taken, then pairs in the
 --       order in which to look: queue, its share of the k jobs. What the shares leave over is taken
 --       from the first queue that has more
--- Returns {finished jobs that were not held any more, {queue, job, ...}, {queues passed over:
---         paused, or refused}, the error of a queue that refused (it is no list) or false}
+-- Returns {finished jobs that were not held any more, {queue, number of jobs, jobs, and so on},
+--         {queues passed over: paused, or refused}, the error of a queue that refused (it is no
+--         list) or false}. No list in a list, since each costs the server more than a short job
 
 local n = (#KEYS - 2) / 2
 local k, groups = tonumber(ARGV[n + 1]), tonumber(ARGV[n + 2])
@@ -52,8 +53,11 @@ local jobs = {}
 if redis.call('EXISTS', unpack(KEYS, 3 + n)) > 0 then
   for i = 0, n - 1 do
     local held = redis.call('LRANGE', KEYS[3 + n + i], 0, -1)
-    for j = #held, 1, -1 do
+    if #held > 0 then
       jobs[#jobs + 1] = i
+      jobs[#jobs + 1] = #held
+    end
+    for j = #held, 1, -1 do
       jobs[#jobs + 1] = held[j]
     end
   end
@@ -96,11 +100,12 @@ local function move(i, most)
     paused[#paused + 1] = i
     return true
   end
-  for _, job in ipairs(got) do
-    jobs[#jobs + 1] = i
-    jobs[#jobs + 1] = job
-  end
   if #got > 0 then
+    jobs[#jobs + 1] = i
+    jobs[#jobs + 1] = #got
+    for _, job in ipairs(got) do
+      jobs[#jobs + 1] = job
+    end
     filled[#filled + 1] = KEYS[3 + n + i]
   end
   k = k - #got

@@ -40,6 +40,7 @@ __all__ = [
     "decode",
     "encode",
     "loosen",
+    "name_inside",
     "new_jid",
     "resolve_at",
     "timestamp",
@@ -367,17 +368,33 @@ def decode(raw: bytes) -> Payload:
         payload: Any = _decode(raw)
     except (ValueError, RecursionError, MemoryError) as err:
         raise MalformedPayload(f"not JSON: {err}") from err
-    if type(payload) is not dict:
-        raise MalformedPayload(f"not a JSON object but a {type(payload).__name__}")
-    job: Payload = payload  # pyright: ignore[reportUnknownVariableType] - JSON's keys are text
-    name = job.get("class")
-    if type(name) is not str or not name:
-        raise MalformedPayload('no "class", which names the job')
-    if type(job.get("args")) is not list:
-        raise MalformedPayload('no "args", a list of the arguments')
-    if len(raw) > _SHALLOW_BYTES and _may_be_deep(raw) and _depth(job) > MAX_NESTING:
+    try:
+        name, args = payload["class"], payload["args"]
+    except (TypeError, LookupError):
+        raise MalformedPayload(_what_is_missing(payload)) from None
+    if type(name) is not str or not name or type(args) is not list:
+        raise MalformedPayload(_what_is_missing(payload))
+    if len(raw) > _SHALLOW_BYTES and _may_be_deep(raw) and _depth(payload) > MAX_NESTING:
         raise MalformedPayload(f"nested deeper than {MAX_NESTING} levels")
+    job: Payload = payload
     return job
+
+
+def name_inside(payload: Payload) -> str:
+    """The name of the job that a payload carries: of one that is wrapped, as ActiveJob does."""
+    wrapped = payload.get("wrapped")
+    name: str = wrapped if isinstance(wrapped, str) else payload["class"]
+    return name
+
+
+def _what_is_missing(payload: object) -> str:
+    if not isinstance(payload, dict):
+        return f"not a JSON object but a {type(payload).__name__}"
+    job = cast("Payload", payload)
+    name = job.get("class")
+    if not isinstance(name, str) or not name:
+        return 'no "class", which names the job'
+    return 'no "args", a list of the arguments'
 
 
 def _may_be_deep(raw: bytes) -> bool:

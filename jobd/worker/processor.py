@@ -26,7 +26,7 @@ from jobd.errors import (
 from jobd.hooks import Hooks
 from jobd.jobs import Job, Registry
 from jobd.jobs.iterable import IterableJob
-from jobd.payload import Wire, decode, encode, timestamp
+from jobd.payload import Wire, decode, encode, name_inside, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
 from jobd.tallies import row_of
@@ -188,23 +188,21 @@ class Processor:
             payload = decode(unit.raw)
         except MalformedPayload as error:
             log.clear_job()
-            self._slot.start(unit.queue, "", NO_JID, began_s)
+            self._slot.start(unit.queue, "", NO_JID)
             self._bury_as_it_is(unit, error)
             self._slot.give_up()
         else:
             if self.handing_over is not None and self.handing_over.wants(payload["class"]):
-                return not self._hand_over(self.handing_over, unit, payload, began_s)
+                return not self._hand_over(self.handing_over, unit, payload)
             self._run(unit, payload, began_s)
         return True
 
-    def _hand_over(
-        self, way: HandsOver, unit: UnitOfWork, payload: dict[str, Any], began_s: float
-    ) -> bool:
+    def _hand_over(self, way: HandsOver, unit: UnitOfWork, payload: dict[str, Any]) -> bool:
         if self._fetcher.holds:
             self._slot.give_up()  # while it waits, nothing that happens is charged to it
             return way.hand_over(unit, is_suspect=self._is_suspect(payload))
         # Should it be lost now, that is told.
-        self._slot.start(unit.queue, payload["class"], str(payload.get("jid") or NO_JID), began_s)
+        self._slot.start(unit.queue, payload["class"], str(payload.get("jid") or NO_JID))
         is_running = way.hand_over(unit, is_suspect=False)
         self._slot.give_up()
         return is_running
@@ -212,7 +210,9 @@ class Processor:
     def _run(self, unit: UnitOfWork, payload: dict[str, Any], began_s: float) -> None:
         name, jid = payload["class"], str(payload.get("jid") or NO_JID)
         log.set_job(jid, name, unit.queue)
-        self._slot.start(unit.queue, name, jid, began_s)
+        self._slot.start(unit.queue, name, jid)
+        # Without a jid two jobs may be the same bytes: the end of one says nothing of the other.
+        in_ring = None if jid == NO_JID else unit.raw
         title = self._title
         title.job = (name, began_s)
         if unit.is_alone:
@@ -226,11 +226,12 @@ class Processor:
                 self._fail(unit, WorkerKilled.often(payload), may_retry=False)
                 self._slot.give_up()
             elif "timed_out" in payload or "outgrown" in payload:
-                self._has_failed(unit, why_killed(payload), jid, self._measured_as(unit, payload))
+                row = row_of(name_inside(payload), unit.queue)
+                self._has_failed(unit, why_killed(payload), in_ring, row)
             elif self._company is not None and self._is_suspect(payload):
                 self._run_alone(self._company, unit, payload, began_s)
             else:
-                self._perform(unit, payload, jid)
+                self._perform(unit, payload, in_ring)
         finally:
             title.job = None
             if title.is_shown and not unit.is_alone:
@@ -258,20 +259,23 @@ class Processor:
             return
         jid = str(payload.get("jid") or NO_JID)
         self._slot.hold(unit.raw, began_s)
-        self._slot.start(unit.queue, payload["class"], jid, began_s)
+        self._slot.start(unit.queue, payload["class"], jid)
         try:
             self._attention.learn_cancelled()  # it may have waited for long
             if jid in self._attention.cancelled_jids:
                 self._drop(unit)
                 self._slot.give_up()
             else:
-                self._perform(unit, payload, jid)
+                self._perform(unit, payload, None if jid == NO_JID else unit.raw)
         finally:
             company.let_in()
 
-    def _perform(self, unit: UnitOfWork, payload: dict[str, Any], jid: str) -> None:
-        log.job_line("start")
-        measured_as = self._measured_as(unit, payload)  # before middleware has its say
+    def _perform(self, unit: UnitOfWork, payload: dict[str, Any], in_ring: bytes | None) -> None:
+        tells_jobs = log.current.tells_jobs
+        if tells_jobs:
+            log.job_line("start")
+        name = name_inside(payload) if "wrapped" in payload else payload["class"]
+        row = row_of(name, unit.queue)  # before middleware has its say
         began = self._clock.monotonic()
         outcome = execute(self._attention.interruptible, self._call, payload)
         if not self._is_ours:
@@ -282,14 +286,15 @@ class Processor:
         elapsed_s = self._clock.monotonic() - began
         faults.point("performed")
         if outcome is not DONE:
-            self._has_not_returned(unit, outcome, jid, elapsed_s, measured_as)
+            self._has_not_returned(unit, outcome, in_ring, elapsed_s, row)
             return
         if "result_ttl" in payload:
             self._keep_returned(payload)
         self._fetcher.acknowledge(unit)
-        self._slot.finish(_in_ring(unit, jid), failed=False)
-        self._tally.count(measured_as, int(elapsed_s * 1000))
-        log.job_line("done", elapsed_s)
+        self._slot.finish(in_ring, failed=False)
+        self._tally.count(row, int(elapsed_s * 1000))
+        if tells_jobs:
+            log.job_line("done", elapsed_s)
 
     def _keep_returned(self, payload: dict[str, Any]) -> None:
         """Before it is settled, so that who is killed in between leaves a job that runs again."""
@@ -299,11 +304,6 @@ class Processor:
             log.event("what the job returned cannot be kept", level="error", reason=reason)
         faults.point("returned")
         self.settle(partial(self._app.keep_result, payload, record))
-
-    def _measured_as(self, unit: UnitOfWork, payload: dict[str, Any]) -> str:
-        wrapped = payload.get("wrapped")
-        name: str = wrapped if isinstance(wrapped, str) else payload["class"]
-        return row_of(name, unit.queue)
 
     def _call(self, payload: dict[str, Any]) -> None:
         kind = self._app.registry.find(payload["class"])
@@ -331,17 +331,22 @@ class Processor:
     # Failure
 
     def _has_not_returned(
-        self, unit: UnitOfWork, outcome: Outcome, jid: str, elapsed_s: float, measured_as: str
+        self,
+        unit: UnitOfWork,
+        outcome: Outcome,
+        in_ring: bytes | None,
+        elapsed_s: float,
+        row: str,
     ) -> None:
         match outcome:
             case Failed(error):
-                self._has_failed(unit, error, jid, measured_as, elapsed_s)
+                self._has_failed(unit, error, in_ring, row, elapsed_s)
             case Interrupted(reason) if not self._attention.was_interrupted:
                 # Its own: given back, it would do so again and again.
-                self._has_failed(unit, reason, jid, measured_as, elapsed_s)
+                self._has_failed(unit, reason, in_ring, row, elapsed_s)
             case Interrupted(JobCancelled()):
                 self._drop(unit, elapsed_s)
-                self._slot.finish(_in_ring(unit, jid), failed=False)
+                self._slot.finish(in_ring, failed=False)
             case Interrupted(JobPutOff()):
                 log.job_line("put off", elapsed_s)
                 at_s = self._clock.server_s(self._clock.now_ms())
@@ -356,15 +361,15 @@ class Processor:
         self,
         unit: UnitOfWork,
         error: BaseException,
-        jid: str,
-        measured_as: str,
+        in_ring: bytes | None,
+        row: str,
         elapsed_s: float | None = None,
     ) -> None:
         _tell_failure(error, elapsed_s)
         if not issubclass(type(error), UnknownJob):  # isinstance() asks it, and it may raise
-            self._tally.count_failure(measured_as)
+            self._tally.count_failure(row)
         is_discarded = self._fail(unit, error)
-        self._slot.finish(_in_ring(unit, jid) if is_discarded else None, failed=True)
+        self._slot.finish(in_ring if is_discarded else None, failed=True)
 
     def _fail(self, unit: UnitOfWork, error: BaseException, *, may_retry: bool = True) -> bool:
         """Settle a failure; True if nothing is kept, and the next claim acknowledges it."""
@@ -482,11 +487,6 @@ class Processor:
             else:
                 self._backoff.reset()
                 return True
-
-
-def _in_ring(unit: UnitOfWork, jid: str) -> bytes | None:
-    # Without a jid two jobs may be the same bytes: the end of one says nothing of the other.
-    return None if jid == NO_JID else unit.raw
 
 
 def _exhausted_of(kind: type[Job]) -> Callable[..., object]:

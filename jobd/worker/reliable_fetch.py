@@ -170,10 +170,12 @@ class ReliableFetch:
         self._taken += 1
         return unit
 
-    def _hold(self, jobs: Sequence[tuple[int, bytes]]) -> None:
+    def _hold(self, jobs: Sequence[tuple[int, Sequence[bytes]]]) -> None:
         self._claimed_at = self._began_at = self._now()
-        names, is_alone = self._holder.queues, len(jobs) == 1
-        self._spare.extend([UnitOfWork(names[queue], raw, queue, is_alone) for queue, raw in jobs])
+        is_alone = len(jobs) == 1 and len(jobs[0][1]) == 1
+        for queue, raws in jobs:
+            name = self._holder.queues[queue]
+            self._spare.extend([UnitOfWork(name, raw, queue, is_alone) for raw in raws])
         if not is_alone and jobs:
             self._keeper.wake()
 
@@ -316,7 +318,7 @@ class ReliableFetch:
         if not may_run:
             self._give_back(first.queue, first.raw)  # finds nothing, if somebody has recovered it
             return None
-        self._hold(((first.queue, first.raw),))
+        self._hold(((first.queue, (first.raw,)),))
         return self.take()
 
     # Settling

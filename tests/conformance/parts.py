@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobd.clock import Clock, SystemClock
 from jobd.config import Capsule, QueueWeight, RedisSettings
@@ -74,10 +74,25 @@ def a_capsule(*queues: str | tuple[str, int]) -> Capsule:
     )
 
 
-def claim(store: Store, holder: Holder, *done: Held, limit: int = 1) -> Claimed:
+class Brought(NamedTuple):
+    """A ``Claimed`` with each job by itself."""
+
+    lost: int
+    jobs: tuple[Held, ...]
+    paused: frozenset[int]
+    refused: str
+
+
+def claim(store: Store, holder: Holder, *done: Held, limit: int = 1) -> Brought:
     """Claim in strict order."""
     order = range(len(holder.queues))
-    return store.claim(holder, done=by_queue(holder, done), order=order, limit=limit)
+    return brought(store.claim(holder, done=by_queue(holder, done), order=order, limit=limit))
+
+
+def brought(claimed: Claimed) -> Brought:
+    """The jobs of a claim one by one, in their order."""
+    jobs = tuple(Held(queue, raw) for queue, raws in claimed.jobs for raw in raws)
+    return Brought(claimed.lost, jobs, claimed.paused, claimed.refused)
 
 
 def by_queue(holder: Holder, jobs: Iterable[Held]) -> list[list[bytes]]:
@@ -88,7 +103,7 @@ def by_queue(holder: Holder, jobs: Iterable[Held]) -> list[list[bytes]]:
     return groups
 
 
-def raws_of(claimed: Claimed) -> list[bytes]:
+def raws_of(claimed: Brought) -> list[bytes]:
     return [raw for _, raw in claimed.jobs]
 
 

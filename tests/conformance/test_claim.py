@@ -7,6 +7,7 @@ from tests.conformance.parts import (
     ODD,
     a_holder,
     a_payload,
+    brought,
     calls,
     calls_since,
     claim,
@@ -169,7 +170,7 @@ def test_the_order_given_is_the_order_of_the_queues(store: Store):
     holder = a_holder("a", "b", "c")
     store.push({"a": [b"1"], "b": [b"2"], "c": [b"3"]})
 
-    claimed = store.claim(holder, done=(), order=(2, 0, 1), limit=2)
+    claimed = brought(store.claim(holder, done=(), order=(2, 0, 1), limit=2))
 
     assert claimed.jobs == (Held(2, b"3"), Held(0, b"1"))
 
@@ -178,7 +179,7 @@ def test_a_queue_that_is_not_in_the_order_is_left_alone(store: Store):
     holder = a_holder("a", "b")
     store.push({"b": [b"2"]})
 
-    assert store.claim(holder, done=(), order=(0,), limit=5).jobs == ()
+    assert not store.claim(holder, done=(), order=(0,), limit=5).jobs
 
 
 def test_the_first_queue_is_asked_for_all_before_the_second(store: Store):
@@ -192,7 +193,7 @@ def test_each_queue_is_asked_for_its_share_and_the_order_fills_what_is_left(stor
     holder = a_holder("a", "b", "c")
     store.push({"a": [b"1", b"2", b"3"], "b": [b"4"], "c": [b"5", b"6", b"7", b"8"]})
 
-    claimed = store.claim(holder, done=(), order=(2, 1, 0), limit=6, shares=(1, 4, 1))
+    claimed = brought(store.claim(holder, done=(), order=(2, 1, 0), limit=6, shares=(1, 4, 1)))
 
     assert raws_of(claimed) == [b"5", b"4", b"1", b"6", b"7", b"8"]
 

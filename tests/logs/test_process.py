@@ -131,7 +131,7 @@ def test_the_children_of_what_never_blocks_wait_for_the_reader() -> None:
         + """
 log.configure(Settings())
 log.never_block()
-while not log._log.sink.dropped:
+while not log.current.sink.dropped:
     log.event("full", text="x" * 900)
 if os.fork():
     os._exit(0)

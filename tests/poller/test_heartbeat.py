@@ -14,6 +14,7 @@ from jobd.slot_state import Limit
 from jobd.tallies import row_of
 from tests.poller.conftest import IDENTITY, Station
 from tests.support.proxy import Proxy
+from tests.support.running import show_job
 from tests.support.wire import a_payload
 
 
@@ -125,7 +126,7 @@ def test_a_running_job_is_shown_with_its_payload_as_it_stands_in_redis(station: 
     (raw,) = station.hold(payload, owner=f"{IDENTITY}:1.0.4")
     writer = station.seat(1, 4)
     writer.hold(raw, 1_799_999_999.9)
-    writer.start("default", "Echo", "b4a5", 1_799_999_999.9)
+    writer.start("default", "Echo", "b4a5")
     fields = beat(station)
     work = station.raw.hgetall(f"{IDENTITY}:work")
     assert fields[b"busy"] == b"1"
@@ -139,7 +140,7 @@ def test_a_running_job_is_shown_with_its_payload_as_it_stands_in_redis(station: 
 def test_the_time_limits_of_running_jobs_are_told(station: Station) -> None:
     limited, free = station.seat(1, 4), station.seat(2, 1)
     for writer in (limited, free):
-        writer.start("default", "Echo", "b4a5", 1_799_999_999.9)
+        show_job(writer, "default", "Echo", "b4a5", 1_799_999_999.9)
     limited.limit(Limit(5_000.0, 30.5, 5.0))
     beat(station)
     assert json.loads(station.fleet.instance(IDENTITY)["limits"]) == {"1.0.4": 30.5}
@@ -149,7 +150,7 @@ def test_the_time_limits_of_running_jobs_are_told(station: Station) -> None:
 
 
 def test_of_a_job_that_lies_nowhere_what_is_known_is_shown(station: Station) -> None:
-    station.seat(1, 4).start("low", "Echo", "b4a5", 1_799_999_999.9)
+    show_job(station.seat(1, 4), "low", "Echo", "b4a5", 1_799_999_999.9)
     beat(station)
     work = json.loads(station.raw.hget(f"{IDENTITY}:work", "1.0.4"))
     assert json.loads(work["payload"]) == {
@@ -162,7 +163,7 @@ def test_of_a_job_that_lies_nowhere_what_is_known_is_shown(station: Station) -> 
 
 def test_a_job_that_ended_is_not_shown_any_more(station: Station) -> None:
     writer = station.seat(1, 4)
-    writer.start("default", "Echo", "b4a5", 1.0)
+    show_job(writer, "default", "Echo", "b4a5", 1.0)
     beat(station)
     writer.finish(None, failed=False)
     assert beat(station)[b"busy"] == b"0"
@@ -170,7 +171,7 @@ def test_a_job_that_ended_is_not_shown_any_more(station: Station) -> None:
 
 
 def test_what_a_dead_worker_was_doing_is_not_running(station: Station) -> None:
-    station.seat(1, 4).start("default", "Echo", "b4a5", 1.0)
+    show_job(station.seat(1, 4), "default", "Echo", "b4a5", 1.0)
     station.vacate(1, 4)
     assert beat(station)[b"busy"] == b"0"
     assert not station.raw.exists(f"{IDENTITY}:work")
@@ -181,7 +182,7 @@ def test_what_a_dead_worker_was_doing_is_not_running(station: Station) -> None:
 
 
 def test_the_instance_tells_where_it_lives_and_of_its_workers(station: Station) -> None:
-    station.seat(1, 4).start("default", "Echo", "b4a5", 1_799_999_999.9)
+    show_job(station.seat(1, 4), "default", "Echo", "b4a5", 1_799_999_999.9)
     beat(station)
     told = station.fleet.instance(IDENTITY)
     ticks = start_ticks(os.getpid())
@@ -239,7 +240,7 @@ def test_what_was_said_before_is_gone(station: Station) -> None:
 def run_jobs(station: Station, slot: int, incarnation: int, ok: int, failed: int) -> None:
     writer = station.seat(slot, incarnation)
     for is_failed in [False] * ok + [True] * failed:
-        writer.start("default", "Echo", "-", 1.0)
+        show_job(writer, "default", "Echo", "-", 1.0)
         writer.finish(None, failed=is_failed)
 
 
@@ -382,6 +383,6 @@ def test_bytes_that_no_text_can_hold_do_not_stop_the_heart(station: Station) -> 
     (raw,) = station.hold(b'{"class":"Echo","args":["\xff"]}', owner=f"{IDENTITY}:1.0.4")
     writer = station.seat(1, 4)
     writer.hold(raw, 1.0)
-    writer.start("default", "Echo", "-", 1.0)
+    writer.start("default", "Echo", "-")
     beat(station)
     assert b"\xff" in station.raw.hget(f"{IDENTITY}:work", "1.0.4")

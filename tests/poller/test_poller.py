@@ -12,6 +12,7 @@ from jobd.scoreboard import InstanceState, fingerprint
 from tests.poller.conftest import IDENTITY, OTHER, Station
 from tests.support.clock import FakeClock
 from tests.support.proxy import Proxy
+from tests.support.running import show_job
 from tests.support.servers import Raw
 from tests.support.wire import a_payload, encode, queued
 
@@ -365,9 +366,9 @@ def test_a_poller_without_a_master_does_not_wait_for_ever(station: Station) -> N
 def test_a_job_that_runs_and_is_cancelled_is_told_to_the_master_until_it_has_ended(
     station: Station,
 ) -> None:
-    station.seat(1, 1).start("default", "Echo", "another", 1.0)
+    show_job(station.seat(1, 1), "default", "Echo", "another", 1.0)
     worker = station.seat(2, 7)
-    worker.start("default", "Echo", "b4a5", 1.0)
+    show_job(worker, "default", "Echo", "b4a5", 1.0)
     turn(station)
     assert cancels(station) == []
     cancel(station.store, "b4a5")
@@ -385,7 +386,7 @@ def test_a_job_that_runs_and_is_cancelled_is_told_to_the_master_until_it_has_end
 
 
 def test_a_job_that_does_not_heed_that_is_left_alone_in_the_end(station: Station) -> None:
-    station.seat(1, 1).start("default", "Echo", "b4a5", 1.0)
+    show_job(station.seat(1, 1), "default", "Echo", "b4a5", 1.0)
     cancel(station.store, "b4a5")
     turn(station)
     assert len(cancels(station)) == 1

@@ -16,6 +16,7 @@ from jobd.worker.company import Company
 from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
 from jobd.worker.thread_attention import ThreadAttention
 from tests.support.clock import FakeClock
+from tests.support.running import show_job
 from tests.worker.conftest import QuietMaster
 
 
@@ -127,7 +128,7 @@ def test_the_time_limit_of_a_job_ends_it_with_its_seconds(desk: Desk):
 
 
 def test_a_cancelled_job_is_ended(desk: Desk):
-    desk.slot.start("default", "Job", "aa", 1.0)
+    show_job(desk.slot, "default", "Job", "aa", 1.0)
     ended = begin(desk)
     desk.board.cancel(1, "bb", 1)
     desk.attention.interrupt_for_its_reason()  # another job is meant
