@@ -266,8 +266,12 @@ class JobdProcess:
 
     def _end(self) -> list[psutil.Process]:
         """End a master that still runs; return what was left if it left by itself."""
-        tree = [psutil.Process(child.pid) for child in self.children()]
-        for process in (psutil.Process(self.pid), *tree):
+        master = psutil.Process(self.pid)
+        tree: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that has just left
+            tree = master.children(recursive=True)
+        self._family |= {process.pid for process in tree}
+        for process in (master, *tree):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()  # a test may have stopped it
         try:
