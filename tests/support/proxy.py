@@ -82,8 +82,9 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
         self._links: set[_Link] = set()
-        self._listener: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
 
     def start(self) -> None:
@@ -190,24 +191,25 @@ class Proxy:
         if self._listener is None:
             # Not any port (0): those are given to clients while this one refuses.
             self.port = self.port or free_port()
-            self._listener = await asyncio.start_server(
-                self._accept, "127.0.0.1", self.port, limit=_CHUNK
-            )
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listener.setblocking(False)
+            # Not asyncio's server, which forgets to close who comes while it is closed.
+            self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _close_listener(self) -> None:
         if self._listener is not None:
-            # Not wait_closed(): since 3.12 it waits for the connections too.
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
     async def _shut(self) -> None:
         await self._close_listener()
-        await self._cut_all(reset=True)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        while self._links:
-            await asyncio.sleep(0)
+        while self._serving:
+            await self._cut_all(reset=True)
+            for pump in self._pumps:
+                pump.cancel()
+            await asyncio.wait(self._serving, timeout=0.05)
+        await asyncio.sleep(0)  # in which what was cut is closed
 
     async def _cut_all(self, *, reset: bool, only_lost: bool = False) -> None:
         for link in list(self._links):
@@ -215,22 +217,32 @@ class Proxy:
                 link.cut(reset=reset)
         await asyncio.sleep(0)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it has gone again
+            connection, _ = listener.accept()
+            serving = self._loop.create_task(self._serve(connection))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
         self.connections += 1
+        client = await asyncio.open_connection(sock=connection, limit=_CHUNK)
         try:
             upstream = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         except OSError:
-            writer.close()
+            client[1].close()
             return
-        link = _Link((reader, writer), upstream)
+        link = _Link(client, upstream)
+        if self._listener is None:  # since it came
+            link.cut()
         self._links.add(link)
         pumps = [
             self._loop.create_task(self._pump(link, self._pass_requests(link))),
             self._loop.create_task(self._pump(link, self._pass_replies(link))),
         ]
-        self._tasks.update(pumps)
+        self._pumps.update(pumps)
         await asyncio.wait(pumps)
-        self._tasks.difference_update(pumps)
+        self._pumps.difference_update(pumps)
         self._links.discard(link)
 
     async def _pump(self, link: _Link, one_way: Coroutine[Any, Any, None]) -> None:
