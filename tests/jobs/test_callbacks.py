@@ -1,30 +1,22 @@
 """What a job's class has called around perform and after a push."""
 
 import functools
-import inspect
-import logging
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-import jobd
 from jobd import (
-    InvalidJob,
     Job,
     JobInterrupted,
-    after_enqueue,
     after_perform,
     around_perform,
     before_perform,
-    job,
     on_failure,
 )
-from jobd.app import App, current_app  # noqa: TID251 - put back after each test
-from jobd.errors import RedisUnavailable
-from jobd.jobs import perform, registry
+from jobd.app import App
 from jobd.payload import Payload
+from tests.jobs.parts import RAN, run
 from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd
@@ -32,8 +24,6 @@ from tests.support.recording_store import RecordingStore
 from tests.support.servers import Raw
 
 Proceed = Callable[[], object]
-
-RAN: list[Any] = []
 
 
 class Base(Job):
@@ -89,37 +79,6 @@ class Derived(Base):
         RAN.append("perform")
         if problem:
             raise ValueError(problem)
-
-
-@pytest.fixture(autouse=True)
-def known_jobs() -> Iterator[None]:
-    """The jobs that tests define are forgotten after them."""
-    RAN.clear()
-    known = registry.names()
-    yield
-    for name in set(registry.names()) - set(known):
-        registry.forget(name)
-
-
-@pytest.fixture
-def app() -> Iterator[App]:
-    app = current_app()
-    open_store = app.open_store
-    yield app
-    app.client_middleware.clear()
-    app.server_middleware.clear()
-    app.open_store = open_store
-
-
-@pytest.fixture
-def store(app: App) -> RecordingStore:
-    recording = RecordingStore()
-    app.open_store = lambda redis: recording
-    return recording
-
-
-def run(kind: type[Job], *args: Any) -> None:
-    perform(kind.from_payload({"jid": "7"}), {"args": list(args)})
 
 
 # Order
@@ -445,220 +404,3 @@ def test_a_server_calls_them_and_not_for_a_job_that_it_interrupts(
     assert [run["args"] for run in jobd.ran("before")[1:]] in ([["a"], ["b"]], [["b"], ["a"]])
     assert len(jobd.ran("after")) == 1
     assert [job["args"] for job in wire.queued(raw)] == [["b"]]
-
-
-# After a push
-
-
-class Sent(Job):
-    queue = "mailers"
-
-    @after_enqueue
-    @classmethod
-    def first(cls, payload: Payload) -> None:
-        RAN.append((cls.__name__, payload["jid"], payload["args"], payload.get("at")))
-
-    def perform(self, n: int) -> None: ...
-
-
-class SentToo(Sent):
-    @classmethod
-    @after_enqueue
-    def second(cls, payload: Payload) -> None:
-        RAN.append(f"second {payload['args']}")
-
-    def perform(self, n: int) -> None: ...
-
-
-def test_after_enqueue_is_told_what_was_pushed(store: RecordingStore, app: App) -> None:
-    def add_ten(payload: Payload, proceed: Any) -> Any:
-        payload["args"] = [payload["args"][0] + 10]
-        return proceed(payload)
-
-    app.client_middleware.add(add_ten)
-    jid = Sent.perform_async(1)
-    assert [("Sent", jid, [11], None)] == RAN
-    assert store.pushed[0]["jid"] == jid
-
-
-def test_after_enqueue_is_told_when_a_job_will_run(store: RecordingStore) -> None:
-    Sent.perform_in(60, 1)
-    Sent.perform_at(4_102_444_800, 2)
-    Sent.set(wait=60).perform_async(3)
-    assert [ran[3] for ran in RAN] == [at_s for at_s, _ in store.scheduled]
-
-
-def test_after_enqueue_is_called_for_each_job_of_a_bulk(store: RecordingStore) -> None:
-    jids = Sent.perform_bulk([[n] for n in range(5)], batch_size=2)
-    assert [("Sent", jid, [n], None) for n, jid in enumerate(jids)] == RAN
-
-
-def test_after_enqueue_of_a_class_comes_before_that_of_its_base(store: RecordingStore) -> None:
-    jid = SentToo.perform_async(1)
-    assert ["second [1]", ("SentToo", jid, [1], None)] == RAN
-
-
-def test_after_enqueue_is_not_called_for_what_was_not_pushed(
-    store: RecordingStore, app: App
-) -> None:
-    store.fails_after = 0
-    with pytest.raises(RedisUnavailable):
-        Sent.perform_async(1)
-    Sent.perform_inline(1)
-    app.client_middleware.add(lambda payload, proceed: None)
-    assert Sent.perform_async(1) is None
-    assert RAN == []
-
-
-def test_after_enqueue_of_a_bulk_that_broke_off_is_called_for_what_was_pushed(
-    store: RecordingStore,
-) -> None:
-    store.fails_after = 1
-    with pytest.raises(RedisUnavailable):
-        Sent.perform_bulk([[n] for n in range(5)], batch_size=2)
-    assert [args for _, _, args, _ in RAN] == [[0], [1]]
-
-
-def test_after_enqueue_that_raises_does_not_hide_that_the_job_was_pushed(
-    store: RecordingStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Raising(Sent):
-        @after_enqueue
-        @classmethod
-        def unlucky(cls, payload: Payload) -> None:
-            payload.clear()
-            raise OSError("no metrics today")
-
-        def perform(self, n: int) -> None: ...
-
-    caplog.set_level(logging.ERROR)
-    jid = Raising.perform_async(1)
-    assert [("Raising", jid, [1], None)] == RAN
-    assert "unlucky raised, and was ignored" in caplog.text
-    assert "no metrics today" in caplog.text
-
-
-# What is refused when the class is defined
-
-
-def no_self() -> None: ...
-
-
-def nothing(self: Any) -> None: ...
-
-
-def one(self: Any, argument: Any) -> None: ...
-
-
-def three(self: Any, a: Any, b: Any, c: Any) -> None: ...
-
-
-def keyword_only(self: Any, *, proceed: Any) -> None: ...
-
-
-def yielding(self: Any, proceed: Any) -> Iterator[None]:
-    yield
-
-
-async def asynchronous(self: Any) -> None: ...
-
-
-def of_a_class(cls: Any) -> None: ...
-
-
-def copy_of(function: types.FunctionType) -> types.FunctionType:
-    """The function without the marks that another test put on it."""
-    return types.FunctionType(
-        function.__code__, globals(), "method", function.__defaults__, function.__closure__
-    )
-
-
-@pytest.mark.parametrize(
-    ("decorate", "method", "says"),
-    [
-        (before_perform, no_self, "cannot be called as a method"),
-        (before_perform, asynchronous, "method is async, which only perform may be"),
-        (around_perform, nothing, r"method\(\): @around_perform calls it with \(proceed\)"),
-        (around_perform, yielding, "method is a generator: calling it would run nothing"),
-        (around_perform, keyword_only, "proceed is keyword-only"),
-        (on_failure, nothing, r"method\(\): @on_failure calls it with \(error\)"),
-        (after_enqueue, one, "put @classmethod below @after_enqueue"),
-        (after_enqueue, classmethod(of_a_class), r"@after_enqueue calls it with \(payload\)"),
-        (before_perform, one, r"method\(argument.*\): @before_perform calls it with \(\*args\)"),
-        (after_perform, three, "does not take all arguments of Refused.perform"),
-        (on_failure, three, r"it with \(error, \*args\), and it does not take all arguments"),
-        (before_perform, 5, "decorates methods of a job class, not 5"),
-    ],
-)
-def test_a_callback_that_could_not_be_called_is_refused(
-    decorate: Any, method: Any, says: str
-) -> None:
-    class Refused(Job):
-        def perform(self, a: int, b: int = 2) -> None: ...
-
-    def marked() -> Any:
-        if isinstance(method, classmethod):
-            return decorate(classmethod(copy_of(method.__func__)))
-        return decorate(copy_of(method) if inspect.isfunction(method) else method)
-
-    with pytest.raises(InvalidJob, match=says):
-        type("Refused", (Refused,), {"method": marked(), "__module__": __name__})
-
-
-def test_a_callback_of_a_base_is_checked_against_each_perform() -> None:
-    class Orders(Job):
-        @before_perform
-        def check(self, order_id: int) -> None: ...
-
-    class Good(Orders):
-        def perform(self, order_id: int) -> None: ...
-
-    with pytest.raises(InvalidJob, match=r"Bad.check\(order_id.*perform\(a.*, b"):
-
-        class Bad(Orders):
-            def perform(self, a: int, b: int) -> None: ...
-
-    assert registry.find("Good") is Good
-    assert registry.find("Bad") is None
-
-
-@pytest.mark.parametrize("kind", ["before_perform", "on_failure", "after_enqueue"])
-def test_a_method_that_only_has_the_name_of_a_callback_is_refused(kind: str) -> None:
-    body = {kind: nothing, "perform": nothing, "__module__": __name__}
-    with pytest.raises(InvalidJob, match=f"Named.{kind} would not be called for its name"):
-        type("Named", (Job,), body)
-
-
-def test_a_callback_may_have_the_name_of_its_decorator() -> None:
-    class Named(Job):
-        @jobd.on_failure
-        def on_failure(self, error: BaseException) -> None:
-            RAN.append(str(error))
-
-        def perform(self) -> None:
-            raise ValueError("bad")
-
-    with pytest.raises(ValueError, match="bad"):
-        run(Named)
-    assert RAN == ["bad"]
-
-
-def test_perform_itself_is_no_callback() -> None:
-    with pytest.raises(InvalidJob, match="perform is what callbacks are called around"):
-
-        class Odd(Job):
-            @before_perform
-            def perform(self) -> None: ...
-
-
-def test_functions_have_no_callbacks_and_the_refusal_says_so() -> None:
-    with pytest.raises(InvalidJob, match=r"on_failure is no option.*a function could be rewritten"):
-
-        @job(on_failure=print)
-        def lonely() -> None: ...
-
-    with pytest.raises(InvalidJob, match="decorates methods of a job class"):
-
-        @before_perform
-        @job
-        def lonelier() -> None: ...
