@@ -19,6 +19,7 @@ from tests.conftest import FOR_THE_SUMMARY
 ROOT = Path(__file__).parents[2]
 SUITE = (
     "tests/contrib/test_django.py",
+    "tests/contrib/test_django_server.py",
     "tests/contrib/test_django_tasks.py",
     "tests/contrib/test_django_task_results.py",
     "tests/contrib/test_django_page.py",
