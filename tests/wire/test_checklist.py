@@ -58,7 +58,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
             "worker/test_processor.py::"
             "test_with_retry_false_nothing_is_kept_and_death_handlers_hear_of_it"
         ),
-        "worker/test_processor.py::test_a_death_may_leave_nothing_behind",
+        "worker/test_processor_hooks.py::test_a_death_may_leave_nothing_behind",
     ),
     "6 TERM gives the unchanged job back to run next": (
         "server/test_shown_by.py::test_term_gives_a_long_job_back_unchanged_to_run_next",

@@ -32,6 +32,7 @@ from jobd.worker.waiting import Waiter
 from tests.support import wire as by_hand
 from tests.support.clock import FakeClock
 from tests.support.servers import Raw
+from tests.worker.bench_jobs import BenchAdvised, BenchEcho, BenchFail, BenchFork
 
 IDENTITY = "host:1:0123456789ab"
 SLOT, INCARNATION = 3, 7
@@ -223,3 +224,28 @@ def make_bench(redis_url: str, raw: Raw, clock: FakeClock) -> Iterator[MakeBench
 def bench(request: pytest.FixtureRequest, make_bench: MakeBench) -> Bench:
     """A bench of either kind in turn."""
     return make_bench(request.param)
+
+
+@pytest.fixture
+def jobs_as_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of ``bench_jobs`` forget what the last test did with them."""
+    monkeypatch.setattr(BenchEcho, "ran", [])
+    monkeypatch.setattr(BenchFork, "statuses", [])
+    monkeypatch.setattr(BenchFail, "error", lambda: ValueError("as told"))
+    monkeypatch.setattr(BenchAdvised, "on_retry", lambda count, error, payload: None)
+    monkeypatch.setattr(BenchAdvised, "on_exhausted", lambda payload, error: None)
+
+
+def record_handlers(bench: Bench) -> list[tuple[str, int, int, int]]:
+    """Where the job is whenever the app is called: (who, in retry, in dead, held)."""
+    seen: list[tuple[str, int, int, int]] = []
+
+    def note(who: str) -> None:
+        raw = bench.raw
+        seen.append((who, raw.zcard("retry"), raw.zcard("dead"), bench.held()))
+
+    bench.hooks.error_handlers.append(lambda error, context: note("error"))
+    bench.hooks.death_handlers.append(lambda payload, error: note("death"))
+    BenchAdvised.on_exhausted = lambda payload, error: note("exhausted")
+    BenchAdvised.on_retry = lambda count, error, payload: note("retry_in")
+    return seen
