@@ -21,6 +21,7 @@ SUITE = (
     "tests/contrib/test_django.py",
     "tests/contrib/test_django_server.py",
     "tests/contrib/test_django_tasks.py",
+    "tests/contrib/test_django_tasks_server.py",
     "tests/contrib/test_django_task_results.py",
     "tests/contrib/test_django_page.py",
 )
