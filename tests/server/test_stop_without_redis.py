@@ -42,9 +42,13 @@ def test_result_of_a_job_that_ends_while_it_stops_is_settled_when_redis_is_back(
 def test_stop_while_redis_stays_away_ends_in_time_and_what_could_not_be_settled_runs_again(
     start_jobd: StartJobd,
 ):
-    with servers.running(aof=True) as redis:
+    with servers.running(aof=True, settings=("--appendfsync", "always")) as redis:
         jobd = start_jobd(redis_url=redis.url(), config={"timeout": 1})
         with contextlib.closing(servers.connect(redis.unix_url())) as raw:
+            # A worker that no heartbeat has named is not known to be dead before a minute is over.
+            worker = f'"pid":{jobd.worker().pid}'.encode()
+            (instance,) = eventually(lambda: raw.keys("jobd:instance:*"), message=jobd.log)
+            eventually(lambda: worker in raw.hget(instance, "workers"), PATIENCE_S, jobd.log)
             jid = wire.push(raw, "Hold", "a")
             eventually(lambda: jobd.ran("start"), message=jobd.log)
         redis.kill9()
