@@ -19,7 +19,8 @@ listening = socket.create_server(("127.0.0.1", 0))
 port = listening.getsockname()[1]
 known = open_fds()
 {statements}
-print(json.dumps([reason.replace(str(port), "PORT") for reason in objections(known)]))
+told = [reason.replace(str(port), "PORT") for reason in objections(known)]
+print(json.dumps(told), flush=True)
 os._exit(0)
 """
 

@@ -208,7 +208,7 @@ class Proxy:
             await self._cut_all(reset=True)
             for pump in self._pumps:
                 pump.cancel()
-            await asyncio.wait(self._serving, timeout=0.05)
+            await asyncio.sleep(0.001)
         await asyncio.sleep(0)  # in which what was cut is closed
 
     async def _cut_all(self, *, reset: bool, only_lost: bool = False) -> None:
