@@ -221,8 +221,8 @@ class Staffing:
 
     def _async_jobs(self, beside: _Beside, app: App, has_ended: Callable[[], object]) -> "Loop":
         from jobd.worker.loop import Loop, Place  # noqa: PLC0415 - asyncio and greenlet take long
-        from jobd.worker.place_attention import PlaceAttention  # noqa: PLC0415
-        from jobd.worker.settling import PlaceFetcher, Settler  # noqa: PLC0415
+        from jobd.worker.place_attention import PlaceAttention  # noqa: PLC0415 - likewise
+        from jobd.worker.settling import PlaceFetcher, Settler  # noqa: PLC0415 - likewise
 
         seat = beside.seat
         names = [queue.name for queue in capsule_of(self._config, seat).queues]
