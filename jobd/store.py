@@ -19,7 +19,7 @@ import msgspec
 from jobd.connection import Reply, ScriptMissing
 from jobd.errors import RedisRejected
 from jobd.keys import Keys
-from jobd.link import Argument, Command
+from jobd.link import Argument, Command, Packed
 
 PURGED_FOR_S: Final = 86_400
 
@@ -52,6 +52,27 @@ class Script:
             return redis.call("EVAL", self.text, *arguments)
 
 
+class Call:
+    """A script and the arguments that it begins with each time.
+
+    Args:
+        script: to run.
+        constant: the number of its keys, the keys, and more arguments.
+    """
+
+    def __init__(self, script: Script, *constant: Argument) -> None:
+        self._script = script
+        self._constant = constant
+        self._head = Packed("EVALSHA", script.sha, *constant)
+
+    def run(self, redis: Redis, *arguments: Argument) -> Reply:
+        """Run it with these further arguments."""
+        try:
+            return redis.call(self._head, *arguments)
+        except ScriptMissing:
+            return redis.call("EVAL", self._script.text, *self._constant, *arguments)
+
+
 _CLAIM = Script("claim")
 _CLAIM_ONE = Script("claim_one")
 _TELL_ALL: Final = [-1]
@@ -71,15 +92,16 @@ class Holder(msgspec.Struct, frozen=True):
 
     queues: tuple[str, ...]
     privates: tuple[str, ...]
-    constant: tuple[str, ...]  # what every claim starts with
+    claim: Call
+    claim_one: Call
 
     @classmethod
     def of(cls, keys: Keys, identity: str, processor: str, queues: Sequence[str]) -> "Holder":
         """Build the holder of a processor ``SLOT.THREAD.INCARNATION`` of an instance."""
         privates = tuple(keys.private(identity, processor, queue) for queue in queues)
         lists = (*(keys.queue(queue) for queue in queues), keys.paused, *privates)
-        head = (str(1 + len(lists)), keys.privates)
-        return cls(tuple(queues), privates, (*head, *lists, *queues))
+        constant: Command = (1 + len(lists), keys.privates, *lists, *queues)
+        return cls(tuple(queues), privates, Call(_CLAIM, *constant), Call(_CLAIM_ONE, *constant))
 
 
 class Held(NamedTuple):
@@ -190,7 +212,7 @@ class Store:
         for queue, raws in enumerate(done):
             if raws:
                 finished = (queue, raws[0])
-        lost, *taken = self._run(_CLAIM_ONE, *holder.constant, *finished, *order)
+        lost, *taken = holder.claim_one.run(self._redis, *finished, *order)
         if not taken:
             wishes = [part for queue in order for part in (queue, 0)]
             return self._claim_many(holder, 1, (), wishes)._replace(lost=lost)
@@ -209,10 +231,10 @@ class Store:
         reply: Reply = _TELL_ALL
         if in_order:
             ended = _ended(done, ends_only=True)
-            reply = self._run(_CLAIM, *holder.constant, limit, *ended, *wishes)
+            reply = holder.claim.run(self._redis, limit, *ended, *wishes)
         if reply == _TELL_ALL:
             ended = _ended(done, ends_only=False)
-            reply = self._run(_CLAIM, *holder.constant, limit, *ended, *wishes)
+            reply = holder.claim.run(self._redis, limit, *ended, *wishes)
         lost, flat, paused, refused = reply
         jobs: list[tuple[int, list[bytes]]] = []
         at = 0

@@ -111,7 +111,7 @@ class ReliableFetch:
 
     def retrieve(self) -> UnitOfWork | None:
         """Claim; if there is nothing, wait up to ten seconds for the first job of any queue."""
-        if (unit := self.take()) is not None:
+        if self._spare and (unit := self.take()) is not None:
             return unit
         paused: frozenset[int] = frozenset()
         if self._must_claim or any(self._done) or self._now() > self._claim_by:
@@ -229,8 +229,8 @@ class ReliableFetch:
             done=self._done,
             order=self._draw.order() if limit else (),
             limit=limit,
-            shares=self._draw.shares(limit),
-            in_order=all(map(_are_in_order, self._done, self._claimed)),
+            shares=self._draw.shares(limit) if limit > 1 else (),
+            in_order=limit > 1 and all(map(_are_in_order, self._done, self._claimed)),
         )
 
     def _doubt(self) -> None:
