@@ -14,7 +14,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 from setproctitle import setproctitle
@@ -31,6 +31,8 @@ from jobd.health.listener import CannotListen, listen, remove
 from jobd.jobs import registry
 from jobd.loading import load, load_in_child, refuse_to_boot
 from jobd.poller.instance import Instance
+from jobd.poller.poller import Poller
+from jobd.polling import Polling
 from jobd.rereading import Rereading
 from jobd.scoreboard import SLOTS, InstanceState, Scoreboard, SlotWriter
 from jobd.server_check import check_server
@@ -42,9 +44,6 @@ from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.crew import Crew
 from jobd.worker.worker import Worker
-
-if TYPE_CHECKING:
-    from jobd.poller.poller import Poller
 
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
@@ -297,11 +296,8 @@ class Server:
         poller.run()
         return EX_OK
 
-    def make_poller(self, child: Seat) -> tuple["Poller", Callable[[], None]]:
+    def make_poller(self, child: Seat) -> tuple[Poller, Callable[[], None]]:
         """A poller that is fit to run, and what looks at the server before it does."""
-        # No other process needs what it imports, and the workers would wait for it.
-        from jobd.polling import Polling  # noqa: PLC0415
-
         polling = Polling(
             self._config,
             self._instance,

@@ -1,4 +1,4 @@
-"""The part of the wiring that puts a poller together; imported after its fork, in its process only.
+"""The part of the wiring that puts a poller together.
 
 The poller itself is in ``poller``, what answers probes in ``health``.
 """
