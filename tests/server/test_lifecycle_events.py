@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.servers import Raw
 
-pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.measured]
+pytestmark = [pytest.mark.redis, pytest.mark.process]
 
 JOBS = """
 import jobd
@@ -141,6 +141,7 @@ def told(jobd: JobdProcess, pid: int) -> list[str]:
     return list(dict.fromkeys(events))
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("preload", [True, False])
 def test_each_worker_goes_through_its_events_in_order(
     raw: Raw, start_jobd: StartJobd, *, preload: bool
@@ -169,6 +170,7 @@ def test_each_worker_goes_through_its_events_in_order(
     assert bool(mold) == preload
 
 
+@pytest.mark.measured
 def test_worker_that_takes_the_place_of_a_dead_one_has_its_own_fork_and_startup(
     start_jobd: StartJobd,
 ):
@@ -240,6 +242,7 @@ def test_startup_that_raises_ends_the_boot(start_jobd: StartJobd):
     assert jobd.ran("startup")
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_handlers_and_callbacks_that_raise_anything_stop_no_server(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd(jobs=HANDLERS)

@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.servers import Raw
 
-pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.measured]
+pytestmark = [pytest.mark.redis, pytest.mark.process]
 
 
 def title(pid: int) -> str:
@@ -23,6 +23,7 @@ def wait_for_title(jobd: JobdProcess, pid: int, pattern: str) -> None:
     eventually(lambda: re.fullmatch(pattern, title(pid)), message=lambda: f"{pattern} {pid}")
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_titles_show_what_every_process_does(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd(config={"concurrency": 2, "tag": "shop"})
