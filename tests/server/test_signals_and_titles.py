@@ -57,6 +57,7 @@ def test_quiet_server_takes_no_job_and_a_resumed_one_does(raw: Raw, start_jobd: 
     wait_for_title(jobd, jobd.pid, r"jobd .*\[0 of 2 busy\]")
 
 
+@pytest.mark.measured
 def test_ttin_writes_the_running_job_and_its_stack_to_the_log(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd()
     jid = wire.push(raw, "Spin", "a")
@@ -79,10 +80,10 @@ def say_through_redis(raw: Raw, command: str) -> None:
     """Leave a command as Sidekiq's dashboard does, and have it read before the next beat."""
     (identity,) = eventually(lambda: raw.smembers("processes"))
     raw.lpush(identity + b"-signals", command)
-    # As after a FLUSHALL, an instance that is not registered registers at once.
-    raw.delete(b"jobd:instance:" + identity)
+    wire.have_them_beat(raw)
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_commands_that_come_through_redis_quiet_and_stop_the_server(
     raw: Raw, start_jobd: StartJobd
