@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.support import wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import StartJobd
 from tests.support.servers import Raw
@@ -150,6 +151,7 @@ def test_a_busy_system_is_shown_live_and_steered(
     eventually(lambda: int(raw.get("stat:processed") or 0) > before + 20)
     expect(page.locator("#tiles")).to_contain_text("/ 9")
     # A rate needs two heartbeats.
+    wire.have_them_beat(raw)
     expect(page.locator("#tiles .big").first).not_to_have_text("–")
     for name, path in PAGES.items():
         page.goto(url + path)
@@ -157,7 +159,11 @@ def test_a_busy_system_is_shown_live_and_steered(
     page.goto(f"{url}/processes")
     article = page.locator("article", has_text="shop")
     article.locator('button[value="quiet"]').click()
+    expect(page.locator("#note")).not_to_be_empty()
+    wire.have_them_beat(raw)
     expect(article.locator(".state-quiet").first).to_be_visible()
     article.locator("summary", has_text="Stop").click()
     article.locator('button[value="stop"]').click()
+    eventually(lambda: [*raw.scan_iter("*-signals")] or server.returncode is not None)
+    wire.have_them_beat(raw)
     assert server.wait(timeout=60) == 0
