@@ -208,10 +208,10 @@ def test_beat_comes_about_every_ten_seconds_idle_or_quiet(start_jobd: StartJobd)
     idle, quiet = start_jobd(jobs=JOBS), start_jobd(jobs=JOBS)
     quiet.signal(signal.SIGTSTP)
     for jobd in (idle, quiet):
-        eventually(lambda jobd=jobd: len(jobd.ran("beat 1")) == 2, message=jobd.log)
+        eventually(lambda jobd=jobd: len(jobd.ran("beat 1")) >= 2, message=jobd.log)
 
     for jobd in (idle, quiet):
-        first, second = (run["at_ms"] for run in jobd.ran("beat 1"))
+        first, second, *_ = (run["at_ms"] for run in jobd.ran("beat 1"))
         assert second - first >= 9_900
 
 

@@ -21,7 +21,7 @@ KEPT = []
 class Leak(jobd.Job):
     def perform(self, *args):
         KEPT.append(bytearray(b"x" * 4_000_000))
-        time.sleep(0.03)
+        time.sleep(0.1)
         record("done", "Leak", self.jid, list(args))
 """
 

@@ -28,7 +28,7 @@ KEPT = []
 class Leak(Job):
     def perform(self, *args):
         KEPT.append(bytearray(b"x" * 4_000_000))
-        time.sleep(0.05)
+        time.sleep(0.1)
         record("done", "Leak", self.jid, list(args))
 
 class Rows(IterableJob):
