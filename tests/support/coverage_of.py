@@ -6,13 +6,13 @@ of its neighbours does, and runs many of them over one more server.
 """
 
 import os
+import sys
+import threading
 from typing import Final
-
-import coverage
 
 _NAME: Final = "COVERAGE_PROCESS_CONFIG"
 _CONFIG: Final = os.environ.get(_NAME)  # set by coverage, for the processes that ours starts
-_OURS: Final = coverage.Coverage.current()
+_TRACERS: Final = sys.gettrace(), threading.gettrace()  # coverage's, if it measures this one
 
 
 def processes(*, is_wanted: bool) -> None:
@@ -24,10 +24,9 @@ def processes(*, is_wanted: bool) -> None:
 
 
 def ours(*, is_wanted: bool) -> None:
-    """Measure this process from now on, or do not."""
-    if _OURS is None or is_wanted == (coverage.Coverage.current() is _OURS):
-        return
-    if is_wanted:
-        _OURS.start()
-    else:
-        _OURS.stop()
+    """Measure this thread and those to come from now on, or do not."""
+    # Not by coverage's stop() and start(), which wraps fork and exit once more each time.
+    if _CONFIG is not None:
+        this_one, to_come = _TRACERS if is_wanted else (None, None)
+        sys.settrace(this_one)
+        threading.settrace(to_come)
