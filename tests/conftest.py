@@ -25,15 +25,23 @@ FOR_THE_SUMMARY = "for the summary"
 Servers: TypeAlias = Callable[[servers.Kind], Server]
 
 
+def again(param: object) -> object:
+    """A parameter over which a test runs the code that it runs over another one, too."""
+    return pytest.param(param, marks=pytest.mark.unmeasured)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``bin/test --all``."""
     parser.addoption("--all", action="store_true", help="run the tests marked long, too")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C, though a shell that starts the tests in the background has them ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: TID251 - for children
+    # What importing runs is measured once, by bin/check's --collect-only.
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        coverage_of.ours(is_wanted=False)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,7 +56,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before its fixtures start anything."""
-    coverage_of.processes(is_wanted=item.get_closest_marker("measured") is not None)
+    marks = {mark.name for mark in item.iter_markers()}
+    coverage_of.processes(is_wanted="measured" in marks)
+    # One that starts processes does little itself, but wait.
+    coverage_of.ours(is_wanted="measured" in marks or not marks & {"process", "unmeasured"})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -98,7 +109,7 @@ def raw(redis_url: str) -> Iterator[Raw]:
         yield client
 
 
-@pytest.fixture(params=["valkey-tcp", "valkey-unix", "redis-tcp", "redis-unix"])
+@pytest.fixture(params=["valkey-tcp", *map(again, ("valkey-unix", "redis-tcp", "redis-unix"))])
 def store_url(request: pytest.FixtureRequest, started_servers: Servers) -> str:
     """URL of an empty database, of each server and over each transport in turn."""
     kind, transport = str(request.param).split("-")

@@ -141,7 +141,7 @@ def test_it_is_seen_as_embedded_and_rests_when_told(raw: Raw) -> None:
 
 
 def test_with_threads_jobs_run_side_by_side_and_all_of_them_are_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raw: Raw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "jobd.yml").write_text("threads: 3\n")
     monkeypatch.chdir(tmp_path)
@@ -149,6 +149,7 @@ def test_with_threads_jobs_run_side_by_side_and_all_of_them_are_seen(
         for _ in range(3):
             push("Wait")
         eventually(lambda: RAN == ["waits"] * 3)
+        wire.have_them_beat(raw)
         eventually(lambda: len(WorkSet()) == 3)
         (process,) = ProcessSet()
         assert (process.concurrency, process.busy) == (3, 3)

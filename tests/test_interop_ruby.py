@@ -170,9 +170,11 @@ def test_ruby_quiets_and_stops_a_jobd(ruby: Ruby, raw: Raw, start_jobd: StartJob
     eventually(lambda: ruby.call("processes")["processes"], message=jobd.log)
 
     ruby.call("quiet")
+    wire.have_them_beat(raw)
     eventually(lambda: ruby.call("processes")["processes"][0]["stopping"])
     wire.push(raw, "Echo")
     ruby.call("stop")
+    wire.have_them_beat(raw)
 
     assert jobd.wait() == 0
     assert jobd.ran() == []

@@ -213,11 +213,14 @@ def test_the_buttons_of_the_busy_page_quiet_and_stop_the_fleet(
     (identity,) = eventually(lambda: raw.smembers("processes"), message=jobd.log)
 
     send(ruby, "/busy", identity=identity.decode(), quiet="1")
+    wire.have_them_beat(raw)
     eventually(lambda: raw.hget(identity, "quiet") == b"true", message=jobd.log)
     jobd.release("a")
     ruby.call("dump")
-    jobd.wait_for_log("stack")
+    wire.have_them_beat(raw)
+    jobd.wait_for_log("stacks of worker 1")
     send(ruby, "/busy", stop="1")
+    wire.have_them_beat(raw)
 
     assert jobd.wait() == 0
     assert raw.scard("processes") == 0

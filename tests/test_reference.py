@@ -7,17 +7,23 @@ import pytest
 
 from tests.support import reference
 
-GENERATED = reference.pages()
+
+@pytest.fixture(scope="module")
+def generated() -> dict[str, str]:
+    """The text of each page by the name of its file."""
+    return reference.pages()
 
 
-def test_the_reference_is_what_the_docstrings_make_of_it() -> None:
+def test_the_reference_is_what_the_docstrings_make_of_it(generated: dict[str, str]) -> None:
     committed = {path.name: path.read_text() for path in reference.FOLDER.glob("*.md")}
-    stale = [name for name in GENERATED | committed if GENERATED.get(name) != committed.get(name)]
+    stale = [name for name in generated | committed if generated.get(name) != committed.get(name)]
     assert stale == [], "bin/fix writes docs/reference anew"
 
 
 @pytest.mark.parametrize("module", [name for name, names in reference.PAGES.items() if not names])
-def test_every_public_name_of_a_module_is_in_the_reference(module: str) -> None:
+def test_every_public_name_of_a_module_is_in_the_reference(
+    generated: dict[str, str], module: str
+) -> None:
     here = importlib.import_module(module)
     defined = [
         name
@@ -27,13 +33,13 @@ def test_every_public_name_of_a_module_is_in_the_reference(module: str) -> None:
         and not name.startswith("_")
     ]
     public = getattr(here, "__all__", defined)
-    page = GENERATED[f"{module}.md"]
+    page = generated[f"{module}.md"]
     assert public
     assert [name for name in public if f"\n## {name}\n" not in page] == []
 
 
-def test_every_method_of_a_job_is_in_the_reference() -> None:
-    page = GENERATED["jobd.md"]
+def test_every_method_of_a_job_is_in_the_reference(generated: dict[str, str]) -> None:
+    page = generated["jobd.md"]
     methods = [name for name in dir(importlib.import_module("jobd").Job) if name[0] != "_"]
     plain = {"jid", "kill_after", "time_limit", "wire_name"}  # among the attributes of the class
     same = {"perform_later", "perform_now", "jobs"}

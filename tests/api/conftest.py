@@ -9,12 +9,12 @@ from jobd.api import Access
 from jobd.config import RedisSettings
 from jobd.hooks import Hooks
 from jobd.pool import Pool
-from tests.conftest import Servers
+from tests.conftest import Servers, again
 from tests.support import servers
 from tests.support.servers import Raw, Server
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=["valkey", again("redis")])
 def server(request: pytest.FixtureRequest, started_servers: Servers) -> Server:
     """Valkey 9 and Redis 7.0 in turn, emptied."""
     found = started_servers(request.param)

@@ -305,8 +305,10 @@ def test_a_jobd_tells_its_workers_and_obeys(raw: Raw, access: Access, start_jobd
     assert (work.record.class_name, work.queue) == ("Nap", "default")
 
     process.quiet()
+    wire.have_them_beat(raw)
     eventually(lambda: ProcessSet(access=access)[process.identity].is_quiet, message=jobd.log)
     process.resume()
+    wire.have_them_beat(raw)
     eventually(
         lambda: not ProcessSet(access=access)[process.identity].is_quiet,
         message=jobd.log,

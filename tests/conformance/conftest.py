@@ -10,7 +10,7 @@ from jobd.connection import Connection
 from jobd.fleet import Fleet
 from jobd.store import Store
 from tests.conformance.parts import KEYS, TIMEOUT_S, Lossy, scripts
-from tests.conftest import Servers
+from tests.conftest import Servers, again
 from tests.support import resp, servers
 from tests.support.proxy import Proxy
 
@@ -36,7 +36,7 @@ def fleet(connection: Connection) -> Fleet:
     return Fleet(connection, KEYS)
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=["valkey", again("redis")])
 def lossy(request: pytest.FixtureRequest, started_servers: Servers) -> Iterator[Lossy]:
     """A proxy before each server; it knows the names of the scripts, and the server has them."""
     server = started_servers(request.param)

@@ -21,13 +21,14 @@ from tests.conformance.parts import (
     payloads,
 )
 from tests.conformance.test_lost_replies import SETTLE, insist, must_get, size
+from tests.conftest import again
 from tests.support.clock import FakeClock
 from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
 
-ON_TWO = pytest.mark.parametrize("store_url", ["valkey-tcp", "redis-unix"], indirect=True)
+ON_TWO = pytest.mark.parametrize("store_url", ["valkey-tcp", again("redis-unix")], indirect=True)
 
 
 def take_all(fetcher: Fetcher, unit: UnitOfWork | None) -> list[bytes]:
@@ -225,6 +226,7 @@ def test_the_first_of_a_drawn_order_is_drawn_by_weight():
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("store_url", ["redis-unix"], indirect=True)
 @pytest.mark.parametrize("batch", [2, 10, 128])
 def test_over_50_000_jobs_queues_are_served_by_weight(store_url: str, store_raw: Raw, batch: int):

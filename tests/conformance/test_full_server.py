@@ -26,12 +26,13 @@ from tests.conformance.parts import (
     progress,
     raws_of,
 )
+from tests.conftest import again
 from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = [
     pytest.mark.redis,
-    pytest.mark.parametrize("store_url", ["valkey-tcp", "redis-tcp"], indirect=True),
+    pytest.mark.parametrize("store_url", ["valkey-tcp", again("redis-tcp")], indirect=True),
 ]
 
 PULSE = Pulse(

@@ -15,13 +15,14 @@ from tests.conformance.parts import (
     payloads,
     raws_of,
 )
+from tests.conftest import again
 from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.servers import Raw
 
 pytestmark = pytest.mark.redis
 
 TEN = tuple("abcdefghij")
-ON_TWO = pytest.mark.parametrize("store_url", ["valkey-tcp", "redis-unix"], indirect=True)
+ON_TWO = pytest.mark.parametrize("store_url", ["valkey-tcp", again("redis-unix")], indirect=True)
 
 
 def private_sizes(raw: Raw, bench: Bench) -> list[int]:
@@ -215,7 +216,7 @@ def test_a_paused_queue_is_looked_at_once_a_second_and_seen_when_unpaused(
 
 
 @pytest.mark.slow
-@ON_TWO
+@pytest.mark.parametrize("store_url", ["valkey-tcp"], indirect=True)
 def test_an_idle_worker_sends_one_command_for_each_queue_in_five_seconds(
     store_url: str, store_raw: Raw
 ):

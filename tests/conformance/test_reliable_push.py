@@ -19,6 +19,7 @@ from jobd.pool import Pool
 from jobd.reliable_push import ReliablePush
 from jobd.store import Store
 from tests.conformance.parts import Lossy
+from tests.conftest import again
 from tests.support import servers, wire
 from tests.support.eventually import eventually
 from tests.support.servers import Raw, Server
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.redis
 TIMEOUT_S = 20.0  # a server that is down refuses at once, and one that is slow is not down
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=["valkey", again("redis")])
 def own(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server that may be stopped, and comes back with what it had."""
     with servers.running(request.param, aof=True) as server:

@@ -17,9 +17,6 @@ from tests.support.eventually import eventually
 from tests.support.jobd_process import COMMAND, StartJobd
 from tests.support.servers import Raw
 
-pytestmark = pytest.mark.measured
-
-
 # In the server
 
 
@@ -65,6 +62,7 @@ def test_a_transaction_that_a_job_leaves_open_is_not_left_to_the_next(
     assert site.ran("greeted") == []
 
 
+@pytest.mark.measured
 @pytest.mark.redis
 @pytest.mark.process
 def test_a_connection_is_kept_for_conn_max_age_unless_the_server_dropped_it(
@@ -149,6 +147,7 @@ def manage(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 @pytest.mark.process
 def test_manage_py_has_the_flags_of_jobd(site: Path, tmp_path: Path) -> None:
@@ -226,6 +225,7 @@ def test_an_async_job_awaits_its_queries(shop: Any, start_site: StartSite, place
     assert confirmed["name"] == "tea"
 
 
+@pytest.mark.measured
 @pytest.mark.redis
 @pytest.mark.process
 def test_async_jobs_have_connections_of_their_own_and_leave_none(

@@ -28,7 +28,7 @@ from tests.support.jobd_process import JobdProcess
 from tests.support.recording_store import RecordingStore
 from tests.support.servers import Raw
 
-pytestmark = [pytest.mark.measured, pytest.mark.redis]
+pytestmark = pytest.mark.redis
 
 READY, RUNNING, FAILED, SUCCESSFUL = (
     TaskResultStatus.READY,
@@ -195,6 +195,7 @@ def test_a_task_that_has_failed_has_its_error(shop: Any, running: JobdProcess, r
     eventually(lambda: raw.ttl(key) <= 3_600, message=running.log)
 
 
+@pytest.mark.measured
 @pytest.mark.process
 def test_a_failure_that_is_tried_again_is_ready_with_its_error(
     shop: Any, running: JobdProcess, raw: Raw
@@ -213,6 +214,7 @@ def test_a_failure_that_is_tried_again_is_ready_with_its_error(
     assert result.started_at < result.last_attempted_at <= result.finished_at
 
 
+@pytest.mark.measured
 @pytest.mark.process
 def test_a_task_runs_until_it_returns_and_a_drain_is_no_try(
     shop: Any, start_site: StartSite, tmp_path: Path

@@ -11,14 +11,13 @@ from tests.contrib.conftest import StartSite
 from tests.support.eventually import eventually
 from tests.support.servers import Raw
 
-pytestmark = pytest.mark.measured
-
 
 @pytest.fixture(autouse=True)
 def shop(shop: Any) -> Any:
     return shop
 
 
+@pytest.mark.measured
 @pytest.mark.redis
 @pytest.mark.process
 def test_a_server_runs_tasks_and_tells_their_signals(shop: Any, start_site: StartSite) -> None:
@@ -84,6 +83,7 @@ def test_failures_are_finished_with_their_error_and_the_worker_lives(
     assert raw.zcard("retry") == 0
 
 
+@pytest.mark.measured
 @pytest.mark.redis
 @pytest.mark.process
 def test_a_coroutine_that_takes_too_long_is_cancelled(
@@ -96,6 +96,7 @@ def test_a_coroutine_that_takes_too_long_is_cancelled(
     assert len(site.ran("lingered")) == 1
 
 
+@pytest.mark.measured
 @pytest.mark.redis
 @pytest.mark.process
 def test_a_failure_that_is_tried_again_is_not_finished(

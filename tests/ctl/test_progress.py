@@ -20,7 +20,7 @@ from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.servers import Raw
 
-COUNT = 20_000
+COUNT = 10_000
 
 
 class Terminal(io.StringIO):
@@ -86,7 +86,7 @@ def test_what_is_ended_in_the_middle_is_whole_and_can_be_run_again(
             stderr=subprocess.PIPE,
         )
 
-    proxy.latency_s = 0.02  # a hundred pages last long enough to come in between
+    proxy.latency_s = 0.02  # fifty pages last long enough to come in between
     first = start()
     eventually(lambda: raw.llen("queue:default") > 0)
     first.send_signal(number)

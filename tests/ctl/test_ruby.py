@@ -59,6 +59,8 @@ def test_what_failed_in_ruby_is_retried_there(
     jid = ruby.push("RubyEcho", "fail", backtrace=True)
     with ruby.worker(["RubyEcho"]) as worker:
         eventually(lambda: raw.zcard("retry"), message=worker.log)
+        # Until its next beat, it says that the job runs.
+        eventually(lambda: not list(raw.scan_iter("*:work*")), message=worker.log)
         assert say("show", jid) == 0
         text = capsys.readouterr().out
         assert "error      RuntimeError: as told" in text

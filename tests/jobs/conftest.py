@@ -25,9 +25,9 @@ def no_leftovers() -> Iterator[None]:
 def app() -> Iterator[App]:
     """The default app; its settings are put back afterwards."""
     app = current_app()
-    opened = app.open_store
+    opened, setup = app.open_store, list(app.server_setup)
     yield app
-    app.open_store = opened
+    app.open_store, app.server_setup = opened, setup
     app.is_server = False
     app.redis = None
     app.default_job_options.clear()

@@ -24,7 +24,7 @@ from jobd.poller.recovery import Recovery
 from jobd.scoreboard import Scoreboard, SlotWriter, State
 from jobd.store import Store
 from jobd.tallies import Tallies
-from tests.support import wire
+from tests.support import inboxes, wire
 from tests.support.clock import FakeClock
 from tests.support.servers import Raw
 
@@ -196,9 +196,7 @@ class Station:
         """After the test."""
         self.connection.close()
         self.master.close()
-        inbox = self.poller._inbox
-        inbox._reader.close()
-        inbox._writer.close()
+        inboxes.forget(self.poller._inbox)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.support import servers, wire
 from tests.support.eventually import eventually
 from tests.support.jobd_process import COMMAND, REPOSITORY, SAMPLE_JOBS, JobdProcess, StartJobd
 
-pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.measured]
+pytestmark = [pytest.mark.redis, pytest.mark.process]
 
 # Opened by the leader of a session that has none, it becomes the controlling terminal.
 ON_A_TERMINAL = """
@@ -83,6 +83,7 @@ def locks_of(directory: Path) -> list[str]:
     return [line for line in lines if line.split()[5].rpartition(":")[2] in inodes]
 
 
+@pytest.mark.measured
 def test_ctrl_c_drains_and_leaves_no_process_socket_or_lock_behind(
     start_jobd: StartJobd, terminal: Terminal
 ):
@@ -125,6 +126,7 @@ def test_second_ctrl_c_gives_the_job_back_at_once(start_jobd: StartJobd, termina
     eventually(jobd.ran, message=terminal.text)
 
 
+@pytest.mark.measured
 def test_second_server_of_a_directory_leaves_the_first_one_in_peace(
     start_jobd: StartJobd, terminal: Terminal
 ):

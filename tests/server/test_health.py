@@ -16,7 +16,7 @@ from tests.support.eventually import PATIENCE_S, eventually
 from tests.support.jobd_process import StartJobd
 from tests.support.servers import Raw
 
-pytestmark = [pytest.mark.process, pytest.mark.redis, pytest.mark.measured]
+pytestmark = [pytest.mark.process, pytest.mark.redis]
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def value(address: str, name: str, **labels: str) -> float | None:
     return scrape(address).get((name, frozenset((k.rstrip("_"), v) for k, v in labels.items())))
 
 
+@pytest.mark.measured
 def test_probes_follow_the_state_of_the_instance(start_jobd: StartJobd, address: str) -> None:
     jobd = start_jobd(config={"health": address})
     assert get(address, "/livez") == Reply(200, "alive\n", "text/plain; charset=utf-8")
@@ -62,6 +63,7 @@ def test_probes_follow_the_state_of_the_instance(start_jobd: StartJobd, address:
     assert jobd.stop() == 0
 
 
+@pytest.mark.measured
 def test_without_redis_it_lives_and_is_not_ready(start_jobd: StartJobd, address: str) -> None:
     with servers.running("valkey") as valkey:
         jobd = start_jobd(redis_url=valkey.url(), config={"health": address})
@@ -88,6 +90,7 @@ def test_a_redis_that_hangs_delays_no_answer(start_jobd: StartJobd, address: str
         assert jobd.stop() == 0
 
 
+@pytest.mark.measured
 def test_the_metrics_tell_of_jobs_queues_workers_and_redis(
     start_jobd: StartJobd, raw: Raw, address: str
 ) -> None:
@@ -203,6 +206,7 @@ def test_a_storm_of_visitors_stalls_neither_beat_nor_promotion(
         wire.schedule(raw, 0, "Echo", number)
         eventually(lambda n=number: [n] in [run["args"] for run in jobd.ran()], message=jobd.log)
     before = beat(raw)
+    wire.have_them_beat(raw)
     eventually(lambda: beat(raw) > before)
     becomes(address, "/livez", 200)
     storm.clear()

@@ -33,6 +33,7 @@ def test_kill_9_of_a_worker_and_of_the_poller_loses_no_count(raw: Raw, start_job
     wire.push(raw, "Echo", 20)
     eventually(lambda: len(jobd.ran()) == 21, message=jobd.log)
 
+    wire.have_them_beat(raw)
     eventually(lambda: added_up(raw, "Echo|p") >= 21, message=jobd.log)
     assert jobd.stop() == 0
     assert added_up(raw, "Echo|p") == 21
@@ -44,6 +45,7 @@ def test_a_long_job_delays_no_others_count(raw: Raw, start_jobd: StartJobd):
     wire.push(raw, "Echo")
     wire.push(raw, "Hold", "a")
     eventually(lambda: jobd.ran("start"), message=jobd.log)
+    wire.have_them_beat(raw)
 
     eventually(lambda: added_up(raw, "Echo|p") == 1, message=jobd.log)
 

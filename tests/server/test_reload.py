@@ -148,27 +148,32 @@ def test_a_job_longer_than_the_timeout_outlives_a_roll(raw: Raw, start_jobd: Sta
 
 
 def test_jobctl_reload_waits_for_the_outcome_and_fails_if_it_does(
-    redis_url: str, start_jobd: StartJobd
+    redis_url: str, raw: Raw, start_jobd: StartJobd
 ):
     jobd = start_jobd(jobs=CODE.format(version=1))
-    status, said = jobctl_reload(jobd, redis_url)
+    status, said = jobctl_reload(jobd, redis_url, raw, signal.SIGTSTP)
     assert status == 0
     assert "generation 2 is in force" in said
     change(jobd, concurrency="many")
-    status, said = jobctl_reload(jobd, redis_url)
+    status, said = jobctl_reload(jobd, redis_url, raw, signal.SIGCONT)
     assert status == 1
     assert "nothing has changed: " in said
     assert "concurrency: must be a whole number from 1" in said
     assert jobd.stop() == 0
 
 
-def jobctl_reload(jobd: JobdProcess, redis_url: str) -> tuple[int, str]:
-    done = subprocess.run(
+def jobctl_reload(
+    jobd: JobdProcess, redis_url: str, raw: Raw, number: signal.Signals
+) -> tuple[int, str]:
+    waiting = subprocess.Popen(
         [sys.executable, "-c", "from jobd.ctl import main; main()", "reload"],
         cwd=jobd.directory.parent,
         env={"REDIS_URL": redis_url, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    eventually(lambda: list(raw.scan_iter("*-signals")) or waiting.poll() is not None)
+    jobd.signal(number)  # a change of state makes it beat, and read what it is told, at once
+    said, _ = waiting.communicate()
+    return waiting.returncode, said

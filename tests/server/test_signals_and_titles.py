@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.jobd_process import JobdProcess, StartJobd
 from tests.support.servers import Raw
 
-pytestmark = [pytest.mark.redis, pytest.mark.process, pytest.mark.measured]
+pytestmark = [pytest.mark.redis, pytest.mark.process]
 
 
 def title(pid: int) -> str:
@@ -23,6 +23,7 @@ def wait_for_title(jobd: JobdProcess, pid: int, pattern: str) -> None:
     eventually(lambda: re.fullmatch(pattern, title(pid)), message=lambda: f"{pattern} {pid}")
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_titles_show_what_every_process_does(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd(config={"concurrency": 2, "tag": "shop"})
@@ -56,6 +57,7 @@ def test_quiet_server_takes_no_job_and_a_resumed_one_does(raw: Raw, start_jobd: 
     wait_for_title(jobd, jobd.pid, r"jobd .*\[0 of 2 busy\]")
 
 
+@pytest.mark.measured
 def test_ttin_writes_the_running_job_and_its_stack_to_the_log(raw: Raw, start_jobd: StartJobd):
     jobd = start_jobd()
     jid = wire.push(raw, "Spin", "a")
@@ -78,10 +80,10 @@ def say_through_redis(raw: Raw, command: str) -> None:
     """Leave a command as Sidekiq's dashboard does, and have it read before the next beat."""
     (identity,) = eventually(lambda: raw.smembers("processes"))
     raw.lpush(identity + b"-signals", command)
-    # As after a FLUSHALL, an instance that is not registered registers at once.
-    raw.delete(b"jobd:instance:" + identity)
+    wire.have_them_beat(raw)
 
 
+@pytest.mark.measured
 @pytest.mark.slow
 def test_commands_that_come_through_redis_quiet_and_stop_the_server(
     raw: Raw, start_jobd: StartJobd

@@ -90,6 +90,9 @@ class JobdProcess:
         self._command = [*command, *self._written(config), *args]
         self._process: subprocess.Popen[bytes] | None = None
         self._family: set[int] = set()  # every pid that was ever seen below the master
+        # What was read of ran.jsonl: a stage of many tests has much, and asks again and again.
+        self._ran: list[dict[str, Any]] = []
+        self._ran_bytes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -236,9 +239,14 @@ class JobdProcess:
     def ran(self, event: str = "done") -> list[dict[str, Any]]:
         """Return what jobs wrote down: event, class, jid, args, pid, at_ms; oldest first."""
         path = self.directory / "ran.jsonl"
-        # The last line may still be on its way.
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return [run for run in map(json.loads, lines) if run["event"] == event]
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(self._ran_bytes)
+                # The last line may still be on its way.
+                lines = file.read().split(b"\n")[:-1]
+            self._ran_bytes += sum(len(line) + 1 for line in lines)
+            self._ran += map(json.loads, lines)
+        return [run for run in self._ran if run["event"] == event]
 
     def release(self, name: str) -> None:
         """Let the jobs ``Hold`` and ``Spin`` of this name go on."""

@@ -11,7 +11,7 @@ from tests.support.servers import Raw
 from tests.web.conftest import OpenPage, arrived
 from tests.web.stock import Stock, a_job
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 Serve = Callable[..., str]
 

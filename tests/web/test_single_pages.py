@@ -349,6 +349,8 @@ def test_an_instance_of_jobd_is_shown_with_its_workers(
         rows = visitor.json("/running")["rows"]
         return rows or None
 
+    eventually(lambda: server.ran("start"), message=server.log)
+    wire.have_them_beat(raw)
     (row,) = eventually(busy)
     assert row["job"]["class_name"] == "Hold"
     process = visitor.json("/processes")["hosts"][0]["processes"][0]

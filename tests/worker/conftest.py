@@ -29,7 +29,7 @@ from jobd.worker.processor import Application, Display, Processor, Rules
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
 from jobd.worker.waiting import Waiter
-from tests.support import wire as by_hand
+from tests.support import inboxes, wire as by_hand
 from tests.support.clock import FakeClock
 from tests.support.servers import Raw
 from tests.worker.bench_jobs import BenchAdvised, BenchEcho, BenchFail, BenchFork
@@ -196,10 +196,7 @@ class Bench:
         for connection in (self.connection, self._blocking, self._progress):
             connection.close()
         self.master.close()
-        # Not close(), which would give signals to this process their default action.
-        inbox = self.attention._inbox
-        inbox._reader.close()
-        inbox._writer.close()
+        inboxes.forget(self.attention._inbox)
 
 
 MakeBench: TypeAlias = Callable[..., Bench]

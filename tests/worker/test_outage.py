@@ -9,6 +9,7 @@ import pytest
 from jobd.clock import SystemClock
 from jobd.scoreboard import Scoreboard
 from jobd.worker.attention import Attention
+from tests.support import inboxes
 from tests.worker.conftest import QuietMaster
 
 CLOCK = SystemClock()
@@ -24,9 +25,7 @@ def attention(board: Scoreboard) -> Iterator[Attention]:
     with contextlib.closing(QuietMaster()) as master:
         made = Attention(master, board.writer(1), 25)
         yield made
-        # Not the inbox's close(), which would give signals to this process their default action.
-        made._inbox._reader.close()
-        made._inbox._writer.close()
+        inboxes.forget(made._inbox)
 
 
 def waited_s(attention: Attention, seconds: float) -> float:

@@ -15,6 +15,7 @@ from jobd.worker.attention import Attention
 from jobd.worker.company import Company
 from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
 from jobd.worker.thread_attention import ThreadAttention
+from tests.support import inboxes
 from tests.support.clock import FakeClock
 from tests.support.running import show_job
 from tests.worker.conftest import QuietMaster
@@ -55,9 +56,7 @@ class Desk:
     def close(self) -> None:
         self._thread.shutdown()
         self.master.close()
-        inbox = self.process._inbox
-        inbox._reader.close()
-        inbox._writer.close()
+        inboxes.forget(self.process._inbox)
 
 
 @pytest.fixture
