@@ -312,6 +312,11 @@ ENGLISH: Final[dict[str, str]] = {
     "metrics.runs.of": "Runs of {name} over time",
     "metrics.mean": "Mean",
     "metrics.total": "In all",
+    "metrics.waited": "Waited",
+    "metrics.wait": "Wait {share}",
+    "metrics.sampled": (
+        "Waits are sampled: of each claim of jobd's the job that had stood in the queue for longest."
+    ),
     "metrics.percentiles": "p50, p95 and p99 are those of the last hour, of the first ten rows.",
     "metrics.more": "{n} more ran.||{n:,} more ran.",
     "metrics.none": "No job has run in this time.",
@@ -323,6 +328,10 @@ ENGLISH: Final[dict[str, str]] = {
     "class.heat.none": "No durations are known.",
     "class.heat.none.hint": "They are kept by the minute, for eight hours.",
     "class.heat.too_long": "Durations are kept for eight hours; choose a shorter period.",
+    "class.waits": "How long jobs waited in the queue",
+    "class.waits.none": "No job of this queue was claimed in this time.",
+    "class.waits.none.hint": "Waits are measured by jobd's processes; Ruby's do not.",
+    "class.samples": "Samples",
     # Configuration
     "configuration.skew": "Not all processes of a program run the same version.",
     "configuration.skew.revision": "Not all processes of {tag} run the same revision.",

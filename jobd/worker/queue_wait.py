@@ -17,7 +17,7 @@ from jobd.worker.processor import Tally
 _LONGEST_MS: Final = 366 * 86_400_000
 
 
-class _Pushed(msgspec.Struct):
+class _Pushed(msgspec.Struct, gc=False):
     """All of a payload that is read here; the rest is skipped, not parsed."""
 
     enqueued_at: int | float | None = None

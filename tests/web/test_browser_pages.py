@@ -32,6 +32,7 @@ PAGES = {
     "metrics": "/metrics",
     "class": "/metrics/ChargeCard",
     "by-queue": "/metrics?by=queue",
+    "of-queue": "/metrics/mailers?by=queue",
     "configuration": "/configuration",
     "audit": "/audit",
     "find": "/find?jid=abc",
