@@ -224,9 +224,14 @@ ENGLISH: Final[dict[str, str]] = {
     # Sets
     "set.search": "Search: text, class:Name, error:…, arg:…, queue:…, tag:…, jid:…",
     "set.search.help": (
-        'All words must fit. Also after:2026-11-22 and before:…; error:"with blanks"; class:Mood*.'
+        "All words must fit. Also after:2026-11-22 and before:…; "
+        'error:"with blanks"; class:Mood*; arg.0.user.id:42.'
     ),
     "set.search.date": "“{word}” is no date: write 2026-11-22 or 2026-11-22T13:05.",
+    "set.search.path": (
+        "“{word}” is no way into the arguments: write positions and names of fields, as in "
+        "arg.0.user.id:42, arg[0][items][3]:x, or arg.user_id:42 for any argument."
+    ),
     "set.search.twice": "“{word}” is left out: each of these can be asked for once only.",
     "set.looked": "Looked at {seen} of {size} jobs.",
     "set.stopped": "Stopped early, to stay quick.",
@@ -315,7 +320,7 @@ ENGLISH: Final[dict[str, str]] = {
     "metrics.waited": "Waited",
     "metrics.wait": "Wait {share}",
     "metrics.sampled": (
-        "Waits are sampled: of each claim of jobd's the job that had stood in the queue for longest."
+        "Waits are sampled: of each claim of jobd's the job that had stood there for longest."
     ),
     "metrics.percentiles": "p50, p95 and p99 are those of the last hour, of the first ten rows.",
     "metrics.more": "{n} more ran.||{n:,} more ran.",
