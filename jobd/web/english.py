@@ -188,6 +188,7 @@ ENGLISH: Final[dict[str, str]] = {
     # Queues
     "queues.filter": "Filter by name",
     "queues.summary": "{n} queue, {jobs} jobs wait||{n:,} queues, {jobs} jobs wait",
+    "queues.sort": "Sort by",
     "queues.trend": "Last minutes",
     "queues.trend.of": "Sizes of {name} in the last minutes",
     "queues.in": "In / min",

@@ -97,7 +97,8 @@ def queues(visit: Visit) -> View:
 def act_on_queue(visit: Visit) -> Done:
     """Pause, unpause or clear a queue, from the list or from its own page."""
     queue = queue_at(visit.field("queue"), visit.access)
-    back = visit.back_to("/queues", f"/queues/{address_of(queue.name)}")
+    own = f"/queues/{address_of(queue.name)}"
+    back = own if visit.field("back") == own else "/queues"
     match visit.field("act"):
         case "pause":
             count = int(queue.pause())
