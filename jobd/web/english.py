@@ -324,6 +324,7 @@ ENGLISH: Final[dict[str, str]] = {
         "Waits are sampled: of each claim of jobd's the job that had stood there for longest."
     ),
     "metrics.percentiles": "p50, p95 and p99 are those of the last hour, of the first ten rows.",
+    "metrics.prometheus": "Where Prometheus finds each process",
     "metrics.more": "{n} more ran.||{n:,} more ran.",
     "metrics.none": "No job has run in this time.",
     "metrics.none.hint": "Counts and durations are kept for 72 hours.",

@@ -75,6 +75,18 @@ def test_a_queue_that_shrinks_has_no_less_than_nothing_coming(
     assert rates_of(watcher, "default")["pushed"] == 0.0
 
 
+def test_a_queue_that_shrinks_is_empty_some_time_unless_it_is_paused(
+    watcher: Visitor, stock: Stock, clock: FakeClock, raw: Raw
+) -> None:
+    stock.queue(*(a_job() for _ in range(30)))
+    watcher.get("/queues")
+    raw.rpop("queue:default", 20)
+    clock.advance(30)
+    assert watcher.json("/queues")["rows"][0]["drained_in_s"] == 15.0
+    raw.sadd("paused", "default")
+    assert watcher.json("/queues")["rows"][0]["drained_in_s"] is None
+
+
 def test_of_a_queue_that_ruby_serves_no_rate_is_told(watcher: Visitor, stock: Stock) -> None:
     stock.queue(a_job(), name="ruby")
     stock.ruby()
