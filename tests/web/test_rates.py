@@ -49,8 +49,8 @@ def test_what_ran_of_a_queue_is_known_at_once(watcher: Visitor, stock: Stock) ->
     stock.queue(a_job())
     stock.metrics({"default": 0.1}, minutes=3, keys=QUEUES)
     rates = rates_of(watcher, "default")
-    # 120 jobs in each minute, of which this one may have just begun.
-    assert 60 < rates["run"] <= 240
+    # 120 to 126 jobs in each minute, of which this one may have just begun.
+    assert 60 < rates["run"] <= 252
     assert rates["pushed"] is None
     assert "Known after some seconds of watching this page" in watcher.get("/queues").text
 
