@@ -60,5 +60,5 @@ class QueueWait:
         if since_ms is None:
             return
         waited_ms = int(self._clock.server_s(self._clock.now_ms()) * 1000) - since_ms
-        if waited_ms <= _LONGEST_MS:
+        if abs(waited_ms) <= _LONGEST_MS:
             self._tally.count(wait_row(queue), max(waited_ms, 0))

@@ -51,7 +51,7 @@ def test_a_wait_is_read_in_either_unit_and_is_never_below_zero(
 @pytest.mark.parametrize(
     "raw",
     [
-        *map(pushed, (None, "yesterday", True, 0, 1_800_000_000, 1e306, -(10**30), [1])),
+        *map(pushed, (None, "yesterday", True, 0, 1_800_000_000, 1e306, -(10**30), 10**30, [1])),
         b"{",
         b"[]",
         b'{"class":"Echo","args":[]}',
