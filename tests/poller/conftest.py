@@ -15,7 +15,8 @@ from jobd.connection import Backoff, Connection
 from jobd.fleet import Fleet
 from jobd.keys import Keys
 from jobd.poller.cancels import Cancels
-from jobd.poller.heartbeat import Heartbeat, Instance
+from jobd.poller.heartbeat import Heartbeat
+from jobd.poller.instance import Instance
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
