@@ -316,7 +316,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 const help = $("#help-button");
-help.parentElement.hidden = false;
+help.hidden = false;
 help.addEventListener("click", () => $("#help").showModal());
 
 for (const button of $$("[data-copy]")) {
