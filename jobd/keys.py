@@ -118,10 +118,11 @@ class Keys(msgspec.Struct, frozen=True):
         """String of 26 16-bit counters: durations of a class of jobs in a minute; 8 h."""
         return f"{self.prefix}h|{name}-{minute}"
 
-    def metrics_by(self, what: Literal["queue", "host"]) -> Self:
+    def metrics_by(self, what: Literal["queue", "host", "wait"]) -> Self:
         """Where the same rollups and histograms are kept by queue and by host, of jobd's jobs only.
 
-        There the name of a queue or a host stands for that of a class.
+        There the name of a queue or a host stands for that of a class. ``wait`` has how long jobs
+        waited in a queue before they were claimed, as far as they were sampled.
         """
         return type(self)(f"{self.prefix}jobd:metrics:{what}:")
 

@@ -34,6 +34,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         tallies: by the name of the class.
         queues: the same by the name of the queue.
+        waits: how long jobs waited there before they were claimed.
         host: where all that happened.
         wire: 8 or 7, how the keys of metrics are called.
     """
@@ -42,6 +43,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     tallies: Mapping[str, Counts] = msgspec.field(default_factory=dict[str, Counts])
     queues: Mapping[str, Counts] = msgspec.field(default_factory=dict[str, Counts])
+    waits: Mapping[str, Counts] = msgspec.field(default_factory=dict[str, Counts])
     host: str = ""
     wire: Wire = 8
 
@@ -91,6 +93,7 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
                 commands.append(("EXPIRE", of_day, _DAY_COUNTER_LIFE_S))
         commands += additions(keys, counted.tallies, self.at_s, counted.wire)
         commands += additions(keys.metrics_by("queue"), counted.queues, self.at_s, 8)
+        commands += additions(keys.metrics_by("wait"), counted.waits, self.at_s, 8)
         return commands + additions(keys.metrics_by("host"), self._of_host(), self.at_s, 8)
 
     def _of_host(self) -> Mapping[str, Counts]:

@@ -31,6 +31,7 @@ from jobd.worker.fetch import BasicFetch, Draw, Fetcher, Rest
 from jobd.worker.heeding import Heeding
 from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, HandsOver, Processor, Rules
+from jobd.worker.queue_wait import QueueWait
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.thread_attention import ThreadAttention
 from jobd.worker.title import Title
@@ -299,6 +300,7 @@ class Staffing:
     def _fetcher(self, post: _Post, rng: random.Random) -> Fetcher:
         config, seat, store = self._config, post.seat, post.store
         capsule = capsule_of(config, seat)
+        waits = QueueWait(post.display.tally, ServerClock(self._clock, self._scoreboard))
         if config.fetch == "basic":
             return BasicFetch(
                 store,
@@ -307,6 +309,7 @@ class Staffing:
                 rest=post.rest,
                 rng=rng,
                 clock=self._clock,
+                claimed=waits.sample,
             )
         processor = f"{seat.slot}.{post.thread}.{seat.incarnation}"
         names = [queue.name for queue in capsule.queues]
@@ -318,7 +321,12 @@ class Staffing:
             draw=Draw(capsule, rng, 1 if post.thread else config.batch),
             waiter=post.waiter,
             clock=self._clock,
-            told=Told(slot.acknowledged, post.rest.will_wait, job_is_long=title.show_job),
+            told=Told(
+                slot.acknowledged,
+                post.rest.will_wait,
+                job_is_long=title.show_job,
+                claimed=waits.sample,
+            ),
         )
 
     def _waiter(self, rest: Rest) -> Waiter:

@@ -11,7 +11,8 @@ knows already. Untouched pages cost nothing. The bytes of a slot::
     0     number of rows in use, 8 bytes
     512   row after row: 29 counters of 8 bytes, length of the name, the name
 
-A name is that of the class, a NUL and the queue.
+A name is that of the class, a NUL and the queue. A row without a class has how long jobs waited in
+that queue, as far as they were sampled.
 
 A row is only ever added, and a counter only grows, so a reader needs no lock: it may see a job's
 execution before its duration, and gets that with the next heartbeat.
@@ -42,14 +43,24 @@ def row_of(name: str, queue: str) -> str:
     return f"{name}{_BEFORE_QUEUE}{queue}"
 
 
+def wait_row(queue: str) -> str:
+    """The row of the waits in one queue."""
+    return row_of("", queue)  # no class has an empty name
+
+
 def by_class(rows: Mapping[str, Counts]) -> dict[str, Counts]:
     """The counts of rows, summed up by class."""
-    return _summed((row.partition(_BEFORE_QUEUE)[0], counts) for row, counts in rows.items())
+    return _summed((name, counts) for name, _, counts in _taken_apart(rows) if name)
 
 
 def by_queue(rows: Mapping[str, Counts]) -> dict[str, Counts]:
     """The counts of rows, summed up by queue."""
-    return _summed((row.partition(_BEFORE_QUEUE)[2], counts) for row, counts in rows.items())
+    return _summed((queue, counts) for name, queue, counts in _taken_apart(rows) if name)
+
+
+def waits(rows: Mapping[str, Counts]) -> dict[str, Counts]:
+    """How long jobs waited, by queue."""
+    return {queue: counts for name, queue, counts in _taken_apart(rows) if not name}
 
 
 class TallyWriter:
@@ -142,7 +153,10 @@ class Tallies:
         }
 
     def by_queue(self) -> dict[tuple[str, str], Counts]:
-        """What the workers counted since the start, by class and queue; O(workers x rows)."""
+        """What the workers counted since the start, by class and queue; O(workers x rows).
+
+        With an empty class: how long jobs waited in that queue.
+        """
         total: dict[tuple[str, str], Counts] = {}
         for slot in range(1, self._used() + 1):
             for row, counts in self.read(slot).items():
@@ -171,6 +185,12 @@ class Tallies:
 
     def _of(self, slot: int) -> memoryview:
         return self._map[slot * _SLOT : (slot + 1) * _SLOT]
+
+
+def _taken_apart(rows: Mapping[str, Counts]) -> Iterator[tuple[str, str, Counts]]:
+    for row, counts in rows.items():
+        name, _, queue = row.partition(_BEFORE_QUEUE)
+        yield name, queue, counts
 
 
 def _summed(pairs: Iterable[tuple[str, Counts]]) -> dict[str, Counts]:

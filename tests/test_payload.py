@@ -292,6 +292,7 @@ def test_every_object_with_class_and_args_is_a_job(raw: bytes) -> None:
         ("2026-01-01", None),
         (math.nan, None),
         (math.inf, None),
+        (1e306, None),
     ],
 )
 def test_the_type_of_a_number_tells_seconds_from_milliseconds(value: Any, ms: int | None) -> None:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from jobd.metrics import Counts
-from jobd.tallies import ROWS, Tallies, by_class, by_queue, row_of
+from jobd.tallies import ROWS, Tallies, by_class, by_queue, row_of, wait_row, waits
 
 ONE_FAST = Counts(1, 0, 3, (1, *[0] * 25))
 
@@ -108,3 +108,13 @@ def test_more_classes_than_there_is_room_for_are_left_out_and_hurt_nobody(tallie
     assert tallies.added() == {}
     first.count("First0", 3)
     assert tallies.added() == {"First0": ONE_FAST}
+
+
+def test_how_long_jobs_waited_is_kept_apart_from_what_they_cost(tallies: Tallies):
+    tallies.writer(1).count(row_of("Echo", "low"), 25)
+    tallies.writer(1).count(wait_row("low"), 3)
+
+    added = tallies.added()
+    assert waits(added) == {"low": ONE_FAST}
+    cost = Counts(1, 0, 25, (0, 1, *[0] * 24))
+    assert (by_class(added), by_queue(added)) == ({"Echo": cost}, {"low": cost})

@@ -7,6 +7,7 @@ does with which the server sorts out most of the rest before it is sent.
 import fnmatch
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
@@ -74,10 +75,15 @@ class Filter:
         """A glob that the JSON of every matching job has, however it was encoded; None for all."""
         # A digest of the bytes is not in them.
         jid = None if self.jid and self.jid.startswith("sha1:") else self.jid
-        wanted = (self.class_name, jid, self.tag, self.error, self.text)
+        wanted = (self.class_name, jid, self.tag, self.error, self.text, *self.hints)
         runs = [run for each in wanted if each for run in _PLAIN.findall(each.replace(": ", " "))]
         words = [run for run in runs if _WORD.search(run) or run == self.jid]
         return f"*{max(words, key=len)}*" if words else None
+
+    @property
+    def hints(self) -> Sequence[str]:
+        """Further texts that every matching job holds, for the pattern."""
+        return ()
 
     def _is_of_class(self, record: JobRecord) -> bool:
         wanted = self.class_name

@@ -33,6 +33,7 @@ from jobd.metrics import (
     MOST_HOURS,
     MOST_MINUTES,
     Counts,
+    Wire,
     histogram_minute,
     minute,
     percentile_ms,
@@ -175,13 +176,18 @@ class Metrics:
     Args:
         access: by default that of the current app.
         by: what the "classes" are: with ``queue`` or ``host`` they are queues or hosts, of which
-            jobd's processes tell, and Ruby's do not.
+            jobd's processes tell, and Ruby's do not. With ``wait`` they are queues, too, and
+            durations are how long jobs waited there before they were claimed: of each claim and
+            queue the job that had waited for longest.
     """
 
-    def __init__(self, *, access: Access | None = None, by: Group = "class") -> None:
+    def __init__(
+        self, *, access: Access | None = None, by: Group | Literal["wait"] = "class"
+    ) -> None:
         self._access = access or Access.of()
         keys = self._access.keys
         self._keys = keys if by == "class" else keys.metrics_by(by)
+        self._wires: tuple[Wire, ...] = (8, 7) if by == "class" else (8,)
 
     def top_jobs(
         self,
@@ -189,6 +195,7 @@ class Metrics:
         minutes: int | None = None,
         hours: int | None = None,
         match: str | Callable[[str], object] | None = None,
+        names: Sequence[str] | None = None,
     ) -> Report:
         """All classes of jobs that ran.
 
@@ -200,16 +207,16 @@ class Metrics:
                 not write these.
             match: a part of the names, whatever its case, or a function that tells whether to take
                 a name.
+            names: ask for these classes only.
 
         Raises:
             ValueError: a span that is not kept.
         """
-        span = _Span.of(self._access.now_ms(), minutes, hours)
-        keys = self._keys
-        asked = [[keys.rollup(name) for name in span.rollups(at_s)] for at_s in span.starts]
-        replies = self._ask([("HGETALL", key) for names in asked for key in names])
-        takes = _filter(match)
-        columns = _columns([[next(replies) for _ in names] for names in asked])
+        span = _Span.of(self._access.now_ms(), minutes, hours, self._wires)
+        keys, takes = self._keys, _filter(match)
+        asked = [[keys.rollup(each) for each in span.rollups(at_s)] for at_s in span.starts]
+        replies = self._rollups([key for each in asked for key in each], names)
+        columns = _columns([[next(replies) for _ in each] for each in asked])
         jobs = [
             JobMetrics(name, span.points(map(Counts, p, f, ms)), Counts(sum(p), sum(f), sum(ms)))
             for name, (p, f, ms) in _by_class(columns, len(asked)).items()
@@ -229,7 +236,7 @@ class Metrics:
         Raises:
             ValueError: a span that is not kept.
         """
-        span = _Span.of(self._access.now_ms(), minutes, hours)
+        span = _Span.of(self._access.now_ms(), minutes, hours, self._wires)
         keys = self._keys
         fields = [f"{name}|{what}" for what in ("p", "f", "ms")]
         rollups = [[keys.rollup(each) for each in span.rollups(at_s)] for at_s in span.starts]
@@ -242,6 +249,21 @@ class Metrics:
         has_histogram = span.step_s == _MINUTE_S
         job = JobMetrics(name, span.points(whole), _total(whole), has_histogram=has_histogram)
         return self._report(span, [job])
+
+    def _rollups(
+        self, keys: Sequence[str], names: Sequence[str] | None
+    ) -> Iterator[Sequence[bytes]]:
+        """Of each key its fields and values in turn."""
+        if names is None:
+            return self._ask([("HGETALL", key) for key in keys])
+        if not names:
+            return repeat(())
+        fields = [f"{name}|{what}" for name in names for what in _PLACES]
+        named = [field.encode(errors="surrogateescape") for field in fields]
+        return (
+            [part for pair in zip(named, values, strict=True) for part in pair if pair[1]]
+            for values in self._ask([("HMGET", key, *fields) for key in keys])
+        )
 
     def _ask(self, commands: Sequence[Command]) -> Iterator[Reply]:
         return iter(self._access.redis.pipeline(commands))
@@ -317,40 +339,46 @@ _TEN_MINUTES_S: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The points of a report, and the names of what is asked for each."""
+    """The points of a report, and the names of what is asked for each.
+
+    Of both kinds that Sidekiq writes, unless they are keys of jobd's own.
+    """
 
     now_s: float
     step_s: int
     starts: tuple[float, ...]
     moments: tuple[datetime, ...]
+    wires: tuple[Wire, ...]
 
     @classmethod
-    def of(cls, now_ms: int, minutes: int | None, hours: int | None) -> "_Span":
+    def of(
+        cls, now_ms: int, minutes: int | None, hours: int | None, wires: tuple[Wire, ...]
+    ) -> "_Span":
         if minutes is not None and hours is not None:
             raise ValueError("metrics are asked for by minutes or by hours, not both")
         if hours is not None:
             _check("hours", hours, MOST_HOURS)
-            return cls._until(now_ms / 1000, _TEN_MINUTES_S, 6 * hours)
+            return cls._until(now_ms / 1000, _TEN_MINUTES_S, 6 * hours, wires)
         minutes = 60 if minutes is None else minutes
         _check("minutes", minutes, MOST_MINUTES)
-        return cls._until(now_ms / 1000, _MINUTE_S, minutes)
+        return cls._until(now_ms / 1000, _MINUTE_S, minutes, wires)
 
     @classmethod
-    def _until(cls, now_s: float, step_s: int, count: int) -> "_Span":
+    def _until(cls, now_s: float, step_s: int, count: int, wires: tuple[Wire, ...]) -> "_Span":
         last = now_s // step_s * step_s
         starts = tuple(last - step_s * back for back in reversed(range(count)))
-        return cls(now_s, step_s, starts, tuple(map(_moment, starts)))
+        return cls(now_s, step_s, starts, tuple(map(_moment, starts)), wires)
 
     def rollups(self, at_s: float) -> Sequence[str]:
         if self.step_s == _TEN_MINUTES_S:
             return [ten_minutes(at_s)]
-        return [minute(at_s, 8), minute(at_s, 7)]
+        return [minute(at_s, wire) for wire in self.wires]
 
     def grams(self, at_s: float) -> Sequence[str]:
         if self.step_s == _TEN_MINUTES_S:
             return []
         # The same for both from the tenth of a month and from ten o'clock on.
-        return list(dict.fromkeys((histogram_minute(at_s, 8), histogram_minute(at_s, 7))))
+        return list(dict.fromkeys(histogram_minute(at_s, wire) for wire in self.wires))
 
     def points(self, counts: Iterable[Counts]) -> tuple[Point, ...]:
         return tuple(map(Point, self.moments, counts))

@@ -123,7 +123,8 @@ class Figures:
                 self._restarts[seat.last_exit or "unknown"] += more
 
     def _job_families(self) -> Iterator[Family]:
-        counted = self._tallies.by_queue()
+        rows = self._tallies.by_queue().items()
+        counted = {key: counts for key, counts in rows if key[0]}
         results = [
             Sample(number, {"queue": queue, "class": name, "result": result})
             for (name, queue), counts in counted.items()
@@ -140,6 +141,14 @@ class Figures:
         ]
         text = "How long jobs took that did not fail."
         yield Family("jobd_job_duration_seconds", "histogram", text, durations)
+        waits = [
+            sample
+            for (name, queue), counts in rows
+            if not name
+            for sample in _histogram(counts, {"queue": queue})
+        ]
+        text = "How long jobs had waited when they were claimed: of each claim the oldest job."
+        yield Family("jobd_queue_wait_seconds", "histogram", text, waits)
 
     def _backlog_families(self) -> Iterator[Family]:
         backlog = self._seen.backlog()

@@ -96,7 +96,7 @@ def to_ms(value: object) -> int | None:
     The JSON type decides, never the size: a float is seconds, an integer milliseconds.
     """
     if isinstance(value, float):
-        return round(value * 1000) if math.isfinite(value) else None
+        return round(value * 1000) if math.isfinite(value * 1000) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -25,7 +25,7 @@ from jobd.poller.shares import Shares
 from jobd.proc import resident_bytes
 from jobd.pulse import Beat, Counted, Pulse
 from jobd.scoreboard import InstanceState, Scoreboard, SlotState, SlotWriter, State
-from jobd.tallies import Tallies, by_class, by_queue
+from jobd.tallies import Tallies, by_class, by_queue, waits
 
 _POLLER_SLOT: Final = 0
 _SLOW_US: Final = 50_000
@@ -126,6 +126,7 @@ class Heartbeat:
             failed=max(sum(state.failed for state in states.values()) - known.failed, 0),
             tallies=by_class(rows),
             queues=by_queue(rows),
+            waits=waits(rows),
             host=self._instance.host,
             wire=self._wire,
         )

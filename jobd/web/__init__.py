@@ -15,10 +15,11 @@ Not here: what the numbers mean and how the acts are made safe; both are `jobd.a
 from jobd.web.adapters import beside, create_wsgi_app, django_view
 from jobd.web.app import create_app
 from jobd.web.password import Password
-from jobd.web.settings import ACTS, SECRET_WORDS, Authenticate, Redactor, Settings
+from jobd.web.settings import ACTS, ROLES, SECRET_WORDS, Authenticate, Redactor, Settings
 
 __all__ = [
     "ACTS",
+    "ROLES",
     "SECRET_WORDS",
     "Authenticate",
     "Password",

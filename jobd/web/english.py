@@ -188,6 +188,7 @@ ENGLISH: Final[dict[str, str]] = {
     # Queues
     "queues.filter": "Filter by name",
     "queues.summary": "{n} queue, {jobs} jobs wait||{n:,} queues, {jobs} jobs wait",
+    "queues.sort": "Sort by",
     "queues.trend": "Last minutes",
     "queues.trend.of": "Sizes of {name} in the last minutes",
     "queues.in": "In / min",
@@ -224,9 +225,14 @@ ENGLISH: Final[dict[str, str]] = {
     # Sets
     "set.search": "Search: text, class:Name, error:…, arg:…, queue:…, tag:…, jid:…",
     "set.search.help": (
-        'All words must fit. Also after:2026-11-22 and before:…; error:"with blanks"; class:Mood*.'
+        "All words must fit. Also after:2026-11-22 and before:…; "
+        'error:"with blanks"; class:Mood*; arg.0.user.id:42.'
     ),
     "set.search.date": "“{word}” is no date: write 2026-11-22 or 2026-11-22T13:05.",
+    "set.search.path": (
+        "“{word}” is no way into the arguments: write positions and names of fields, as in "
+        "arg.0.user.id:42, arg[0][items][3]:x, or arg.user_id:42 for any argument."
+    ),
     "set.search.twice": "“{word}” is left out: each of these can be asked for once only.",
     "set.looked": "Looked at {seen} of {size} jobs.",
     "set.stopped": "Stopped early, to stay quick.",
@@ -312,7 +318,13 @@ ENGLISH: Final[dict[str, str]] = {
     "metrics.runs.of": "Runs of {name} over time",
     "metrics.mean": "Mean",
     "metrics.total": "In all",
+    "metrics.waited": "Waited",
+    "metrics.wait": "Wait {share}",
+    "metrics.sampled": (
+        "Waits are sampled: of each claim of jobd's the job that had stood there for longest."
+    ),
     "metrics.percentiles": "p50, p95 and p99 are those of the last hour, of the first ten rows.",
+    "metrics.prometheus": "Where Prometheus finds each process",
     "metrics.more": "{n} more ran.||{n:,} more ran.",
     "metrics.none": "No job has run in this time.",
     "metrics.none.hint": "Counts and durations are kept for 72 hours.",
@@ -323,6 +335,10 @@ ENGLISH: Final[dict[str, str]] = {
     "class.heat.none": "No durations are known.",
     "class.heat.none.hint": "They are kept by the minute, for eight hours.",
     "class.heat.too_long": "Durations are kept for eight hours; choose a shorter period.",
+    "class.waits": "How long jobs waited in the queue",
+    "class.waits.none": "No job of this queue was claimed in this time.",
+    "class.waits.none.hint": "Waits are measured by jobd's processes; Ruby's do not.",
+    "class.samples": "Samples",
     # Configuration
     "configuration.skew": "Not all processes of a program run the same version.",
     "configuration.skew.revision": "Not all processes of {tag} run the same revision.",

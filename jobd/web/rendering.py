@@ -77,6 +77,7 @@ class Renderer:
     def __init__(self, site: Site, texts: Catalogue) -> None:
         self._site = site
         self._texts = texts
+        self._environment = _environment()
 
     def answer(self, visit: Visit, view: View) -> Response:
         """The page, or its JSON twin, or its list as CSV, if that was asked for."""
@@ -96,30 +97,26 @@ class Renderer:
     def _html(self, request: Request, view: View, visit: Visit | None) -> Response:
         token = token_of(request)
         base = str(request.scope.get("root_path", ""))
-        text = (
-            _environment()
-            .get_template(f"{view.name}.html")
-            .render(
-                t=self._texts,
-                model=view.model,
-                has_table=view.table is not None,
-                page=view.name,
-                visit=visit,
-                now=None if visit is None else visit.now,
-                totals=None if visit is None else visit.totals,
-                settings=self._site.settings,
-                may=_nothing if visit is None else visit.may,
-                user=getattr(request.state, "user", ""),
-                theme=theme_of(request),
-                base=base,
-                here=request.url.path,
-                query=str(request.url.query),
-                params=request.query_params,
-                token=token,
-                nonce=request.state.nonce,
-                note=_note(request, self._texts),
-                relative=relative,
-            )
+        text = self._environment.get_template(f"{view.name}.html").render(
+            t=self._texts,
+            model=view.model,
+            has_table=view.table is not None,
+            page=view.name,
+            visit=visit,
+            now=None if visit is None else visit.now,
+            totals=None if visit is None else visit.totals,
+            settings=self._site.settings,
+            may=_nothing if visit is None else visit.may,
+            user=getattr(request.state, "user", ""),
+            theme=theme_of(request),
+            base=base,
+            here=request.url.path,
+            query=str(request.url.query),
+            params=request.query_params,
+            token=token,
+            nonce=request.state.nonce,
+            note=_note(request, self._texts),
+            relative=relative,
         )
         response = HTMLResponse(text, view.status)
         remember(request, response, token)
@@ -128,7 +125,10 @@ class Renderer:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    """One for all dashboards of a process: templates are compiled once."""
+    """One for all dashboards of a process, with every template compiled.
+
+    Two tenths of a second, of which a page would take half when it is first viewed.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jobd.web"),
         autoescape=True,
@@ -144,6 +144,8 @@ def _environment() -> jinja2.Environment:
     filters: dict[str, Any] = environment.filters
     filters.update(tuple=tuple, cut=cut, address=address_of)
     filters.update((each.__name__, each) for each in _FILTERS)
+    for name in environment.list_templates():
+        environment.get_template(name)
     return environment
 
 

@@ -6,19 +6,24 @@ second, and says where it stopped, so that it can go on from there.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 from jobd.api import Filter, JobSet, SortedEntry
 from jobd.clock import Clock
+from jobd.web.arg_path import ArgPath, read_path
 from jobd.web.redaction import Masks
 from jobd.web.sight import Sight
 
 KEYS: Final = ("class", "jid", "queue", "tag", "error", "arg", "after", "before")
 BUDGET_S: Final = 0.05
 _STEP: Final = 500
-_WORD: Final = re.compile(r'(?:(?P<key>[a-z]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
+_WORD: Final = re.compile(
+    # A path's brackets may hold what would end a word; they are never looked at twice.
+    r'(?:(?:arg(?P<path>(?=[.\[])(?:\[[^\]"]*\]|[^\s:"])++)|(?P<key>[a-z]+)):)?'
+    r'(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,12 @@ class Problem:
     """Why a word of a search line was left out.
 
     Attributes:
-        kind: ``date``: it is none; ``twice``: the same was asked for before it.
+        kind: ``date``: it is none; ``twice``: the same was asked for before it; ``path``: it leads
+            nowhere.
         word: as it was typed.
     """
 
-    kind: Literal["date", "twice"]
+    kind: Literal["date", "twice", "path"]
     word: str
 
 
@@ -69,15 +75,25 @@ class Found:
     next_rank: int | None
 
 
+@dataclass(slots=True)
+class _Words:
+    """What a search line has: words with a key, those without, paths, and what is left out."""
+
+    keyed: dict[str, str] = field(default_factory=dict[str, str])
+    anywhere: list[str] = field(default_factory=list[str])
+    paths: list[ArgPath] = field(default_factory=list[ArgPath])
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+
 def parse(text: str, masks: Masks) -> Search:
     """Read a search line; words without a key are looked for anywhere in a job."""
-    found, anywhere, twice = _read(text)
-    problems = [Problem("twice", each) for each in twice]
+    words = _read(text)
+    found = words.keyed
     moments: dict[str, datetime | None] = {}
     for key in ("after", "before"):
         moments[key] = _moment(found.get(key, ""))
         if key in found and moments[key] is None:
-            problems.append(Problem("date", found[key]))
+            words.problems.append(Problem("date", found[key]))
     wanted = Sight(
         class_name=found.get("class"),
         jid=found.get("jid"),
@@ -85,31 +101,35 @@ def parse(text: str, masks: Masks) -> Search:
         tag=found.get("tag"),
         error=found.get("error"),
         # The longest sorts out most on the server.
-        text=max([*anywhere, *filter(None, [found.get("arg")])], key=len, default=None),
+        text=max([*words.anywhere, *filter(None, [found.get("arg")])], key=len, default=None),
         before=moments["before"],
         after=moments["after"],
-        words=tuple(anywhere),
+        words=tuple(words.anywhere),
         arg=found.get("arg"),
+        paths=tuple(words.paths),
         masks=masks,
     )
-    return Search(text, wanted, problems[0] if problems else None)
+    return Search(text, wanted, words.problems[0] if words.problems else None)
 
 
-def _read(text: str) -> tuple[dict[str, str], list[str], list[str]]:
-    """The words with a key, those without, and those with one that was given before."""
-    found: dict[str, str] = {}
-    anywhere: list[str] = []
-    twice: list[str] = []
+def _read(text: str) -> _Words:
+    words = _Words()
     for match in _WORD.finditer(text):
         value = match["plain"] if match["quoted"] is None else match["quoted"]
         key = match["key"]
-        if key in found:
-            twice.append(match[0])
+        if match["path"]:
+            path = read_path(match["path"], value)
+            if path is None:
+                words.problems.append(Problem("path", match[0]))
+            else:
+                words.paths.append(path)
+        elif key in words.keyed:
+            words.problems.append(Problem("twice", match[0]))
         elif key in KEYS:
-            found[key] = value
+            words.keyed[key] = value
         elif value or key:
-            anywhere.append(match[0].strip('"') if key else value)
-    return found, anywhere, twice
+            words.anywhere.append(match[0].strip('"') if key else value)
+    return words
 
 
 def word(key: str, value: str) -> str:

@@ -38,6 +38,18 @@ ACTS: Final = (
 )
 """What may be done in a dashboard; each is noted in the audit log under this word."""
 
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "viewer": frozenset({"read"}),
+    "operator": frozenset(
+        {
+            *("read", "add_to_queue", "dump", "pause", "put_back"),
+            *("quiet", "reschedule", "resume", "retry", "unpause"),
+        }
+    ),
+    "admin": frozenset({"read", *ACTS}),
+}
+"""Three roles, for an authenticator: the acts of each; an operator's can all be taken back."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -119,6 +119,7 @@ class Visit:
     now: datetime
     permit: Callable[[str], bool]
     form: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    _permits: dict[str, bool] = field(default_factory=dict[str, bool], init=False, repr=False)
 
     @property
     def access(self) -> Access:
@@ -141,10 +142,6 @@ class Visit:
     def allowed(self, acts: Sequence[str]) -> list[str]:
         """Those of the acts that this visitor may do."""
         return [act for act in acts if self.may(act)]
-
-    @cached_property
-    def _permits(self) -> dict[str, bool]:
-        return {}
 
     def url(self, path: str, **query: str | float) -> str:
         """An address inside the dashboard; its path is quoted here."""
@@ -181,11 +178,6 @@ class Visit:
         except RedisError as error:
             # It is done all the same, and so is not to be answered as if it were not.
             _logger.warning("%s of %s by %s is not in the audit log: %s", what, target, who, error)
-
-    def back_to(self, *paths: str) -> str:
-        """The page that a form stood on, if it is one of these; else the first."""
-        wanted = self.field("back")
-        return wanted if wanted in paths else paths[0]
 
     # Parameters; what makes no sense counts as not given
 

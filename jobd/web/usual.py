@@ -1,9 +1,9 @@
-"""How long jobs of a class usually take: by the histograms of the last hour."""
+"""How long jobs of a class usually take, or wait in a queue: by the histograms of the last hour."""
 
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from jobd.api import Group, JobMetrics, Metrics
 from jobd.web.site import Visit
@@ -29,7 +29,9 @@ def usual_of(job: JobMetrics) -> Usual | None:
     return Usual(p50_s=p50 / 1000, p95_s=p95 / 1000, p99_s=p99 / 1000)
 
 
-def usual_times(visit: Visit, names: Collection[str], by: Group = "class") -> dict[str, Usual]:
+def usual_times(
+    visit: Visit, names: Collection[str], by: Group | Literal["wait"] = "class"
+) -> dict[str, Usual]:
     """The usual times of these classes (or queues, or hosts), as far as they are known.
 
     Each costs a round trip and is kept for a minute; a page asks for some only, and the next one
@@ -49,7 +51,7 @@ def usual_times(visit: Visit, names: Collection[str], by: Group = "class") -> di
     return found
 
 
-def _asked(visit: Visit, name: str, by: Group) -> tuple[Usual, ...]:
+def _asked(visit: Visit, name: str, by: Group | Literal["wait"]) -> tuple[Usual, ...]:
     """None or one: a class that did not run is remembered, too."""
     usual = usual_of(Metrics(access=visit.access, by=by).for_job(name, minutes=60).job)
     return () if usual is None else (usual,)

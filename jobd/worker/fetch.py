@@ -196,6 +196,7 @@ class BasicFetch:
         rest: how it waits.
         rng: draws the order of the queues.
         clock: for how old the knowledge of paused queues is.
+        claimed: hears of each job, and from which queue it came.
 
     Attributes:
         holds: never.
@@ -210,8 +211,10 @@ class BasicFetch:
         rest: Rest,
         rng: random.Random,
         clock: Clock,
+        claimed: Callable[[str, bytes], object],
     ) -> None:
         self._store = store
+        self._claimed = claimed
         self._will_wait, self._company = rest.will_wait, rest.company
         self._blocking = blocking
         self._names = tuple(queue.name for queue in capsule.queues)
@@ -263,6 +266,7 @@ class BasicFetch:
         if reply is None:
             return None
         name = self._store.keys.queue_name(reply[0].decode())
+        self._claimed(name, reply[1])
         return UnitOfWork(name, reply[1], self._names.index(name))
 
     def _wake_up(self) -> None:

@@ -48,11 +48,13 @@ class Told(msgspec.Struct, frozen=True):
         acknowledged: when the server knows of every finished job.
         will_wait: before it waits, with nothing in hand.
         job_is_long: when others are waiting behind a job that turns out long; by another thread.
+        claimed: of each queue of a claim, with its name and the job that has waited there longest.
     """
 
     acknowledged: Callable[[], object]
     will_wait: Callable[[], object]
     job_is_long: Callable[[], object]
+    claimed: Callable[[str, bytes], object]
 
 
 class ReliableFetch:
@@ -181,6 +183,7 @@ class ReliableFetch:
             self._claimed[queue] += raws
             name = self._holder.queues[queue]
             self._spare.extend([UnitOfWork(name, raw, queue, is_alone) for raw in raws])
+            self._told.claimed(name, raws[0])
         if not is_alone and jobs:
             self._keeper.wake()
 

@@ -115,6 +115,20 @@ def test_queues_and_hosts_have_metrics_of_their_own(access: Access, now: datetim
     assert Metrics(access=access, by="host").top_jobs().jobs == ()
 
 
+def test_how_long_jobs_waited_is_read_by_queue(access: Access, raw: Raw, now: datetime):
+    keys = Keys().metrics_by("wait")
+    for command in additions(keys, {"low": COUNTS, "other": COUNTS}, now.timestamp(), 8):
+        raw.execute_command(*command)
+
+    waits = Metrics(access=access, by="wait")
+    assert waits.for_job("low").job.p50_ms == 20.0
+    told = waits.top_jobs(hours=1, names=["low", "nowhere"]).jobs
+    assert [(job.name, job.executions, job.mean_ms) for job in told] == [
+        ("low", COUNTS.executions, COUNTS.total_ms / 2)
+    ]
+    assert waits.top_jobs(names=[]).jobs == ()
+
+
 def test_a_class_that_never_ran_has_empty_points(access: Access):
     job = Metrics(access=access).for_job("Nobody", minutes=5).job
     assert (job.executions, job.mean_ms, job.p50_ms, len(job.points)) == (0, 0, None, 5)

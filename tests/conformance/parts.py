@@ -176,6 +176,7 @@ class Bench:
         self.holder = a_holder(*(queue.name for queue in capsule.queues), processor=processor)
         self.acknowledgements = 0
         self.long_jobs = 0
+        self.sampled: list[tuple[str, bytes]] = []
         self._settings = settings
         self._rng = random.Random(seed)
         self._capsule = capsule
@@ -195,7 +196,12 @@ class Bench:
                 connect=self._a_blocking_connection, wakers=[self.bell], clock=self.clock
             ),
             clock=self.clock,
-            told=Told(self._count, lambda: None, job_is_long=self._note_long),
+            told=Told(
+                self._count,
+                lambda: None,
+                job_is_long=self._note_long,
+                claimed=lambda queue, raw: self.sampled.append((queue, raw)),
+            ),
         )
 
     def basic(self) -> BasicFetch:
@@ -206,6 +212,7 @@ class Bench:
             rest=Rest([self.bell], lambda: None),
             rng=self._rng,
             clock=SystemClock(),
+            claimed=lambda queue, raw: self.sampled.append((queue, raw)),
         )
 
     def aside(self, function, *arguments) -> Future:

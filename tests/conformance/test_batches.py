@@ -100,6 +100,13 @@ def test_jobs_behind_a_long_one_go_back_in_order_and_what_is_done_is_acknowledge
         assert must_get(fetcher).raw == a_payload(done + 1)
 
 
+def test_of_each_queue_of_a_claim_the_oldest_job_is_told(store_url: str, store: Store):
+    store.push({"a": [b"1", b"2"], "b": [b"3", b"4"]})
+    with a_bench(store_url, "a", "b") as bench:
+        assert must_get(bench.reliable(batch=10)).raw == b"1"
+        assert bench.sampled == [("a", b"1"), ("b", b"3")]
+
+
 def test_every_queue_gets_its_own_back(store_url: str, store: Store, store_raw: Raw):
     store.push({"a": [b"1", b"2"], "b": [b"3", b"4"]})
     with a_bench(store_url, "a", "b") as bench:

@@ -11,7 +11,7 @@ from jobd.errors import RedisRejected, RedisUnavailable
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.scoreboard import InstanceState, State
 from jobd.slot_state import Limit
-from jobd.tallies import row_of
+from jobd.tallies import row_of, wait_row
 from tests.poller.conftest import IDENTITY, Station
 from tests.support.proxy import Proxy
 from tests.support.running import show_job
@@ -311,6 +311,18 @@ def test_what_jobs_cost_is_published_by_queue_and_by_host_as_well(station: Stati
     of_host = {host + b"|p": b"3", host + b"|ms": b"75"}
     assert station.raw.hgetall(f"jobd:metrics:host:{period}") == of_host
     assert station.raw.get("jobd:metrics:queue:h|low-15-8:0") == b"\0\0\0\2"
+
+
+def test_how_long_jobs_waited_is_published_by_queue(station: Station) -> None:
+    station.tallies.writer(1).count(wait_row("low"), 25)
+    for _ in range(2):
+        beat(station)
+    period = "j|270115|8:00"
+    waits = {b"low|p": b"1", b"low|ms": b"25"}
+    assert station.raw.hgetall(f"jobd:metrics:wait:{period}") == waits
+    assert station.raw.get("jobd:metrics:wait:h|low-15-8:0") == b"\0\0\0\1"
+    assert 0 < station.raw.ttl(f"jobd:metrics:wait:{period}") <= 28_800
+    assert not station.raw.exists(period, f"jobd:metrics:queue:{period}")
 
 
 def test_metrics_belong_to_the_servers_minute(station: Station) -> None:

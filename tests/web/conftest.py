@@ -46,6 +46,7 @@ def shop(stock: Stock, access: Access) -> Stock:
     stock.history()
     stock.metrics({"OrderConfirmationMail": 0.05, "ChargeCard": 0.12, "Thumbnails": 0.9})
     stock.metrics({"critical": 0.12, "mailers": 0.05}, keys=Keys().metrics_by("queue"))
+    stock.metrics({"critical": 0.02, "mailers": 7.0}, keys=Keys().metrics_by("wait"))
     Deploy.mark("v2.4.1", at=datetime.now(UTC) - timedelta(minutes=22), access=access)
     stock.queue(
         *(a_job("OrderConfirmationMail", f"c{n}@example.com", n + 1) for n in range(40)),

@@ -49,6 +49,7 @@ PAGES = {
     "Metrics": "/metrics",
     "Metrics of a class": "/metrics/ChargeCard",
     "Metrics by queue": "/metrics?by=queue",
+    "Metrics of a queue": "/metrics/queue-0?by=queue",
     "Configuration": "/configuration",
     "Audit log": "/audit",
     "Purged": "/trash",
@@ -86,8 +87,8 @@ def seed(raw: servers.Raw, entries: int) -> None:
             stock.instance(identity)
     stock.history(180)
     stock.metrics({f"Job{n}": 0.1 for n in range(30)} | {"ChargeCard": 0.2})
-    by_queue = Keys().metrics_by("queue")
-    stock.metrics({f"queue-{n}": 0.1 for n in range(QUEUES)}, keys=by_queue, jobs=10)
+    for keys in (Keys().metrics_by("queue"), Keys().metrics_by("wait")):
+        stock.metrics({f"queue-{n}": 0.1 for n in range(QUEUES)}, keys=keys, jobs=10)
 
 
 def _slices(place: str, entries: int) -> Iterator[dict[bytes, float]]:

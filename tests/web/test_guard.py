@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from jobd.errors import ConfigError
-from jobd.web import Password, Settings, create_app
+from jobd.web import ACTS, ROLES, Password, Settings, create_app
 from jobd.web.brake import Brake
 from jobd.web.catalogue import Catalogue
 from jobd.web.guard import Guard
@@ -188,6 +188,27 @@ def test_what_somebody_may_not_do_is_not_offered_to_them(
         assert ">clerk<" in text
     assert visitor.json("/retries")["acts"] == ["retry"]
     assert visitor.json("/processes")["hosts"][0]["processes"][0]["acts"] == ["quiet"]
+
+
+def test_there_are_three_roles_to_decide_by(make: Make, stock: Stock, raw: Raw) -> None:
+    stock.queue(a_job())
+    assert ROLES["viewer"] < ROLES["operator"] < ROLES["admin"]
+    assert ROLES["admin"] == {"read", *ACTS}
+
+    def visitor(role: str) -> Visitor:
+        return Visitor(make(authenticate=lambda _, act: act in ROLES[role]))
+
+    for role, acts in {
+        "viewer": set[str](),
+        "operator": {"pause"},
+        "admin": {"pause", "clear"},
+    }.items():
+        text = visitor(role).get("/queues").text
+        assert set(re.findall(r'name="act" value="(\w+)"', text)) == acts
+    assert visitor("viewer").post("/queues", queue="default", act="pause").status_code == 403
+    assert visitor("operator").post("/queues", queue="default", act="clear").status_code == 403
+    assert visitor("admin").post("/queues", queue="default", act="clear").status_code == 303
+    assert not raw.exists("queue:default")
 
 
 def test_an_awaitable_of_a_plain_function_is_waited_for(make: Make, stock: Stock) -> None:

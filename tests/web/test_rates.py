@@ -18,6 +18,7 @@ pytestmark = pytest.mark.redis
 
 QUEUES = Keys().metrics_by("queue")
 HOSTS = Keys().metrics_by("host")
+WAITS = Keys().metrics_by("wait")
 
 
 @pytest.fixture
@@ -48,8 +49,8 @@ def test_what_ran_of_a_queue_is_known_at_once(watcher: Visitor, stock: Stock) ->
     stock.queue(a_job())
     stock.metrics({"default": 0.1}, minutes=3, keys=QUEUES)
     rates = rates_of(watcher, "default")
-    # 120 jobs in each minute, of which this one may have just begun.
-    assert 60 < rates["run"] <= 240
+    # 120 to 126 jobs in each minute, of which this one may have just begun.
+    assert 60 < rates["run"] <= 252
     assert rates["pushed"] is None
     assert "Known after some seconds of watching this page" in watcher.get("/queues").text
 
@@ -72,6 +73,18 @@ def test_a_queue_that_shrinks_has_no_less_than_nothing_coming(
     raw.rpop("queue:default", 20)
     clock.advance(30)
     assert rates_of(watcher, "default")["pushed"] == 0.0
+
+
+def test_a_queue_that_shrinks_is_empty_some_time_unless_it_is_paused(
+    watcher: Visitor, stock: Stock, clock: FakeClock, raw: Raw
+) -> None:
+    stock.queue(*(a_job() for _ in range(30)))
+    watcher.get("/queues")
+    raw.rpop("queue:default", 20)
+    clock.advance(30)
+    assert watcher.json("/queues")["rows"][0]["drained_in_s"] == 15.0
+    raw.sadd("paused", "default")
+    assert watcher.json("/queues")["rows"][0]["drained_in_s"] is None
 
 
 def test_of_a_queue_that_ruby_serves_no_rate_is_told(watcher: Visitor, stock: Stock) -> None:
@@ -112,3 +125,36 @@ def test_metrics_are_told_by_queue_and_by_host(
     assert (one["name"], one["by"], one["executions"]) == (name, by, told["rows"][0]["executions"])
     assert one["heat"]
     assert [row["name"] for row in visitor.json("/metrics?by=nonsense")["rows"]] == ["ChargeCard"]
+
+
+def test_how_long_jobs_waited_is_told_of_each_queue(visitor: Visitor, stock: Stock) -> None:
+    stock.metrics({"low": 0.2, "unwaited": 0.2}, minutes=3, keys=QUEUES)
+    stock.metrics({"low": 7.0}, minutes=3, keys=WAITS)
+    rows = {row["name"]: row for row in visitor.json("/metrics?by=queue&hours=2")["rows"]}
+    assert rows["unwaited"]["waits"] is None
+    waits = rows["low"]["waits"]
+    assert 3 < waits["usual"]["p50_s"] < waits["usual"]["p95_s"] < waits["usual"]["p99_s"]
+    assert (waits["samples"] > 300, 5 < waits["mean_s"] < 10) == (True, True)
+    text = visitor.get("/metrics?by=queue").text
+    assert text.count("Wait p95") == 3  # of the head, and of each row on a phone
+    assert "Waits are sampled" in text
+
+    one = visitor.json("/metrics/low?by=queue&hours=1")
+    assert one["waits"]["samples"] > 300
+    assert one["waits_heat"]
+    assert "How long jobs waited in the queue" in visitor.get("/metrics/low?by=queue").text
+    text = visitor.get("/metrics/unwaited?by=queue").text
+    assert "No job of this queue was claimed in this time." in text
+    beyond = visitor.json("/metrics/low?by=queue&hours=24")
+    assert (beyond["waits"]["samples"] > 300, beyond["waits_heat"]) == (True, [])
+    assert visitor.json("/metrics/low")["waits"] is None
+
+
+@pytest.mark.parametrize("hours", [2, 8, 72])
+def test_metrics_by_queue_of_several_hours_are_asked_for_by_ten_minutes(
+    visitor: Visitor, stock: Stock, hours: int
+) -> None:
+    stock.metrics({"low": 0.2}, minutes=100, keys=QUEUES)
+    (row,) = visitor.json(f"/metrics?by=queue&hours={hours}")["rows"]
+    assert row["executions"] >= 100 * 120
+    assert len(row["points"]) <= 60

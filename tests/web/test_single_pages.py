@@ -85,6 +85,41 @@ def test_a_search_finds_by_each_of_its_words(visitor: Visitor, stock: Stock) -> 
         assert (told["seen"], told["next_rank"]) == (2, None)
 
 
+@pytest.mark.parametrize("place", ["retry", "schedule", "dead"])
+def test_a_search_finds_by_a_path_inside_arguments(
+    visitor: Visitor, stock: Stock, raw: Raw, place: str
+) -> None:
+    page = {"retry": "/retries", "schedule": "/scheduled", "dead": "/dead"}[place]
+    stock.sorted(place, a_job("A", {"user": {"id": 42}}), a_job("B", 1, {"user": {"id": 43}}))
+    for search, found in [
+        ("arg.0.user.id:42", ["A"]),
+        ("arg[0][user][id]:42", ["A"]),
+        ("arg.user.id:43", ["B"]),
+        ("arg.1.user.id:4?", ["B"]),
+        ("arg.user.id:4", []),
+        ("arg.user.id:* class:B", ["B"]),
+        ("arg.user.id:42 arg.0:1", []),
+    ]:
+        told = visitor.json(f"{page}?{urlencode({'q': search})}")
+        assert [row["class_name"] for row in told["rows"]] == found, search
+        assert told["problem"] is None
+    visitor.post(page, scope="all", q="arg.user.id:43", act="delete")
+    assert raw.zcard(place) == 1
+
+
+@pytest.mark.parametrize("word", ["arg..id:1", "arg[0:1", "arg.[]:1", "arg[0]x:1", "arg.:1"])
+def test_a_path_that_cannot_be_read_is_told_and_nothing_is_done(
+    visitor: Visitor, stock: Stock, raw: Raw, word: str
+) -> None:
+    stock.sorted("retry", a_failed_job("A", 1))
+    path = f"/retries?{urlencode({'q': word})}"
+    assert visitor.json(path)["problem"] == {"kind": "path", "word": word}
+    text = html.unescape(visitor.get(path).text)
+    assert f"“{word}” is no way into the arguments: write positions and names" in text
+    assert visitor.post("/retries", scope="all", q=word, act="delete").status_code == 400
+    assert raw.zcard("retry") == 1
+
+
 def test_errors_are_grouped_by_what_went_wrong(visitor: Visitor, stock: Stock) -> None:
     declined = [
         a_failed_job("ChargeCard", n, error_message=f"order {n} at 0x{n:08x}: no") for n in range(9)

@@ -26,6 +26,7 @@ from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher, Rest
 from jobd.worker.iterations import KeptProgress
 from jobd.worker.processor import Application, Display, Processor, Rules
+from jobd.worker.queue_wait import QueueWait
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
 from jobd.worker.waiting import Waiter
@@ -91,6 +92,7 @@ class Bench:
         self.attention = Attention(self.master, self.writer, timeout_s=25, clock=clock)
         self.title = Title(SLOT)
         self.display = Display(self.writer, self.title, self.tallies.writer(SLOT))
+        self.waits = QueueWait(self.display.tally, ServerClock(clock, self.board))
         self.writer.open(1, INCARNATION)
         settings = RedisSettings(url=url)
         self.connection = Connection(settings)
@@ -110,6 +112,7 @@ class Bench:
                 rest=Rest(wakers, self.attention.will_wait),
                 rng=random.Random(1),
                 clock=self.clock,
+                claimed=self.waits.sample,
             )
         return ReliableFetch(
             store,
@@ -123,6 +126,7 @@ class Bench:
                 acknowledged=self.writer.acknowledged,
                 will_wait=self.attention.will_wait,
                 job_is_long=self.title.show_job,
+                claimed=self.waits.sample,
             ),
         )
 
@@ -134,7 +138,7 @@ class Bench:
 
     def push(self, name: str, *args: Any, **fields: Any) -> dict[str, Any]:
         """Queue a job and return its payload."""
-        payload = by_hand.a_payload(name, *args, created_at=5, enqueued_at=6, **fields)
+        payload = by_hand.a_payload(name, *args, **{"created_at": 5, "enqueued_at": 6, **fields})
         payload = {key: value for key, value in payload.items() if value is not ...}
         self.raw.lpush(f"queue:{payload['queue']}", by_hand.encode(payload))
         return payload

@@ -10,7 +10,7 @@ from jobd.errors import UnknownJob
 from jobd.jobs import Job
 from jobd.metrics import Counts
 from jobd.scoreboard import State, fingerprint
-from jobd.tallies import by_class
+from jobd.tallies import by_class, waits
 from tests.support import wire as by_hand
 from tests.worker.bench_jobs import (
     NOW_S,
@@ -269,6 +269,18 @@ def test_what_no_class_has_run_is_not_measured(bench: Bench, text: bytes) -> Non
     bench.raw.lpush("queue:default", text)
     bench.step()
     assert by_class(bench.tallies.added()) == {}
+
+
+def test_how_long_the_oldest_job_of_a_claim_has_waited_is_measured(bench: Bench) -> None:
+    bench.knows(BenchEcho)
+    now_ms = bench.clock.now_ms()
+    for waited_ms in (25, 24, 3):
+        bench.push("BenchEcho", enqueued_at=now_ms - waited_ms)
+    bench.step()
+    bench.step()  # within the same millisecond
+    bench.clock.advance(0.002)
+    bench.step()
+    assert waits(bench.tallies.added()) == {"default": Counts(2, 0, 30, (1, 1, *[0] * 24))}
 
 
 # What is no job

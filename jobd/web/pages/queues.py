@@ -97,7 +97,8 @@ def queues(visit: Visit) -> View:
 def act_on_queue(visit: Visit) -> Done:
     """Pause, unpause or clear a queue, from the list or from its own page."""
     queue = queue_at(visit.field("queue"), visit.access)
-    back = visit.back_to("/queues", f"/queues/{address_of(queue.name)}")
+    own = f"/queues/{address_of(queue.name)}"
+    back = own if visit.field("back") == own else "/queues"
     match visit.field("act"):
         case "pause":
             count = int(queue.pause())
@@ -128,7 +129,7 @@ def _rows(visit: Visit, shown: Sequence[QueueSummary]) -> list[QueueRow]:
             points=trends[queue.name].points,
             rates=rates.of(queue.name, trends[queue.name].per_minute),
             per_minute=trends[queue.name].per_minute,
-            drained_in_s=_drained_in_s(queue.size, trends[queue.name].per_minute),
+            drained_in_s=_drained_in_s(queue, trends[queue.name].per_minute),
         )
         for queue in shown
     ]
@@ -143,10 +144,10 @@ def _weights(visit: Visit) -> dict[str, list[int]]:
     return weights
 
 
-def _drained_in_s(size: int, per_minute: float | None) -> float | None:
-    if per_minute is None or per_minute >= 0 or not size:
+def _drained_in_s(queue: QueueSummary, per_minute: float | None) -> float | None:
+    if queue.is_paused or per_minute is None or per_minute >= 0 or not queue.size:
         return None
-    return 60 * size / -per_minute
+    return 60 * queue.size / -per_minute
 
 
 def _order(text: str) -> Order:
