@@ -152,6 +152,13 @@ class Keys(msgspec.Struct, frozen=True):
         """String with what became of a job, as JSON; for the ``result_ttl`` of that job."""
         return f"{self.prefix}jobd:result:{jid}"
 
+    def errors(self, jid: str) -> str:
+        """List of a job's earlier errors, newest first, as JSON; the payload has only the last.
+
+        10 of them; until a week after its next run is due, or as long as the dead set keeps it.
+        """
+        return f"{self.prefix}jobd:errors:{jid}"
+
     def task(self, jid: str) -> str:
         """String with the attempts of a task of Django whose result is kept, as JSON.
 

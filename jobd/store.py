@@ -36,6 +36,23 @@ class Redis(Protocol):
         ...
 
 
+MOST_PAST_ERRORS: Final = 10
+
+
+class PastError(NamedTuple):
+    """The error that a job's payload loses as it fails again; kept beside it.
+
+    Attributes:
+        jid: of the job.
+        entry: what is kept, as JSON.
+        life_s: for how many seconds.
+    """
+
+    jid: str
+    entry: bytes
+    life_s: int
+
+
 class Script:
     """One Lua file and the name that the server gives it."""
 
@@ -254,7 +271,14 @@ class Store:
         """Jobs of several private lists are done; returns how many were held."""
         return sum(self._redis.pipeline([("LREM", private, 1, raw) for private, raw in held]))
 
-    def retry(self, private: str | None, raw: bytes, again: bytes, at_s: float) -> bool:
+    def retry(
+        self,
+        private: str | None,
+        raw: bytes,
+        again: bytes,
+        at_s: float,
+        past: PastError | None = None,
+    ) -> bool:
         """The job failed and runs again at that time, with the payload ``again``.
 
         Args:
@@ -262,18 +286,29 @@ class Store:
             raw: as it was claimed.
             again: as it goes on.
             at_s: epoch seconds.
+            past: the error that ``raw`` carried, if it had failed before.
         """
-        return self._wait_in(self.keys.retry, private, raw, again, at_s)
+        return self._wait_in(self.keys.retry, private, raw, again, at_s, past)
 
     def put_off(self, private: str | None, raw: bytes, at_s: float) -> bool:
         """The job has not failed and goes on at that time; it waits in ``schedule``."""
         return self._wait_in(self.keys.schedule, private, raw, raw, at_s)
 
     def _wait_in(
-        self, zset: str, private: str | None, raw: bytes, again: bytes, at_s: float
+        self,
+        zset: str,
+        private: str | None,
+        raw: bytes,
+        again: bytes,
+        at_s: float,
+        past: PastError | None = None,
     ) -> bool:
-        keys = (private or self._nowhere, zset)
-        return bool(self._run(_RETRY, 2, *keys, raw, _score(at_s), again, _flag(private)))
+        keys = (private or self._nowhere, zset, *self._errors(past))
+        how = (_score(at_s), again, _flag(private), *_kept(past))
+        return bool(self._run(_RETRY, len(keys), *keys, raw, *how))
+
+    def _errors(self, past: PastError | None) -> tuple[str, ...]:
+        return () if past is None else (self.keys.errors(past.jid),)
 
     def bury(
         self,
@@ -284,11 +319,12 @@ class Store:
         now_s: float,
         max_jobs: int,
         timeout_s: float,
+        past: PastError | None = None,
     ) -> bool:
         """The job died; it goes to the dead set, which keeps ``max_jobs`` for ``timeout_s``."""
-        keys = (private or self._nowhere, self.keys.dead)
+        keys = (private or self._nowhere, self.keys.dead, *self._errors(past))
         scores = (_score(now_s), grave, _flag(private), _score(now_s - timeout_s), max_jobs)
-        return bool(self._run(_BURY, 2, *keys, raw, *scores))
+        return bool(self._run(_BURY, len(keys), *keys, raw, *scores, *_kept(past)))
 
     def give_back(self, private: str, queue: str, jobs: Sequence[tuple[bytes, bytes]]) -> int:
         """Claimed jobs go back to the end of their queue that runs next; the last one runs first.
@@ -401,6 +437,10 @@ def _score(seconds: float) -> str:
 def text(raw: bytes) -> str:
     """Of a name; one that some other client wrote and that is no UTF-8 names nothing of ours."""
     return str(raw, "utf-8", "replace")
+
+
+def _kept(past: PastError | None) -> tuple[Argument, ...]:
+    return () if past is None else (past.entry, past.life_s, MOST_PAST_ERRORS)
 
 
 def _flag(private: str | bytes | None) -> str:

@@ -25,6 +25,7 @@ from jobd.api.filter import EVERYTHING, Filter
 from jobd.api.instances import Instance, Worker
 from jobd.api.iterations import IterationState, iteration_states
 from jobd.api.metrics import Deploy, Group, JobMetrics, Mark, Metrics, Point, Report
+from jobd.api.past_errors import PastError, past_errors
 from jobd.api.processes import Capsule, Process, ProcessSet
 from jobd.api.queues import Queue
 from jobd.api.records import JobRecord, SetName, SortedEntry
@@ -54,6 +55,7 @@ __all__ = [
     "JobSet",
     "Mark",
     "Metrics",
+    "PastError",
     "Point",
     "Process",
     "ProcessSet",
@@ -78,6 +80,7 @@ __all__ = [
     "Worker",
     "cancel",
     "iteration_states",
+    "past_errors",
     "set_of",
     "stray_keys",
 ]

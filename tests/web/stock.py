@@ -54,6 +54,13 @@ class Stock:
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
 
+    def past_errors(self, job: dict[str, Any], *errors: tuple[str, int]) -> None:
+        """Those of a job before its last one, each a class and epoch milliseconds."""
+        for name, at in errors:
+            kept = {"error_class": name, "error_message": "told", "at": at}
+            entry = json.dumps({**kept, "failed_at": job["failed_at"]})
+            self.raw.lpush(f"jobd:errors:{job['jid']}", entry)
+
     def queue(self, *jobs: dict[str, Any], name: str = "default") -> list[dict[str, Any]]:
         """Push jobs."""
         self.raw.sadd("queues", name)

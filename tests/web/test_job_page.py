@@ -49,7 +49,26 @@ def test_a_timeline_numbers_the_runs_that_failed(
     assert failed[-1][1] == "CardDeclined: the bank says no (code 51)"
     text = visitor.get(page).text
     assert f"run {failures}</small>" in text
-    assert ("keeps nothing" in text) == (failures > 2)
+    assert ("Nothing is kept" in text) == (failures > 2)
+
+
+def test_a_timeline_has_the_error_of_each_attempt_that_is_kept(
+    visitor: Visitor, stock: Stock
+) -> None:
+    job = a_failed_job(retry_count=2)
+    stock.sorted("retry", job)
+    stock.past_errors(job, ("IOError", job["failed_at"]), ("<b>Late</b>", job["failed_at"] + 9))
+    stock.past_errors({**job, "failed_at": 1}, ("OfAnotherRun", 1))
+    page = page_of(visitor, "retry")
+    told = [event for event in visitor.json(page)["timeline"] if event["attempt"]]
+    assert [(each["kind"], each["attempt"], each["detail"]) for each in told] == [
+        ("failed", 1, "IOError: told"),
+        ("failed_between", 2, "<b>Late</b>: told"),
+        ("failed_again", 3, "CardDeclined: the bank says no (code 51)"),
+    ]
+    text = visitor.get(page).text
+    assert "&lt;b&gt;Late" in text
+    assert "Nothing is kept" not in text
 
 
 def test_workers_that_died_with_a_job_are_told(visitor: Visitor, stock: Stock) -> None:

@@ -349,7 +349,7 @@ def test_a_job_never_died_before_it_failed() -> None:
     failed_ms = 1_700_000_000_900
     job = {**a_job(failed_at=failed_ms, error_class="E"), "created_at": 1, "enqueued_at": 2}
     entry = SortedEntry(json.dumps(job).encode(), 1_700_000_000.0, "dead")
-    *_, failed, died = timeline(entry)
+    *_, failed, died = timeline(entry, [])
     assert (failed.kind, died.kind, died.at) == ("failed", "died", failed.at)
 
 

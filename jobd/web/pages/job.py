@@ -1,16 +1,17 @@
 """One job, wherever it is: what it is to do, what has happened to it, and what can be done."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
 from jobd.api import (
     IterationState,
     JobRecord,
+    PastError,
     Queue,
     SetName,
     SortedEntry,
@@ -18,6 +19,7 @@ from jobd.api import (
     WorkSet,
     cancel,
     iteration_states,
+    past_errors,
     set_of,
 )
 from jobd.api.replies import number
@@ -36,6 +38,8 @@ from jobd.web.traces import trace_of
 _LONGEST: Final = 20_000
 _FRAMES: Final = 200
 _MOST_ARGS: Final = 500
+_FAILURES: Final = frozenset({"failed", "failed_between", "failed_again"})
+_Moment: TypeAlias = tuple[str, datetime | None, str, int | None]  # of an `Event`
 # Shown elsewhere on the page.
 _KNOWN: Final = frozenset(
     {"class", "args", "jid", "queue", "tags", "created_at", "enqueued_at", "failed_at"}
@@ -48,8 +52,8 @@ class Event:
     """Something that has happened to a job, or will.
 
     Attributes:
-        kind: ``created``, ``queued``, ``failed``, ``failed_again``, ``started``, ``due``,
-            ``retried`` or ``died``.
+        kind: ``created``, ``queued``, ``failed`` (first), ``failed_between``, ``failed_again``
+            (last), ``due``, ``retried`` or ``died``.
         detail: an error, the name of a queue, or nothing.
         attempt: which of its runs failed; None if that is not known, or it is no failure.
     """
@@ -69,6 +73,7 @@ class JobPage:
         source: where it lies, as the address says it.
         acts: what can be done to it here.
         timeline: what has happened to it, the earliest first.
+        unknown_runs: how many failed of which nothing is kept.
         lost_workers: how many died while they ran it, since it failed last.
         args: as JSON, one a line.
         args_json: all of them, as they may be shown; None if that is too long.
@@ -89,6 +94,7 @@ class JobPage:
     source: str
     acts: Sequence[str]
     timeline: Sequence[Event]
+    unknown_runs: int
     lost_workers: int
     args: Sequence[str]
     args_json: str | None
@@ -145,11 +151,13 @@ def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> J
     args_json = json.dumps(shown.args, ensure_ascii=False, default=str)
     state = _state(visit, record)
     trace = trace_of(record)
+    events = timeline(record, past_errors(record))
     return JobPage(
         job=job_row(visit, record, kind),
         source=source,
         acts=visit.allowed(_acts_here(visit, record, kind, work)),
-        timeline=timeline(record),
+        timeline=events,
+        unknown_runs=_runs_that_failed(record) - sum(e.kind in _FAILURES for e in events),
         lost_workers=number(record["recovered"]),
         args=_listed(shown.args),
         args_json=args_json if shown.args and len(args_json) <= _LONGEST else None,
@@ -204,18 +212,15 @@ def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
     return {cut(name, 200): preview(value, 2_000) for name, value in masked.items()}
 
 
-def timeline(record: JobRecord) -> list[Event]:
-    """What a payload tells of a job's past and future.
+def timeline(record: JobRecord, past: Sequence[PastError]) -> list[Event]:
+    """What a payload, and what is kept beside it, tell of a job's past and future.
 
     Sidekiq's wire format keeps the times of the first and of the last failure, how many there were,
     and the error of the last.
     """
-    error = f"{record.error_class}: {record.error_message}" if record.error_class else ""
-    last = None if record.retry_count is None else max(record.retry_count, 0) + 1
-    moments: list[tuple[str, datetime | None, str, int | None]] = [
+    moments: list[_Moment] = [
         ("created", record.created_at, "", None),
-        ("failed", record.failed_at, "" if record.retried_at else error, 1),
-        ("failed_again", record.retried_at, error, last),
+        *_failures(record, past),
         ("queued", record.enqueued_at, record.queue, None),
     ]
     if isinstance(record, SortedEntry):
@@ -227,6 +232,28 @@ def timeline(record: JobRecord) -> list[Event]:
         if at
     ]
     return sorted(events, key=lambda event: event.at)
+
+
+def _failures(record: JobRecord, past: Sequence[PastError]) -> Iterator[_Moment]:
+    error = _told(record.error_class, record.error_message)
+    last = _runs_that_failed(record)
+    is_whole = len(past) + 1 == last  # else it ran on Ruby too, or more often than is kept
+    if all(each.at != record.failed_at for each in past):
+        yield "failed", record.failed_at, "" if record.retried_at else error, 1
+    for run, each in enumerate(past, 1):
+        is_first = each.at == record.failed_at
+        attempt = run if is_whole else 1 if is_first else None
+        kind = "failed" if is_first else "failed_between"
+        yield kind, each.at, _told(each.error_class, each.error_message), attempt
+    yield "failed_again", record.retried_at, error, last or None
+
+
+def _told(error_class: str, message: str) -> str:
+    return f"{error_class}: {message}" if error_class else ""
+
+
+def _runs_that_failed(record: JobRecord) -> int:
+    return 0 if record.retry_count is None else max(record.retry_count, 0) + 1
 
 
 def _at(entry: SortedEntry) -> datetime | None:
