@@ -34,10 +34,12 @@ from jobd.health.figures import Figures, Seen
 from jobd.health.listener import CannotListen, Listener, listen, remove
 from jobd.jobs import registry
 from jobd.keys import Keys
+from jobd.last_lines import LastLines
 from jobd.loading import load, load_in_child, refuse_to_boot
 from jobd.poller.backlog import BacklogWatch
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat, Instance
+from jobd.poller.looks import Looks
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
@@ -160,6 +162,7 @@ class Server:
         # Rolls take a second slot for a worker, and old workers with long jobs a third.
         self._scoreboard = Scoreboard(self._clock, min(SLOTS, 4 * config.worker_count + 60))
         self._tallies = Tallies(self._scoreboard.slots, lambda: self._scoreboard.used)
+        self._lines = LastLines(self._scoreboard.slots)
         self._hint = greeting.Hint(config)
         self._is_loaded = False
         self._listener: socket.socket | None = None
@@ -262,6 +265,9 @@ class Server:
         self._stop_listening()
         slot = self._scoreboard.writer(child.slot)
         attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
+        attention.leave_lines = lambda: self._lines.leave(
+            child.slot, child.incarnation, log.last_lines()
+        )
         attention.open()
         slot.open(os.getpid(), child.incarnation, threads_of(config, child))
         try:
@@ -343,6 +349,7 @@ class Server:
                 keeps_running_jobs=config.fetch == "reliable",
             ),
             Cancels(Cancelled(store), self._scoreboard, self._clock),
+            Looks(store, child.identity, self._scoreboard, self._lines, self._clock),
             store.empty_trash,
             inspect,
             self._serve_health(store, heartbeat),

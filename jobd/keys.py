@@ -211,6 +211,14 @@ class Keys(msgspec.Struct, frozen=True):
         """Hash with the state of an instance for jobctl and the dashboard; 60 s."""
         return f"{self.prefix}jobd:instance:{identity}"
 
+    def asks(self, identity: str) -> str:
+        """List of what operators want of jobs that an instance runs, as JSON objects; 60 s."""
+        return f"{self.prefix}jobd:asks:{identity}"
+
+    def look(self, identity: str, processor: str) -> str:
+        """String with the stacks and last log lines of a running job, as JSON; 60 s."""
+        return f"{self.prefix}jobd:look:{identity}:{processor}"
+
     def is_known(self, key: str) -> bool:
         """Whether a key is jobd's or Sidekiq's, as far as its name tells."""
         name = key.removeprefix(self.prefix)

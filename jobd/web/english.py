@@ -273,6 +273,18 @@ ENGLISH: Final[dict[str, str]] = {
     "job.cursor": "Got to",
     "job.limit": "Limit",
     "job.when": "When",
+    "look.title": "Where it is",
+    "look.what": "The stacks of its worker, and what it has last written to the log.",
+    "look.asked": "Asked; the answer is here within some seconds of reloading this page.",
+    "look.silent": "The worker did not answer. It may have ended, or the machine is very busy.",
+    "look.stacks": "Stacks",
+    "look.lines": "Last lines of its log",
+    "look.no_lines": "It has written nothing to the log, or too long ago.",
+    "look.in_c": (
+        "The log's lines could not be had: its Python code does not go on, as in a long call of C. "
+        "The log itself has them."
+    ),
+    "event.started": "Began to run",
     "event.created": "Made",
     "event.queued": "Queued",
     "event.failed": "Failed first",
@@ -372,6 +384,9 @@ ENGLISH: Final[dict[str, str]] = {
     "act.dump": "Dump stacks",
     "act.kill": "Kill",
     "act.kill_all": "Kill all",
+    "act.kill_running": "Kill",
+    "act.kill_running_it": "Kill the worker",
+    "act.look": "Show stacks and log",
     "act.move": "Move",
     "act.move_all": "Move all",
     "act.pause": "Pause",
@@ -404,6 +419,10 @@ ENGLISH: Final[dict[str, str]] = {
     "ask.delete": "Delete this job for good?",
     "ask.delete_selected": "Delete the selected jobs for good?",
     "ask.kill": "Move this job to Dead?",
+    "ask.kill_running": (
+        "Kill the worker that runs this job, at once? The job is not run again. What else the "
+        "worker runs, or has taken, runs again from its beginning."
+    ),
     "ask.kill_selected": "Move the selected jobs to Dead?",
     "ask.move_all": (
         "Move the job to the back of another queue?||"
@@ -425,6 +444,8 @@ ENGLISH: Final[dict[str, str]] = {
     "done.delete_all": "Deleted {n:,} job.||Deleted {n:,} jobs.",
     "done.dump": "Asked {n} process for its stacks: see its log.||Asked {n} processes.",
     "done.kill": "Killed {n:,} job.||Killed {n:,} jobs.",
+    "done.kill_running": "Its worker is killed within some seconds; the job is not run again.",
+    "done.look": "Asked its worker where it is.",
     "done.kill_all": "Killed {n:,} job.||Killed {n:,} jobs.",
     "done.nothing": "No job was selected.",
     "done.missing": "Not there any more: it ran, or somebody was faster.",

@@ -129,6 +129,14 @@ class Stock:
         facts = {"state": "running", "version": "0.1.0", "workers": json.dumps(told)}
         self.raw.hset(f"jobd:instance:{identity}", mapping=facts)
 
+    def look(self, stacks: str, lines: Sequence[str] | None) -> None:
+        """What jobd shows of the running job of `ruby`, when it was asked."""
+        key = "jobd:look:ruby-1:900:abc:tid1"
+        jid = json.loads(json.loads(self.raw.hget("ruby-1:900:abc:work", "tid1"))["payload"])["jid"]
+        text = None if lines is None else "\n".join(lines)
+        told = {"jid": jid, "at_ms": int(time.time() * 1000), "stacks": stacks, "lines": text}
+        self.raw.set(key, json.dumps(told), ex=60)
+
     def history(self, days: int = 30) -> None:
         """Counters of the days gone by."""
         rng = random.Random(4)

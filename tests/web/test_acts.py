@@ -398,6 +398,35 @@ def test_a_running_job_is_cancelled_where_that_is_heard_of(
         assert raw.hexists(f"it-{row['job']['jid']}", "cancelled")
 
 
+@pytest.mark.parametrize(("act", "marks"), [("look", 0), ("kill_running", 1)])
+def test_what_is_wanted_of_a_running_job_is_left_for_its_process(
+    visitor: Visitor, stock: Stock, raw: Raw, act: str, marks: int
+) -> None:
+    identity = stock.ruby()
+    place = {"in": "running", "id": visitor.json("/running")["rows"][0]["job"]["id"]}
+    assert visitor.post("/job", page="/queues", **place, act=act).status_code == 400  # Ruby's
+    stock.instance(identity)
+    answer = visitor.post("/job", page="/queues", **place, act=act)
+    assert answer.status_code == 303
+    (asked,) = map(json.loads, raw.lrange(f"jobd:asks:{identity}", 0, -1))
+    jid = visitor.json("/running")["rows"][0]["job"]["jid"]
+    wanted = {"look": "look", "kill_running": "kill"}[act]
+    assert asked == {"ask": wanted, "processor": "tid1", "jid": jid}
+    assert 0 < raw.ttl(f"jobd:asks:{identity}") <= 60
+    assert raw.zcard("jobd:cancelled") == marks
+    (noted,) = visitor.json("/audit")["rows"]
+    assert (noted["what"], noted["target"]) == (act, jid)
+
+
+def test_an_embedded_process_is_not_looked_into(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    identity = stock.ruby()
+    stock.instance(identity)
+    info = json.loads(raw.hget(identity, "info"))
+    raw.hset(identity, "info", json.dumps({**info, "embedded": True}))
+    (row,) = visitor.json("/running")["rows"]
+    assert row["acts"] == ["cancel"]
+
+
 def test_the_job_that_runs_next_is_not_cancelled_in_the_place_of_the_last(
     visitor: Visitor, stock: Stock, raw: Raw
 ) -> None:

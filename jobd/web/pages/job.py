@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 
@@ -11,14 +11,18 @@ import msgspec
 from jobd.api import (
     IterationState,
     JobRecord,
+    Look,
     PastError,
     Queue,
     SetName,
     SortedEntry,
     Work,
     WorkSet,
+    ask_look,
     cancel,
+    find_look,
     iteration_states,
+    kill_run,
     past_errors,
     set_of,
 )
@@ -37,6 +41,7 @@ from jobd.web.traces import trace_of
 
 _LONGEST: Final = 20_000
 _FRAMES: Final = 200
+_MOST_LINES: Final = 50
 _MOST_ARGS: Final = 500
 _FAILURES: Final = frozenset({"failed", "failed_between", "failed_again"})
 _Moment: TypeAlias = tuple[str, datetime | None, str, int | None]  # of an `Event`
@@ -53,7 +58,7 @@ class Event:
 
     Attributes:
         kind: ``created``, ``queued``, ``failed`` (first), ``failed_between``, ``failed_again``
-            (last), ``due``, ``retried`` or ``died``.
+            (last), ``started``, ``due``, ``retried`` or ``died``.
         detail: an error, the name of a queue, or nothing.
         attempt: which of its runs failed; None if that is not known, or it is no failure.
     """
@@ -84,6 +89,7 @@ class JobPage:
         raw: all bytes of what is no job; else empty.
         process: where it runs; or empty.
         limit_s: how long it may run there; None if it has no limit, or does not run.
+        look: where it is, if somebody has asked within the last minute.
         iteration: how far an iterable job has come; None if it is none.
         items: how many it has gone through; 0 where nobody counts.
         trace: the id of the trace that it belongs to; or empty.
@@ -106,6 +112,7 @@ class JobPage:
     raw: str
     process: str
     limit_s: float | None
+    look: Look | None
     iteration: str | None
     items: int
     trace: str
@@ -151,9 +158,10 @@ def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> J
     args_json = json.dumps(shown.args, ensure_ascii=False, default=str)
     state = _state(visit, record)
     trace = trace_of(record)
-    events = timeline(record, past_errors(record))
+    known = {} if work is None else {"id": run_id(work)}
+    events = timeline(record, past_errors(record), work)
     return JobPage(
-        job=job_row(visit, record, kind),
+        job=job_row(visit, record, kind, **known),
         source=source,
         acts=visit.allowed(_acts_here(visit, record, kind, work)),
         timeline=events,
@@ -169,11 +177,27 @@ def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> J
         raw=_raw(visit, record) if record.is_malformed else "",
         process=process,
         limit_s=None if work is None else work.time_limit,
+        look=None if work is None else _look(visit, work),
         iteration=None if state is None else preview(state.cursor, 500),
         items=0 if state is None else state.items,
         trace=trace,
         trace_url=visit.site.settings.trace_url.replace("{trace_id}", trace) if trace else "",
     )
+
+
+def _look(visit: Visit, work: Work) -> Look | None:
+    """As it may be seen: the lines may hold what arguments do."""
+    if not visit.may("look"):
+        return None
+    look = find_look(work, access=visit.access)
+    if look is None:
+        return None
+    masked = None
+    if look.lines is not None:
+        masked = tuple(
+            cut(visit.site.masks.text(line), 1_000) for line in look.lines[-_MOST_LINES:]
+        )
+    return replace(look, stacks=cut(look.stacks, 2 * _LONGEST), lines=masked)
 
 
 def _state(visit: Visit, record: JobRecord) -> IterationState | None:
@@ -212,7 +236,7 @@ def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
     return {cut(name, 200): preview(value, 2_000) for name, value in masked.items()}
 
 
-def timeline(record: JobRecord, past: Sequence[PastError]) -> list[Event]:
+def timeline(record: JobRecord, past: Sequence[PastError], work: Work | None = None) -> list[Event]:
     """What a payload, and what is kept beside it, tell of a job's past and future.
 
     Sidekiq's wire format keeps the times of the first and of the last failure, how many there were,
@@ -222,6 +246,7 @@ def timeline(record: JobRecord, past: Sequence[PastError]) -> list[Event]:
         ("created", record.created_at, "", None),
         *_failures(record, past),
         ("queued", record.enqueued_at, record.queue, None),
+        ("started", None if work is None else work.run_at, "", None),
     ]
     if isinstance(record, SortedEntry):
         kinds = {"schedule": "due", "retry": "retried", "dead": "died"}
@@ -274,16 +299,28 @@ def act_on_job(visit: Visit) -> Done:
     act = visit.field("act")
     if act not in _acts_here(visit, record, source.partition(":")[0], work):
         raise BadForm("bad.act")
+    query: dict[str, str] = {}
     if work is not None:
-        cancel(record.jid, access=visit.access)
-        is_done, back = True, "/running"
+        is_done, back = _act_on_run(visit, work, act), "/running"
+        if act == "look":
+            back, query = "/job", {"in": source, "id": key}
     elif isinstance(record, SortedEntry):
         is_done, back = _act_on_entry(visit, record, act), f"/{NAMES[record.place]}"
     else:
         is_done, back = _act_on_queued(visit, record, act), f"/queues/{address_of(record.queue)}"
     detail = {"edited": True} if visit.field("args") else {}
     visit.note(act, record.key, int(is_done), source=source, class_name=record.class_name, **detail)
-    return Done(back, act if is_done else "missing", 1)
+    return Done(back, act if is_done else "missing", 1, query)
+
+
+def _act_on_run(visit: Visit, work: Work, act: str) -> bool:
+    if act == "look":
+        ask_look(work, access=visit.access)
+    elif act == "kill_running":
+        kill_run(work, access=visit.access)
+    else:
+        cancel(work.record.jid, access=visit.access)
+    return True
 
 
 def _act_on_entry(visit: Visit, entry: SortedEntry, act: str) -> bool:

@@ -11,7 +11,7 @@ from jobd.web.rows import JobRow, job_row
 from jobd.web.site import View, Visit, leaf
 from jobd.web.usual import Usual, usual_times
 
-ACTS: Final = ("cancel",)
+ACTS: Final = ("look", "cancel", "kill_running")
 _PAGE: Final = 100
 _LONGEST_CURSOR: Final = 80
 
@@ -89,9 +89,15 @@ def run_id(work: Work) -> str:
 
 
 def acts_on_run(visit: Visit, work: Work, state: IterationState | None) -> Sequence[str]:
-    """What can be done to it; Ruby's processes know of no cancelling, but for iterable jobs."""
-    found = (process for process in visit.processes if process.identity == work.process)
-    return ACTS if state is not None or any(process.is_jobd for process in found) else ()
+    """What can be done to it; Ruby's processes know of no cancelling, but for iterable jobs.
+
+    A process that jobd is embedded in is not ours to look into, nor to kill.
+    """
+    found = [process for process in visit.processes if process.identity == work.process]
+    if any(process.is_jobd and not process.is_embedded for process in found):
+        return ACTS
+    is_ours = any(process.is_jobd for process in found)
+    return ("cancel",) if is_ours or state is not None else ()
 
 
 def _row(
