@@ -94,7 +94,7 @@ def acts_on_run(visit: Visit, work: Work, state: IterationState | None) -> Seque
     A process that jobd is embedded in is not ours to look into, nor to kill.
     """
     found = [process for process in visit.processes if process.identity == work.process]
-    if any(process.is_jobd and not process.is_embedded for process in found):
+    if any(process.is_server for process in found):
         return ACTS
     is_ours = any(process.is_jobd for process in found)
     return ("cancel",) if is_ours or state is not None else ()
