@@ -67,7 +67,7 @@ def set_page(visit: Visit) -> View:
     found = Found([], 0, None)
     if visit.text("group") == "error" and place != "schedule":
         grouped = group_by_error(jobs, search, start=start, clock=visit.access.clock)
-    elif search.is_empty and not visit.wants_csv:
+    elif search.is_empty and not visit.wants_file:
         found = Found(jobs.page(page, visit.page_size), 0, None)
     else:
         found = _looked_up(jobs, search, start, visit)
@@ -101,7 +101,7 @@ def _table(rows: Sequence[JobRow], grouped: Groups | None, *, is_whole: bool) ->
 
 def _looked_up(jobs: JobSet, search: Search, start: int, visit: Visit) -> Found:
     clock = visit.access.clock
-    if not visit.wants_csv:
+    if not visit.wants_file:
         return look(jobs, search.filter, start=start, most=visit.page_size, clock=clock)
     most, budget_s = MOST_ROWS, EXPORT_S
     return look(jobs, search.filter, start=start, most=most, clock=clock, budget_s=budget_s)
