@@ -172,13 +172,15 @@ ENGLISH: Final[dict[str, str]] = {
     "processes.metrics": "Prometheus",
     "processes.revision": "revision {revision}",
     "processes.more_jobs": "and {n:,} more",
+    "processes.no_leader": "No jobd leads: each promotes, recovers and sweeps by itself.",
     "processes.none": "No process is running.",
     "processes.none.hint": "Start one with: jobd -C etc/jobd.yml. It is here ten seconds later.",
     # Running
     "running.summary": "{n} job on {concurrency} workers||{n:,} jobs on {concurrency} workers",
     "running.elapsed": "For",
     "running.usual": "Usually",
-    "running.p95": "95 % within {span}",
+    "running.p99": "99 % within {span}",
+    "running.look": "Look",
     "running.slow": "slow",
     "running.limit": "limit {span}",
     "running.got_to": "got to {cursor}",
@@ -280,10 +282,7 @@ ENGLISH: Final[dict[str, str]] = {
     "look.stacks": "Stacks",
     "look.lines": "Last lines of its log",
     "look.no_lines": "It has written nothing to the log, or too long ago.",
-    "look.in_c": (
-        "The log's lines could not be had: its Python code does not go on, as in a long call of C. "
-        "The log itself has them."
-    ),
+    "look.in_c": "Its lines cannot be had: its Python code does not go on, as in a call of C.",
     "event.started": "Began to run",
     "event.created": "Made",
     "event.queued": "Queued",
@@ -419,10 +418,7 @@ ENGLISH: Final[dict[str, str]] = {
     "ask.delete": "Delete this job for good?",
     "ask.delete_selected": "Delete the selected jobs for good?",
     "ask.kill": "Move this job to Dead?",
-    "ask.kill_running": (
-        "Kill the worker that runs this job, at once? The job is not run again. What else the "
-        "worker runs, or has taken, runs again from its beginning."
-    ),
+    "ask.kill_running": "Kill its worker at once? This job is not run again, its others are.",
     "ask.kill_selected": "Move the selected jobs to Dead?",
     "ask.move_all": (
         "Move the job to the back of another queue?||"

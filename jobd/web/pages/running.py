@@ -27,7 +27,7 @@ class RunningRow:
         got_to: the cursor of an iterable job, as JSON; empty if it is none, or has none yet.
         items: how many that one has gone through, up to its last save; 0 where nobody counts.
         limit_s: how long it may run; None if it has no limit.
-        is_slow: at the last heartbeat it had run longer than 95 of 100 of them.
+        is_slow: at the last heartbeat it had run longer than 99 of 100 of them.
         acts: what can be done to it.
     """
 
@@ -114,7 +114,7 @@ def _row(
         elapsed_s = max((visit.now - work.run_at).total_seconds(), 0.0)
         # As of the heartbeat that told of it: since then it may have ended.
         known_s = (beat_at or work.run_at) - work.run_at
-        is_slow = usual is not None and known_s.total_seconds() > max(usual.p95_s, 1.0)
+        is_slow = usual is not None and known_s.total_seconds() > max(usual.p99_s, 1.0)
     cursor = None if state is None else state.cursor
     return RunningRow(
         job=job_row(visit, work.record, "running", id=run_id(work), at=work.run_at),
