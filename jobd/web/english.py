@@ -280,7 +280,7 @@ ENGLISH: Final[dict[str, str]] = {
     "look.asked": "Asked; the answer is here within some seconds of reloading this page.",
     "look.silent": "The worker did not answer. It may have ended, or the machine is very busy.",
     "look.stacks": "Stacks",
-    "look.lines": "Last lines of its log",
+    "look.lines": "Last lines of its log, the newest first",
     "look.no_lines": "It has written nothing to the log, or too long ago.",
     "look.in_c": "Its lines cannot be had: its Python code does not go on, as in a call of C.",
     "event.started": "Began to run",

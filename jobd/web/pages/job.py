@@ -246,7 +246,7 @@ def timeline(record: JobRecord, past: Sequence[PastError], work: Work | None = N
         ("created", record.created_at, "", None),
         *_failures(record, past),
         ("queued", record.enqueued_at, record.queue, None),
-        ("started", None if work is None else work.run_at, "", None),
+        ("started", None if work is None else _began(record, work), "", None),
     ]
     if isinstance(record, SortedEntry):
         kinds = {"schedule": "due", "retry": "retried", "dead": "died"}
@@ -257,6 +257,12 @@ def timeline(record: JobRecord, past: Sequence[PastError], work: Work | None = N
         if at
     ]
     return sorted(events, key=lambda event: event.at)
+
+
+def _began(record: JobRecord, work: Work) -> datetime | None:
+    """Told in whole seconds, so it may seem to be before what was earlier."""
+    known = (work.run_at, record.enqueued_at, record.created_at)
+    return work.run_at and max(at for at in known if at)
 
 
 def _failures(record: JobRecord, past: Sequence[PastError]) -> Iterator[_Moment]:
