@@ -394,6 +394,7 @@ ENGLISH: Final[dict[str, str]] = {
     "act.quiet_all": "Quiet all",
     "act.reload": "Reload",
     "act.reschedule": "Reschedule",
+    "act.reschedule_all": "Reschedule all",
     "act.resume": "Resume",
     "act.retry": "Retry now",
     "act.retry_all": "Retry all now",
@@ -455,7 +456,8 @@ ENGLISH: Final[dict[str, str]] = {
         "It could not be done for {n:,} jobs, which stay."
     ),
     "done.reload": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
-    "done.reschedule": "It has another time now.",
+    "done.reschedule": "It has another time now.||{n:,} jobs have another time now.",
+    "done.reschedule_all": "Given another time: {n:,} job.||Given another time: {n:,} jobs.",
     "done.resume": "Told {n} process, which obeys within ten seconds.||Told {n} processes.",
     "done.retry": "Queued {n:,} job for another try.||Queued {n:,} jobs for another try.",
     "done.retry_all": "Queued {n:,} job for another try.||Queued {n:,} jobs for another try.",

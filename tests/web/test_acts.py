@@ -27,8 +27,8 @@ def queued(raw: Raw, name: str = "default") -> list[str]:
 OFFERED = {
     "/queues": {"pause", "unpause", "clear"},
     "/queues/default": {"delete", "kill", "move"},
-    "/scheduled": {"add_to_queue", "delete", "kill"},
-    "/retries": {"retry", "delete", "kill"},
+    "/scheduled": {"add_to_queue", "delete", "kill", "reschedule"},
+    "/retries": {"retry", "delete", "kill", "reschedule"},
     "/dead": {"retry", "delete"},
     "/processes": {"quiet", "reload", "resume", "stop", "dump"},
     "queue:default": {"delete", "kill", "move"},
@@ -364,6 +364,28 @@ def test_a_queued_job_is_moved_from_its_own_page(visitor: Visitor, stock: Stock,
     place = {"in": "queue:default", "id": job["jid"]}
     visitor.post("/job", page="/queues", **place, act="move", target="low")
     assert queued(raw, "low") == [job["jid"]]
+
+
+@pytest.mark.parametrize("place", ["schedule", "retry"])
+def test_chosen_jobs_and_all_that_match_are_rescheduled(
+    visitor: Visitor, stock: Stock, raw: Raw, place: str
+) -> None:
+    page = {"schedule": "/scheduled", "retry": "/retries"}[place]
+    stock.sorted(place, *(a_failed_job("Echo", n) for n in range(3)), a_failed_job("Other"))
+    ids = [row["id"] for row in visitor.json(page)["rows"] if row["class_name"] == "Echo"]
+
+    def due(at: float) -> int:
+        return int(raw.zcount(place, at, at))
+
+    answer = visitor.post(page, id=ids[:2], act="reschedule", when="2033-05-18T03:33:20+00:00")
+    assert (answer.status_code, due(2_000_000_000)) == (303, 2)
+    form = {"scope": "all", "q": "class:Echo", "act": "reschedule"}
+    assert visitor.post(page, **form, when="2033-05-18T03:33:21+00:00").status_code == 303
+    assert (due(2_000_000_001), raw.zcard(place)) == (3, 4)
+    assert visitor.post(page, **form, when="soon").status_code == 400
+    (everything, chosen) = visitor.json("/audit")["rows"]
+    assert (everything["what"], everything["count"]) == ("reschedule_all", 3)
+    assert (chosen["what"], chosen["count"]) == ("reschedule", 2)
 
 
 def test_a_dead_job_is_not_killed_again(visitor: Visitor, stock: Stock, raw: Raw) -> None:

@@ -245,6 +245,7 @@ EACH = [
     ("", "/queues/slow", ".tools", "clear", lambda raw: raw.llen("queue:slow") == 0),
     ("", "/trash", "#rows", "put_back", lambda raw: raw.llen("queue:slow") == 38),
     ("tick", "/scheduled", "#jobs", "add_to_queue", lambda raw: raw.zcard("schedule") == 29),
+    ("tick", "/scheduled", "#jobs", "reschedule", lambda raw: latest(raw) > 2e9),
     ("tick", "/scheduled", "#jobs", "kill", lambda raw: raw.zcard("dead") == 7),
     ("tick", "/scheduled", "#jobs", "delete", lambda raw: raw.zcard("schedule") == 27),
     ("tick", "/retries", "#jobs", "retry", lambda raw: raw.llen("queue:default") == 2),
@@ -265,6 +266,11 @@ EACH = [
 def told(raw: Raw) -> list[str]:
     """What a process was told, the last first."""
     return [each.decode() for each in raw.lrange("ruby-1:900:abc-signals", 0, -1)]
+
+
+def latest(raw: Raw) -> float:
+    """When the last of the scheduled jobs is due."""
+    return float(raw.zrange("schedule", -1, -1, withscores=True)[0][1])
 
 
 def asked(raw: Raw) -> list[str]:
@@ -305,6 +311,8 @@ def test_every_act_can_be_done_by_mouse_by_keyboard_and_without_javascript(
         question = page.locator(f"{place} details.confirm", has=wanted).first
         if not button.is_visible():
             use(question.locator("summary"))
+        if act == "reschedule":
+            question.locator('input[name="when"]').fill("2033-06-01T12:00")
         if act == "move":
             question.locator('input[name="target"]').fill("slow")
         use(button)

@@ -32,7 +32,7 @@ from jobd.web.errors import BadForm, NotFound
 from jobd.web.inert import cut
 from jobd.web.pages.queue import ACTS as QUEUE_ACTS, act_on_record, find_queued
 from jobd.web.pages.running import acts_on_run, run_id
-from jobd.web.pages.sets import ACTS, NAMES, act_on_entry
+from jobd.web.pages.sets import ACTS, NAMES, act_on_entry, when_of
 from jobd.web.python_call import python_call
 from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
@@ -219,15 +219,10 @@ def _acts(kind: str) -> Sequence[str]:
     return ACTS.get(cast("SetName", kind), ())
 
 
-def _allowed(kind: str) -> Sequence[str]:
-    """With what has a form of its own."""
-    return (*_acts(kind), "reschedule") if kind in {"schedule", "retry"} else _acts(kind)
-
-
 def _acts_here(visit: Visit, record: JobRecord, kind: str, work: Work | None) -> Sequence[str]:
     if work is not None:
         return acts_on_run(visit, work, _state(visit, record))
-    return _allowed(kind)
+    return _acts(kind)
 
 
 def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
@@ -331,7 +326,7 @@ def _act_on_run(visit: Visit, work: Work, act: str) -> bool:
 
 def _act_on_entry(visit: Visit, entry: SortedEntry, act: str) -> bool:
     if act == "reschedule":
-        return entry.reschedule(_when(visit.field("when")))
+        return entry.reschedule(when_of(visit))
     text = visit.field("args")
     if act == "retry" and text:
         return entry.retry(args=_arguments(text))
@@ -351,12 +346,3 @@ def _arguments(text: str) -> list[Any]:
     if not isinstance(found, list):
         raise BadForm("bad.args")
     return list(cast("list[object]", found))
-
-
-def _when(text: str) -> datetime:
-    """What a browser's date field sends is in no zone; a script adds the viewer's."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadForm("bad.when") from error
-    return found if found.tzinfo else found.astimezone()
