@@ -111,8 +111,7 @@ class Connection:
         """
         link = self._link or self._connect()
         try:
-            link.send(command)
-            reply = link.read()
+            reply = link.ask(command)
         except (OSError, hiredis.HiredisError) as error:
             raise self._failed(error) from error
         if isinstance(reply, ErrorReply):

@@ -16,17 +16,33 @@ from typing import Any, Final, TypeAlias
 
 import hiredis
 
-Argument: TypeAlias = str | bytes | int | float
+# hiredis has types for a part of its arguments only.
+_HIREDIS: Final[Any] = hiredis
+_READER: Final = _HIREDIS.Reader
+_pack: Final[Callable[["Command"], bytes]] = _HIREDIS.pack_command
+
+
+class Packed:
+    """The first arguments of many commands, packed once: that costs as much as a short job.
+
+    Args:
+        arguments: of a command, from its name on.
+    """
+
+    __slots__ = ("count", "data")
+
+    def __init__(self, *arguments: "Argument") -> None:
+        self.count = len(arguments)
+        self.data = _without_count(_pack(arguments))
+
+
+Argument: TypeAlias = str | bytes | int | float | Packed
+"""A part of a command; a ``Packed`` may be its first one."""
 Command: TypeAlias = Sequence[Argument]
 
 _READ_BYTES: Final = 65_536
 _MORE: Final = object()
 _SECONDS: Final = struct.Struct("ll")  # timeval
-
-# hiredis has types for a part of its arguments only.
-_HIREDIS: Final[Any] = hiredis
-_READER: Final = _HIREDIS.Reader
-_pack: Final[Callable[[Command], bytes]] = _HIREDIS.pack_command
 
 
 class ErrorReply(Exception):
@@ -56,16 +72,23 @@ class Link:
         """Wait so long from now on for each part of a reply, and for sending."""
         _leave_time_to_the_kernel(self._sock, timeout_s)
 
-    def send(self, command: Command) -> None:
-        """Send one command.
+    def ask(self, command: Command) -> Any:
+        """Send one command and read its reply; raises as ``read``. Nothing else is on its way."""
+        head = command[0]
+        if type(head) is Packed:
+            rest = _pack(command[1:])
+            count = head.count + len(command) - 1
+            self._sock.sendall(b"*%d\r\n%b%b" % (count, head.data, _without_count(rest)))
+        else:
+            self._sock.sendall(_pack(command))
+        return self.read()
+
+    def send_all(self, commands: Sequence[Command]) -> None:
+        """Send several commands in one go, none of which begins with a ``Packed``.
 
         Raises:
             OSError: the connection is broken.
         """
-        self._sock.sendall(_pack(command))
-
-    def send_all(self, commands: Sequence[Command]) -> None:
-        """Send several in one go; raises as ``send``."""
         self._sock.sendall(b"".join(map(_pack, commands)))
 
     def read(self) -> Any:
@@ -99,6 +122,10 @@ class Link:
                 # A process that a job left behind may have the socket open, too.
                 self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
+
+
+def _without_count(packed: bytes) -> bytes:
+    return packed[packed.index(b"\r") + 2 :]
 
 
 def _leave_time_to_the_kernel(sock: Any, timeout_s: float) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from jobd.connection import Reply, ScriptMissing
 from jobd.errors import RedisRejected
 from jobd.keys import Keys
-from jobd.link import Argument, Command
+from jobd.link import Argument, Command, Packed
 
 PURGED_FOR_S: Final = 86_400
 
@@ -36,17 +36,11 @@ class Redis(Protocol):
         ...
 
 
-MOST_PAST_ERRORS: Final = 10
+_MOST_PAST_ERRORS: Final = 10
 
 
 class PastError(NamedTuple):
-    """The error that a job's payload loses as it fails again; kept beside it.
-
-    Attributes:
-        jid: of the job.
-        entry: what is kept, as JSON.
-        life_s: for how many seconds.
-    """
+    """The error that a job loses as it fails again, as JSON; kept so many seconds beside it."""
 
     jid: str
     entry: bytes
@@ -69,7 +63,30 @@ class Script:
             return redis.call("EVAL", self.text, *arguments)
 
 
+class Call:
+    """A script and the arguments that it begins with each time.
+
+    Args:
+        script: to run.
+        constant: the number of its keys, the keys, and more arguments.
+    """
+
+    def __init__(self, script: Script, *constant: Argument) -> None:
+        self._script = script
+        self._constant = constant
+        self._head = Packed("EVALSHA", script.sha, *constant)
+
+    def run(self, redis: Redis, *arguments: Argument) -> Reply:
+        """Run it with these further arguments."""
+        try:
+            return redis.call(self._head, *arguments)
+        except ScriptMissing:
+            return redis.call("EVAL", self._script.text, *self._constant, *arguments)
+
+
 _CLAIM = Script("claim")
+_CLAIM_ONE = Script("claim_one")
+_TELL_ALL: Final = [-1]
 _CONFIRM = Script("confirm")
 _GIVE_BACK = Script("give_back")
 _HAND_OVER = Script("hand_over")
@@ -86,15 +103,16 @@ class Holder(msgspec.Struct, frozen=True):
 
     queues: tuple[str, ...]
     privates: tuple[str, ...]
-    constant: tuple[str, ...]  # what every claim starts with
+    claim: Call
+    claim_one: Call
 
     @classmethod
     def of(cls, keys: Keys, identity: str, processor: str, queues: Sequence[str]) -> "Holder":
         """Build the holder of a processor ``SLOT.THREAD.INCARNATION`` of an instance."""
         privates = tuple(keys.private(identity, processor, queue) for queue in queues)
-        lists = (*(keys.queue(queue) for queue in queues), *privates)
-        head = (str(2 + len(lists)), keys.privates, keys.paused)
-        return cls(tuple(queues), privates, (*head, *lists, *queues))
+        lists = (*(keys.queue(queue) for queue in queues), keys.paused, *privates)
+        constant: Command = (1 + len(lists), keys.privates, *lists, *queues)
+        return cls(tuple(queues), privates, Call(_CLAIM, *constant), Call(_CLAIM_ONE, *constant))
 
 
 class Held(NamedTuple):
@@ -184,6 +202,7 @@ class Store:
         order: Sequence[int],
         limit: int = 1,
         shares: Sequence[int] = (),
+        in_order: bool = False,
     ) -> Claimed:
         """Acknowledge what is done and take up to ``limit`` jobs. May be sent again after an error.
 
@@ -194,15 +213,40 @@ class Store:
             limit: how many jobs to take at the most; more are returned if more are held already.
             shares: of each queue of the holder, how many jobs to ask of it first; without them,
                 and for what they leave over, the first in the order that has jobs gives all.
+            in_order: whether the finished jobs of each queue ended in the order in which they were
+                claimed: then its first and last may stand for all that lie between them.
         """
-        finished: list[Argument] = []
-        groups = [(queue, raws) for queue, raws in enumerate(done) if raws]
-        for queue, raws in groups:
-            finished += (queue, len(raws), *raws)
-        wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
-        lost, flat, paused, refused = self._run(
-            _CLAIM, *holder.constant, limit, len(groups), *finished, *wishes
-        )
+        if limit > 1 or not order or sum(map(len, done)) > 1:
+            wishes = [part for queue in order for part in (queue, shares[queue] if shares else 0)]
+            return self._claim_many(holder, limit, done, wishes, in_order=in_order)
+        finished: Sequence[Argument] = ("", "")
+        for queue, raws in enumerate(done):
+            if raws:
+                finished = (queue, raws[0])
+        lost, *taken = holder.claim_one.run(self._redis, *finished, *order)
+        if not taken:
+            wishes = [part for queue in order for part in (queue, 0)]
+            return self._claim_many(holder, 1, (), wishes)._replace(lost=lost)
+        position, raw, paused = taken
+        return Claimed(lost, () if raw is None else ((position, (raw,)),), frozenset(paused))
+
+    def _claim_many(
+        self,
+        holder: Holder,
+        limit: int,
+        done: Sequence[Sequence[bytes]],
+        wishes: Sequence[int],
+        *,
+        in_order: bool = False,
+    ) -> Claimed:
+        reply: Reply = _TELL_ALL
+        if in_order:
+            ended = _ended(done, ends_only=True)
+            reply = holder.claim.run(self._redis, limit, *ended, *wishes)
+        if reply == _TELL_ALL:
+            ended = _ended(done, ends_only=False)
+            reply = holder.claim.run(self._redis, limit, *ended, *wishes)
+        lost, flat, paused, refused = reply
         jobs: list[tuple[int, list[bytes]]] = []
         at = 0
         while at < len(flat):
@@ -303,12 +347,15 @@ class Store:
         at_s: float,
         past: PastError | None = None,
     ) -> bool:
-        keys = (private or self._nowhere, zset, *self._errors(past))
-        how = (_score(at_s), again, _flag(private), *_kept(past))
-        return bool(self._run(_RETRY, len(keys), *keys, raw, *how))
+        keys, kept = self._keeping(past, private or self._nowhere, zset)
+        how = (raw, _score(at_s), again, _flag(private))
+        return bool(self._run(_RETRY, len(keys), *keys, *how, *kept))
 
-    def _errors(self, past: PastError | None) -> tuple[str, ...]:
-        return () if past is None else (self.keys.errors(past.jid),)
+    def _keeping(self, past: PastError | None, *keys: str | bytes) -> tuple[Command, Command]:
+        """The keys and the last arguments of a script that keeps an error, if there is one."""
+        if past is None:
+            return keys, ()
+        return (*keys, self.keys.errors(past.jid)), (past.entry, past.life_s, _MOST_PAST_ERRORS)
 
     def bury(
         self,
@@ -322,9 +369,9 @@ class Store:
         past: PastError | None = None,
     ) -> bool:
         """The job died; it goes to the dead set, which keeps ``max_jobs`` for ``timeout_s``."""
-        keys = (private or self._nowhere, self.keys.dead, *self._errors(past))
+        keys, kept = self._keeping(past, private or self._nowhere, self.keys.dead)
         scores = (_score(now_s), grave, _flag(private), _score(now_s - timeout_s), max_jobs)
-        return bool(self._run(_BURY, len(keys), *keys, raw, *scores, *_kept(past)))
+        return bool(self._run(_BURY, len(keys), *keys, raw, *scores, *kept))
 
     def give_back(self, private: str, queue: str, jobs: Sequence[tuple[bytes, bytes]]) -> int:
         """Claimed jobs go back to the end of their queue that runs next; the last one runs first.
@@ -439,8 +486,14 @@ def text(raw: bytes) -> str:
     return str(raw, "utf-8", "replace")
 
 
-def _kept(past: PastError | None) -> tuple[Argument, ...]:
-    return () if past is None else (past.entry, past.life_s, MOST_PAST_ERRORS)
+def _ended(done: Sequence[Sequence[bytes]], *, ends_only: bool) -> list[Argument]:
+    groups: list[Argument] = []
+    count = 0
+    for queue, raws in enumerate(done):
+        if raws:
+            count += 1
+            groups += (queue, len(raws), *((raws[0], raws[-1]) if ends_only else raws))
+    return [count, "ends" if ends_only else "all", *groups]
 
 
 def _flag(private: str | bytes | None) -> str:

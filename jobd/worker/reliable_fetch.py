@@ -93,6 +93,8 @@ class ReliableFetch:
         self._lock = threading.Lock()  # held while the server is asked about what is held
         # By queue, in the order in which they ended; grows without _lock, shrinks with it.
         self._done: list[list[bytes]] = [[] for _ in holder.queues]
+        # What the last claim brought, likewise.
+        self._claimed: list[list[bytes]] = [[] for _ in holder.queues]
         # Held and not begun; the worker takes without _lock.
         self._spare: deque[UnitOfWork] = deque()
         self._leaving: list[UnitOfWork] = []  # on their way back, oldest first; guarded by _lock
@@ -109,7 +111,7 @@ class ReliableFetch:
 
     def retrieve(self) -> UnitOfWork | None:
         """Claim; if there is nothing, wait up to ten seconds for the first job of any queue."""
-        if (unit := self.take()) is not None:
+        if self._spare and (unit := self.take()) is not None:
             return unit
         paused: frozenset[int] = frozenset()
         if self._must_claim or any(self._done) or self._now() > self._claim_by:
@@ -173,7 +175,10 @@ class ReliableFetch:
     def _hold(self, jobs: Sequence[tuple[int, Sequence[bytes]]]) -> None:
         self._claimed_at = self._began_at = self._now()
         is_alone = len(jobs) == 1 and len(jobs[0][1]) == 1
+        for known in self._claimed:
+            known.clear()
         for queue, raws in jobs:
+            self._claimed[queue] += raws
             name = self._holder.queues[queue]
             self._spare.extend([UnitOfWork(name, raw, queue, is_alone) for raw in raws])
         if not is_alone and jobs:
@@ -224,7 +229,8 @@ class ReliableFetch:
             done=self._done,
             order=self._draw.order() if limit else (),
             limit=limit,
-            shares=self._draw.shares(limit),
+            shares=self._draw.shares(limit) if limit > 1 else (),
+            in_order=limit > 1 and all(map(_are_in_order, self._done, self._claimed)),
         )
 
     def _doubt(self) -> None:
@@ -397,3 +403,8 @@ class ReliableFetch:
             self._waiter.close()
         with self._lock:  # the keeper may be in the middle of a command
             self._keepers_connection.close()
+
+
+def _are_in_order(some: Sequence[bytes], all_of_them: Sequence[bytes]) -> bool:
+    rest = iter(all_of_them)
+    return some == all_of_them or all(raw in rest for raw in some)

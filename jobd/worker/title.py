@@ -27,6 +27,7 @@ class Title:
         self.job: tuple[str, float] | None = None
         self.is_shown = False
         self._shown = ""
+        self._shown_job: tuple[str, int] | None = None
         self._lock = threading.Lock()  # between showing a job and showing that it has ended
 
     def show_job(self) -> None:
@@ -36,14 +37,18 @@ class Title:
             job = self.job
             if job is not None:
                 name, began_s = job
-                s = int(began_s) % 86_400
-                since = f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}"
-                self._show(f"{name} since {since}")
+                second = int(began_s)
+                if (name, second) != self._shown_job:  # else it is what is shown
+                    s = second % 86_400
+                    since = f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}"
+                    self._show(f"{name} since {since}")
+                    self._shown_job = name, second
 
     def show(self, state: str) -> None:
         """``jobd: worker 2 [idle]``: no job runs any more."""
         with self._lock:
             self.is_shown = False
+            self._shown_job = None
             self._show(state)
 
     def _show(self, state: str) -> None:

@@ -83,10 +83,12 @@ class Brought(NamedTuple):
     refused: str
 
 
-def claim(store: Store, holder: Holder, *done: Held, limit: int = 1) -> Brought:
+def claim(
+    store: Store, holder: Holder, *done: Held, limit: int = 1, in_order: bool = False
+) -> Brought:
     """Claim in strict order."""
-    order = range(len(holder.queues))
-    return brought(store.claim(holder, done=by_queue(holder, done), order=order, limit=limit))
+    order, ended = range(len(holder.queues)), by_queue(holder, done)
+    return brought(store.claim(holder, done=ended, order=order, limit=limit, in_order=in_order))
 
 
 def brought(claimed: Claimed) -> Brought:

@@ -67,42 +67,45 @@ def test_only_one_of_two_equal_jobs_is_acknowledged(store: Store, store_raw: Raw
     assert store_raw.llen(holder.privates[0]) == 1
 
 
-def test_a_whole_batch_is_acknowledged_with_two_commands(store: Store, store_raw: Raw):
+def test_a_batch_that_ended_in_order_is_acknowledged_by_its_ends(store: Store, store_raw: Raw):
     holder, batch = a_holder("high", "low"), payloads(100)
     store.push({"high": batch[:60], "low": batch[60:]})
     held = claim(store, holder, limit=100).jobs
     store.push({"high": [b"next"]})
     before = calls(store_raw)
 
-    claimed = claim(store, holder, *held)
+    claimed = claim(store, holder, *held, limit=2, in_order=True)
 
     spent = calls_since(store_raw, before)
     assert (claimed.lost, raws_of(claimed)) == (0, [b"next"])
-    assert (spent["ltrim"], spent.get("lrem", 0)) == (2, 0)
+    assert (spent["ltrim"], spent["lindex"], spent.get("lrem", 0)) == (3, 4, 0)
     assert store_raw.lrange(holder.privates[0], 0, -1) == [b"next"]
     assert not store_raw.exists(holder.privates[1])
 
 
+IN_ORDER = [
+    *([], [0], [4], [0, 1, 2], [2, 3], [3, 4], [0, 1, 2, 3, 4]),
+    *([1, 2], [0, 2], [0, 2, 3], [0, 4], [0, 1, 4], [1, 3, 4]),  # others failed, say
+]
+
+
 @pytest.mark.parametrize(
-    ("done", "rest"),
-    [
-        ([0, 1, 2], [3, 4]),
-        ([1, 2], [0, 3, 4]),  # the first is retried, say
-        ([0, 2, 3], [1, 4]),
-        ([2, 1, 0], [3, 4]),  # by value, whatever the order
-        ([0, 1, 2, 3, 4], []),
-    ],
+    ("done", "in_order"),
+    [*((done, True) for done in IN_ORDER), *((done, False) for done in [*IN_ORDER, [2, 1, 0]])],
 )
 def test_what_is_done_leaves_and_nothing_else(
-    store: Store, store_raw: Raw, done: list[int], rest: list[int]
+    store: Store, store_raw: Raw, done: list[int], in_order: bool
 ):
-    holder, batch = a_holder(), payloads(5)
-    store.push({"default": batch})
-    held = claim(store, holder, limit=5).jobs
+    holder, batch = a_holder("high", "low"), payloads(6)
+    store.push({"high": batch[:5], "low": batch[5:]})
+    held = claim(store, holder, limit=6).jobs
 
-    claimed = claim(store, holder, *(held[number] for number in done))
+    claimed = claim(store, holder, *(held[n] for n in done), held[5], limit=2, in_order=in_order)
 
-    assert (claimed.lost, raws_of(claimed)) == (0, [batch[number] for number in rest])
+    rest = [raw for number, raw in enumerate(batch[:5]) if number not in done]
+    assert (claimed.lost, raws_of(claimed)) == (0, rest)
+    assert store_raw.lrange(holder.privates[0], 0, -1) == rest[::-1]
+    assert not store_raw.exists(holder.privates[1])
 
 
 def test_what_is_not_held_any_more_takes_no_other_job_along(store: Store, store_raw: Raw):
@@ -111,10 +114,10 @@ def test_what_is_not_held_any_more_takes_no_other_job_along(store: Store, store_
     held = claim(store, holder, limit=4).jobs
     store_raw.lrem(holder.privates[0], 1, batch[1])  # recovered by somebody
 
-    claimed = claim(store, holder, *held[:3])
+    claimed = claim(store, holder, *held[:3], in_order=True)
 
     assert (claimed.lost, raws_of(claimed)) == (1, [batch[3]])
-    assert claim(store, holder, *held[:3]).lost == 3
+    assert claim(store, holder, *held[:3], in_order=True).lost == 3
 
 
 def test_a_claim_returns_what_is_held_and_moves_nothing(store: Store, store_raw: Raw):
