@@ -20,7 +20,7 @@ _PATIENCE_S: Final = 10.0
 @everywhere
 @click.pass_obj
 def look(operator: Operator, /, *, jid: str) -> None:
-    """Show where a running job is: its stacks, and its last log lines.
+    """Show where a running job is, by its stacks and log.
 
     It may run on any host, by jobd. A job in a call of C has stacks, but cannot tell its lines.
     """
