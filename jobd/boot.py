@@ -14,7 +14,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from setproctitle import setproctitle
@@ -22,33 +22,20 @@ from setproctitle import setproctitle
 from jobd import greeting, log
 from jobd._version import __version__
 from jobd.app import App, current_app  # noqa: TID251 - wiring: hands it to all others
-from jobd.cancelling import Cancelled
 from jobd.clock import SystemClock
 from jobd.config import Config, RedisSettings, host_name
-from jobd.connection import Backoff, Connection
+from jobd.connection import Connection
 from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
-from jobd.fleet import Fleet
-from jobd.health.answers import Answers
-from jobd.health.figures import Figures, Seen
-from jobd.health.listener import CannotListen, Listener, listen, remove
+from jobd.health.listener import CannotListen, listen, remove
 from jobd.jobs import registry
-from jobd.keys import Keys
 from jobd.last_lines import LastLines
 from jobd.loading import load, load_in_child, refuse_to_boot
-from jobd.poller.backlog import BacklogWatch
-from jobd.poller.cancels import Cancels
-from jobd.poller.heartbeat import Heartbeat, Instance
-from jobd.poller.looks import Looks
-from jobd.poller.poller import Place, Poller, Services
-from jobd.poller.promotion import Promoter
-from jobd.poller.proof import HostWitness
-from jobd.poller.recovery import Recovery
+from jobd.poller.instance import Instance
 from jobd.rereading import Rereading
 from jobd.scoreboard import SLOTS, InstanceState, Scoreboard, SlotWriter
-from jobd.server_check import Inspection, check_server
+from jobd.server_check import check_server
 from jobd.staffing import Staffing, threads_of
-from jobd.store import Store
 from jobd.supervisor.child import Child, Seat
 from jobd.supervisor.master import Master
 from jobd.supervisor.plan import Generation, Plan, Wear
@@ -57,11 +44,9 @@ from jobd.worker.attention import Attention
 from jobd.worker.crew import Crew
 from jobd.worker.worker import Worker
 
-_BLOCKED_S: Final = 11.0
-"""The longest that a blocking command waits on the server, and a second."""
-_ORPHAN_MARGIN_S: Final = 6.0
-_POLLER_TRIES_S: Final = 0.6
-"""The longest: the workers look whether it has found Redis back, so a job runs within a second."""
+if TYPE_CHECKING:
+    from jobd.poller.poller import Poller
+
 EX_OK, EX_CANTCREAT, EX_TEMPFAIL, EX_CONFIG = 0, 73, 75, 78
 
 
@@ -317,72 +302,21 @@ class Server:
         poller.run()
         return EX_OK
 
-    def make_poller(self, child: Seat) -> tuple[Poller, Callable[[], None]]:
+    def make_poller(self, child: Seat) -> tuple["Poller", Callable[[], None]]:
         """A poller that is fit to run, and what looks at the server before it does."""
-        config, rng = self._config, random.Random()  # noqa: S311 - jitter
-        slot = self._scoreboard.writer(child.slot)
-        slot.open(os.getpid(), child.incarnation)
-        connection = Connection(config.redis, name="jobd-poller")
-        keys = Keys()
-        store, fleet = Store(connection, keys), Fleet(connection, keys)
-        inspect = Inspection(connection, config.redis)
-        queues = {queue.name for capsule in config.capsules for queue in capsule.queues}
-        heartbeat = Heartbeat(
-            fleet,
-            self._instance,
-            config,
-            scoreboard=self._scoreboard,
-            slot=slot,
-            tallies=self._tallies,
-            clock=self._clock,
-        )
-        services = Services(
-            Promoter(store, wire=config.wire, rng=rng),
-            heartbeat,
-            Recovery(
-                store,
-                child.identity,
-                sorted(queues),
-                scoreboard=self._scoreboard,
-                witness=HostWitness(fleet),
-                clock=self._clock,
-                keeps_running_jobs=config.fetch == "reliable",
-            ),
-            Cancels(Cancelled(store), self._scoreboard, self._clock),
-            Looks(store, child.identity, self._scoreboard, self._lines, self._clock),
-            store.empty_trash,
-            inspect,
-            self._serve_health(store, heartbeat),
-        )
-        orphan_s = config.timeout + _ORPHAN_MARGIN_S
-        poller = Poller(
-            fleet,
-            Place(child.identity, slot, orphan_s),
-            master=child,
-            services=services,
-            scoreboard=self._scoreboard,
-            clock=self._clock,
-            backoff=Backoff(rng, _POLLER_TRIES_S),
-        )
-        return poller, inspect
+        # No other process needs what it imports, and the workers would wait for it.
+        from jobd.polling import Polling  # noqa: PLC0415
 
-    def _serve_health(self, store: Store, heartbeat: Heartbeat) -> Callable[[], float] | None:
-        """Answer probes, if that was wanted; the duty of the poller that goes with it."""
-        if self._listener is None:
-            return None
-        watch = BacklogWatch(store)
-        figures = Figures(
-            self._scoreboard,
-            self._tallies,
-            Seen(backlog=lambda: watch.latest, round_trip_us=lambda: heartbeat.round_trip_us),
-            workers=self._config.worker_count,
-            labels={"identity": self._instance.identity, "tag": self._config.tag},
+        polling = Polling(
+            self._config,
+            self._instance,
+            scoreboard=self._scoreboard,
+            tallies=self._tallies,
+            lines=self._lines,
             clock=self._clock,
+            listener=self._listener,
         )
-        answers = Answers(self._scoreboard, figures, self._clock)
-        tick, clock = figures.note_restarts, self._clock
-        Listener(self._listener, answers.to, tick=tick, clock=clock).start()
-        return watch.look
+        return polling.poller(child)
 
 
 def _perform_of(name: str) -> Callable[..., object]:

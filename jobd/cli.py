@@ -18,7 +18,6 @@ from jobd import boot, log
 from jobd._version import __version__
 from jobd.config import Flags, load
 from jobd.errors import ConfigError
-from jobd.reloading import serve_and_reload
 
 EX_USAGE = 64
 EX_CONFIG = 78
@@ -116,6 +115,8 @@ def serve(flags: Flags, *, is_check: bool) -> int:
 
 
 def _reload(words: Sequence[str]) -> int:
+    from jobd.reloading import serve_and_reload  # noqa: PLC0415 - a server does without
+
     try:
         return serve_and_reload(words, Path.cwd())
     except ConfigError as error:

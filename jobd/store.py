@@ -11,8 +11,8 @@ rounds large integers.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
-from typing import Final, NamedTuple, Protocol
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,8 @@ from jobd.errors import RedisRejected
 from jobd.keys import Keys
 from jobd.link import Argument, Command, Packed
 
+# importlib.resources takes 4 ms to import, and jobd is never run from an archive.
+_SCRIPTS: Final = Path(__file__).with_name("lua")
 PURGED_FOR_S: Final = 86_400
 
 
@@ -47,12 +49,15 @@ class PastError(NamedTuple):
     life_s: int
 
 
+_Past: TypeAlias = PastError | None
+
+
 class Script:
     """One Lua file and the name that the server gives it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.text = resources.files("jobd").joinpath("lua", f"{name}.lua").read_bytes()
+        self.text = (_SCRIPTS / f"{name}.lua").read_bytes()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
     def run(self, redis: Redis, *arguments: Argument) -> Reply:
@@ -316,12 +321,7 @@ class Store:
         return sum(self._redis.pipeline([("LREM", private, 1, raw) for private, raw in held]))
 
     def retry(
-        self,
-        private: str | None,
-        raw: bytes,
-        again: bytes,
-        at_s: float,
-        past: PastError | None = None,
+        self, private: str | None, raw: bytes, again: bytes, at_s: float, past: _Past = None
     ) -> bool:
         """The job failed and runs again at that time, with the payload ``again``.
 
@@ -336,22 +336,16 @@ class Store:
 
     def put_off(self, private: str | None, raw: bytes, at_s: float) -> bool:
         """The job has not failed and goes on at that time; it waits in ``schedule``."""
-        return self._wait_in(self.keys.schedule, private, raw, raw, at_s)
+        return self._wait_in(self.keys.schedule, private, raw, raw, at_s, None)
 
     def _wait_in(
-        self,
-        zset: str,
-        private: str | None,
-        raw: bytes,
-        again: bytes,
-        at_s: float,
-        past: PastError | None = None,
+        self, zset: str, private: str | None, raw: bytes, again: bytes, at_s: float, past: _Past
     ) -> bool:
         keys, kept = self._keeping(past, private or self._nowhere, zset)
         how = (raw, _score(at_s), again, _flag(private))
         return bool(self._run(_RETRY, len(keys), *keys, *how, *kept))
 
-    def _keeping(self, past: PastError | None, *keys: str | bytes) -> tuple[Command, Command]:
+    def _keeping(self, past: _Past, *keys: str | bytes) -> tuple[Command, Command]:
         """The keys and the last arguments of a script that keeps an error, if there is one."""
         if past is None:
             return keys, ()
@@ -366,7 +360,7 @@ class Store:
         now_s: float,
         max_jobs: int,
         timeout_s: float,
-        past: PastError | None = None,
+        past: _Past = None,
     ) -> bool:
         """The job died; it goes to the dead set, which keeps ``max_jobs`` for ``timeout_s``."""
         keys, kept = self._keeping(past, private or self._nowhere, self.keys.dead)

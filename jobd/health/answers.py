@@ -3,23 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from jobd.clock import Clock
 from jobd.health.exposition import CONTENT_TYPE, render
 from jobd.health.figures import Figures
+from jobd.health.listener import Answer
 from jobd.scoreboard import InstanceState, Scoreboard
 
-_PLAIN: Final = "text/plain; charset=utf-8"
 _KEPT_S: Final = 1.0
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """One answer."""
-
-    status: str
-    text: str
-    content_type: str = _PLAIN
 
 
 class Answers:

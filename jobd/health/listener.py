@@ -23,14 +23,22 @@ import msgspec
 from jobd import log, signals
 from jobd.clock import Clock
 from jobd.errors import JobdError
-from jobd.health.answers import Answer
 
 MOST_VISITORS: Final = 64
 _LARGEST_BYTES: Final = 8_192
 _PATIENCE_S: Final = 5.0
 _BACKLOG: Final = 128
 _PIECE: Final = 65_536
+_PLAIN: Final = "text/plain; charset=utf-8"
 _SOCKET_MODE: Final = 0o660
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One answer."""
+
+    status: str
+    text: str
+    content_type: str = _PLAIN
 
 
 class CannotListen(JobdError):

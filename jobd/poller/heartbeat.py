@@ -19,6 +19,7 @@ from jobd.clock import Clock
 from jobd.config import Config, app_revision
 from jobd.fleet import Fleet
 from jobd.metrics import Counts, Wire
+from jobd.poller.instance import Instance
 from jobd.poller.proof import proof_of_this_host, start_ticks
 from jobd.poller.shares import Shares
 from jobd.proc import resident_bytes
@@ -29,22 +30,6 @@ from jobd.tallies import Tallies, by_class, by_queue
 _POLLER_SLOT: Final = 0
 _SLOW_US: Final = 50_000
 _SLOW_PINGS: Final = 5
-
-
-class Instance(msgspec.Struct, frozen=True):
-    """Who an instance is.
-
-    Attributes:
-        identity: ``HOST:PID:NONCE``, with the master's pid.
-        started_s: epoch seconds.
-        is_embedded: it is a part of somebody else's process.
-    """
-
-    identity: str
-    host: str
-    master_pid: int
-    started_s: float
-    is_embedded: bool = False
 
 
 class Heartbeat:

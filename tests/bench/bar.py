@@ -52,7 +52,7 @@ PEERS = "peers"
 BARS = (
     Bar(case="noop", figure=cases.RATE, factor=15, against=PEERS),
     Bar(case="noop", figure=cases.RATE, factor=4, against="sidekiq"),
-    Bar(case="noop", figure=cases.RATE, factor=0.6, against="floor"),
+    Bar(case="noop", figure=cases.RATE, factor=0.6, against="prototype"),
     Bar(case="noop", figure=cases.RATE, factor=8, against=PEERS, ours="jobd-info"),
     Bar(case="noop", figure=cases.RATE, factor=2.5, against=PEERS, ours="jobd-batch1"),
     Bar(case="push", figure=cases.PUSHES, factor=0.8, against="floor"),

@@ -135,6 +135,18 @@ SIDES = (
         is_quick=False,
     ),
     Side(
+        name="prototype",
+        kind="floor",
+        settings="the design's prototype as a bare loop: a claim that heals itself, 128 a batch; "
+        "decode, registry, two middlewares, scoreboard, outcome",
+        is_safe=True,
+        pace=150_000,
+        command=_once(sys.executable, "{apps}/prototype_app.py", "{workers}"),
+        app="floor_app",
+        can=frozenset({"run"}),
+        is_variant=True,
+    ),
+    Side(
         name="ideal",
         kind="floor",
         settings="the job's function called in a loop, without Redis",

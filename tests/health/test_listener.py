@@ -12,8 +12,7 @@ import pytest
 
 from jobd.clock import SystemClock
 from jobd.health import listener
-from jobd.health.answers import Answer
-from jobd.health.listener import MOST_VISITORS, CannotListen, Listener
+from jobd.health.listener import MOST_VISITORS, Answer, CannotListen, Listener
 from tests.health.conftest import exchange, get
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually

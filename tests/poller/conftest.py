@@ -16,7 +16,8 @@ from jobd.fleet import Fleet
 from jobd.keys import Keys
 from jobd.last_lines import LastLines
 from jobd.poller.cancels import Cancels
-from jobd.poller.heartbeat import Heartbeat, Instance
+from jobd.poller.heartbeat import Heartbeat
+from jobd.poller.instance import Instance
 from jobd.poller.looks import Looks
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
