@@ -29,6 +29,7 @@ from jobd.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from jobd.errors import ConfigError, RedisError, RedisUnavailable
 from jobd.health.listener import CannotListen, listen, remove
 from jobd.jobs import registry
+from jobd.last_lines import LastLines
 from jobd.loading import load, load_in_child, refuse_to_boot
 from jobd.poller.instance import Instance
 from jobd.poller.poller import Poller
@@ -145,6 +146,7 @@ class Server:
         # Rolls take a second slot for a worker, and old workers with long jobs a third.
         self._scoreboard = Scoreboard(self._clock, min(SLOTS, 4 * config.worker_count + 60))
         self._tallies = Tallies(self._scoreboard.slots, lambda: self._scoreboard.used)
+        self._lines = LastLines(self._scoreboard.slots)
         self._hint = greeting.Hint(config)
         self._is_loaded = False
         self._listener: socket.socket | None = None
@@ -247,6 +249,9 @@ class Server:
         self._stop_listening()
         slot = self._scoreboard.writer(child.slot)
         attention = Attention(child, slot, config.timeout, is_instance_stopping=self._is_stopping)
+        attention.leave_lines = lambda: self._lines.leave(
+            child.slot, child.incarnation, log.last_lines()
+        )
         attention.open()
         slot.open(os.getpid(), child.incarnation, threads_of(config, child))
         try:
@@ -303,6 +308,7 @@ class Server:
             self._instance,
             scoreboard=self._scoreboard,
             tallies=self._tallies,
+            lines=self._lines,
             clock=self._clock,
             listener=self._listener,
         )

@@ -41,12 +41,21 @@ def cancel(store: Store, jid: str) -> str | None:
     Raises:
         InvalidJob: that is no jid.
     """
+    mark(store, jid)
+    pages = itertools.islice(_take_out(store, jid), _MOST_LOOKED_AT // _PAGE)
+    return next((name for name, taken in pages if taken), None)
+
+
+def mark(store: Store, jid: str) -> None:
+    """Have a job never begin again, and end it if it runs; where it waits it stays until its turn.
+
+    Raises:
+        InvalidJob: that is no jid.
+    """
     if type(jid) is not str or not jid:
         raise InvalidJob(f"jid: what a push returned, a string that is not empty, not {jid!r}")
     keys = store.keys
     _CANCEL.run(store.redis, 2, keys.cancelled, keys.iteration(jid), jid, LIFE_S, _MOST)
-    pages = itertools.islice(_take_out(store, jid), _MOST_LOOKED_AT // _PAGE)
-    return next((name for name, taken in pages if taken), None)
 
 
 class Cancelled:

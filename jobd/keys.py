@@ -153,6 +153,13 @@ class Keys(msgspec.Struct, frozen=True):
         """String with what became of a job, as JSON; for the ``result_ttl`` of that job."""
         return f"{self.prefix}jobd:result:{jid}"
 
+    def errors(self, jid: str) -> str:
+        """List of a job's earlier errors, newest first, as JSON; the payload has only the last.
+
+        10 of them; until a week after its next run is due, or as long as the dead set keeps it.
+        """
+        return f"{self.prefix}jobd:errors:{jid}"
+
     def task(self, jid: str) -> str:
         """String with the attempts of a task of Django whose result is kept, as JSON.
 
@@ -204,6 +211,14 @@ class Keys(msgspec.Struct, frozen=True):
     def instance(self, identity: str) -> str:
         """Hash with the state of an instance for jobctl and the dashboard; 60 s."""
         return f"{self.prefix}jobd:instance:{identity}"
+
+    def asks(self, identity: str) -> str:
+        """List of what operators want of jobs that an instance runs, as JSON objects; 60 s."""
+        return f"{self.prefix}jobd:asks:{identity}"
+
+    def look(self, identity: str, processor: str) -> str:
+        """String with the stacks and last log lines of a running job, as JSON; 60 s."""
+        return f"{self.prefix}jobd:look:{identity}:{processor}"
 
     def is_known(self, key: str) -> bool:
         """Whether a key is jobd's or Sidekiq's, as far as its name tells."""

@@ -20,6 +20,7 @@ import stat
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, TextIO
@@ -58,6 +59,8 @@ class Settings(Protocol):
         ...
 
 
+_MOST_LAST = 100
+_LONGEST_LAST = 2_000
 _job: ContextVar[JobContext | None] = ContextVar("jobd.log.job", default=None)
 
 
@@ -69,6 +72,7 @@ class Sink:
     Attributes:
         may_wait: whether a line waits for a reader that is slow, or is dropped.
         refusal: why the last one was dropped.
+        last: the newest lines, whatever became of them.
     """
 
     def __init__(self, fd: int) -> None:
@@ -77,9 +81,11 @@ class Sink:
         self.refusal = ""
         self.may_wait = True
         self._is_torn = False
+        self.last: deque[bytes] = deque(maxlen=_MOST_LAST)
 
     def write(self, line: bytes) -> bool:
         """Write all of it, or count it as dropped."""
+        self.last.append(line if len(line) <= _LONGEST_LAST else line[:_LONGEST_LAST] + b"\n")
         if self._is_torn:  # the disk filled up inside a line; do not glue the next one to it
             line = b"\n" + line
         rest = line
@@ -302,9 +308,14 @@ class Log:
             return isinstance(error, FileNotFoundError)
         return (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino)
 
+    def last_lines(self) -> list[bytes]:
+        """The newest lines of this process, also those that were printed to standard output."""
+        return list(self.sink.last)  # in one step: other threads go on writing
+
     def forked(self) -> None:
-        """In a child: its pid, no drops of its own yet, and time to wait for a reader."""
+        """In a child: its pid, no lines or drops of its own yet, and time to wait for a reader."""
         self.pid = os.getpid()
+        self.sink.last.clear()
         self.sink.dropped = 0
         self.sink.may_wait = self._errors.may_wait = True
 
@@ -497,4 +508,5 @@ reopen_if_moved = current.reopen_if_moved
 event = current.event
 plain = current.plain
 job_line = current.job_line
+last_lines = current.last_lines
 os.register_at_fork(after_in_child=current.forked)

@@ -18,10 +18,12 @@ from jobd.health.answers import Answers
 from jobd.health.figures import Figures, Seen
 from jobd.health.listener import Listener
 from jobd.keys import Keys
+from jobd.last_lines import LastLines
 from jobd.poller.backlog import BacklogWatch
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.instance import Instance
+from jobd.poller.looks import Looks
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
@@ -45,6 +47,7 @@ class Polling:
         instance: whose poller it is.
         scoreboard: what the workers do.
         tallies: what their jobs have cost.
+        lines: what they have written to the log last.
         clock: its own.
         listener: where probes come in, if any are answered.
     """
@@ -56,6 +59,7 @@ class Polling:
         *,
         scoreboard: Scoreboard,
         tallies: Tallies,
+        lines: LastLines,
         clock: Clock,
         listener: socket.socket | None,
     ) -> None:
@@ -63,6 +67,7 @@ class Polling:
         self._instance = instance
         self._scoreboard = scoreboard
         self._tallies = tallies
+        self._lines = lines
         self._clock = clock
         self._listener = listener
 
@@ -89,6 +94,7 @@ class Polling:
             heartbeat,
             self._recovery(seat, store, fleet),
             Cancels(Cancelled(store), self._scoreboard, self._clock),
+            Looks(store, seat.identity, self._scoreboard, self._lines, self._clock),
             store.empty_trash,
             inspect,
             self._serve_health(store, heartbeat),

@@ -12,7 +12,7 @@ rounds large integers.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -36,6 +36,20 @@ class Redis(Protocol):
     def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send several commands at once, return their replies."""
         ...
+
+
+_MOST_PAST_ERRORS: Final = 10
+
+
+class PastError(NamedTuple):
+    """The error that a job loses as it fails again, as JSON; kept so many seconds beside it."""
+
+    jid: str
+    entry: bytes
+    life_s: int
+
+
+_Past: TypeAlias = PastError | None
 
 
 class Script:
@@ -306,7 +320,9 @@ class Store:
         """Jobs of several private lists are done; returns how many were held."""
         return sum(self._redis.pipeline([("LREM", private, 1, raw) for private, raw in held]))
 
-    def retry(self, private: str | None, raw: bytes, again: bytes, at_s: float) -> bool:
+    def retry(
+        self, private: str | None, raw: bytes, again: bytes, at_s: float, past: _Past = None
+    ) -> bool:
         """The job failed and runs again at that time, with the payload ``again``.
 
         Args:
@@ -314,18 +330,26 @@ class Store:
             raw: as it was claimed.
             again: as it goes on.
             at_s: epoch seconds.
+            past: the error that ``raw`` carried, if it had failed before.
         """
-        return self._wait_in(self.keys.retry, private, raw, again, at_s)
+        return self._wait_in(self.keys.retry, private, raw, again, at_s, past)
 
     def put_off(self, private: str | None, raw: bytes, at_s: float) -> bool:
         """The job has not failed and goes on at that time; it waits in ``schedule``."""
-        return self._wait_in(self.keys.schedule, private, raw, raw, at_s)
+        return self._wait_in(self.keys.schedule, private, raw, raw, at_s, None)
 
     def _wait_in(
-        self, zset: str, private: str | None, raw: bytes, again: bytes, at_s: float
+        self, zset: str, private: str | None, raw: bytes, again: bytes, at_s: float, past: _Past
     ) -> bool:
-        keys = (private or self._nowhere, zset)
-        return bool(self._run(_RETRY, 2, *keys, raw, _score(at_s), again, _flag(private)))
+        keys, kept = self._keeping(past, private or self._nowhere, zset)
+        how = (raw, _score(at_s), again, _flag(private))
+        return bool(self._run(_RETRY, len(keys), *keys, *how, *kept))
+
+    def _keeping(self, past: _Past, *keys: str | bytes) -> tuple[Command, Command]:
+        """The keys and the last arguments of a script that keeps an error, if there is one."""
+        if past is None:
+            return keys, ()
+        return (*keys, self.keys.errors(past.jid)), (past.entry, past.life_s, _MOST_PAST_ERRORS)
 
     def bury(
         self,
@@ -336,11 +360,12 @@ class Store:
         now_s: float,
         max_jobs: int,
         timeout_s: float,
+        past: _Past = None,
     ) -> bool:
         """The job died; it goes to the dead set, which keeps ``max_jobs`` for ``timeout_s``."""
-        keys = (private or self._nowhere, self.keys.dead)
+        keys, kept = self._keeping(past, private or self._nowhere, self.keys.dead)
         scores = (_score(now_s), grave, _flag(private), _score(now_s - timeout_s), max_jobs)
-        return bool(self._run(_BURY, 2, *keys, raw, *scores))
+        return bool(self._run(_BURY, len(keys), *keys, raw, *scores, *kept))
 
     def give_back(self, private: str, queue: str, jobs: Sequence[tuple[bytes, bytes]]) -> int:
         """Claimed jobs go back to the end of their queue that runs next; the last one runs first.

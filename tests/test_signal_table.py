@@ -38,7 +38,11 @@ TESTS = {
         "test_all_workers_are_replaced_and_master_and_poller_stay",
         "test_a_job_over_its_limit_fails_with_that",
     },
-    "TTOU": {"test_ttou_winch_and_pipe_change_nothing", NOT_FOR_A_WORKER},
+    "TTOU": {
+        "test_ttou_winch_and_pipe_change_nothing",
+        "test_a_running_job_shows_its_stacks_and_its_own_last_lines",
+        NOT_FOR_A_WORKER,
+    },
     "WINCH": {"test_ttou_winch_and_pipe_change_nothing", NOT_FOR_A_WORKER},
     "PIPE": {"test_ttou_winch_and_pipe_change_nothing", NOT_FOR_A_WORKER},
     "CHLD": {

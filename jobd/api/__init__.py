@@ -22,8 +22,10 @@ from jobd.api.audit import Audit, AuditEntry
 from jobd.api.bulk import Progress, Tally
 from jobd.api.cancels import cancel
 from jobd.api.filter import EVERYTHING, Filter
+from jobd.api.history import PastError, past_errors
 from jobd.api.instances import Instance, Worker
 from jobd.api.iterations import IterationState, iteration_states
+from jobd.api.looks import Look, ask_look, find_look, kill_run
 from jobd.api.metrics import Deploy, Group, JobMetrics, Mark, Metrics, Point, Report
 from jobd.api.processes import Capsule, Process, ProcessSet
 from jobd.api.queues import Queue
@@ -52,8 +54,10 @@ __all__ = [
     "JobMetrics",
     "JobRecord",
     "JobSet",
+    "Look",
     "Mark",
     "Metrics",
+    "PastError",
     "Point",
     "Process",
     "ProcessSet",
@@ -76,8 +80,12 @@ __all__ = [
     "Work",
     "WorkSet",
     "Worker",
+    "ask_look",
     "cancel",
+    "find_look",
     "iteration_states",
+    "kill_run",
+    "past_errors",
     "set_of",
     "stray_keys",
 ]

@@ -83,6 +83,11 @@ class Process:
         return {queue: weight for each in self.capsules for queue, weight in each.weights.items()}
 
     @property
+    def is_server(self) -> bool:
+        """Whether it is a jobd of its own: neither Ruby's, nor embedded."""
+        return self.is_jobd and not self.is_embedded
+
+    @property
     def is_stopping(self) -> bool:
         """Sidekiq's word for a process that is quiet."""
         return self.is_quiet

@@ -18,6 +18,7 @@ from jobd import generator
 from jobd._version import __version__
 from jobd.ctl.acting import cancel, delete, kill, reschedule, retry
 from jobd.ctl.checking import check
+from jobd.ctl.looking import look
 from jobd.ctl.operator import (
     EX_CANTCREAT,
     EX_CONFIG,
@@ -56,7 +57,7 @@ def jobctl() -> None:
 
 
 _COMMANDS = (
-    *(status, check, top, queues, jobs, show),
+    *(status, check, top, queues, jobs, show, look),
     *(push, retry, delete, kill, cancel, reschedule),
     *(pause, unpause, clear, trash),
     *(quiet, resume, stop, dump, reload),

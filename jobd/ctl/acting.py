@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import click
 
 from jobd import api
-from jobd.api import JobSet, Queue, Tally, Work, WorkSet
+from jobd.api import JobSet, ProcessSet, Queue, Tally, Work, WorkSet
 from jobd.ctl.acts import DELETE, KILL, RETRY, Act, When, rescheduling
 from jobd.ctl.filters import filter_of, filter_words, filtered
-from jobd.ctl.finding import Found, Search
+from jobd.ctl.finding import Found, Search, run_of
 from jobd.ctl.operator import (
     EX_FAILED,
     Operator,
@@ -98,21 +98,35 @@ def reschedule(
 
 @click.command()
 @click.argument("jids", metavar="JID...", nargs=-1, required=True)
+@click.option("--now", is_flag=True, help="Kill the worker of one that runs, without grace.")
 @everywhere
 @_yes
 @click.pass_obj
-def cancel(operator: Operator, /, *, jids: Sequence[str], yes: bool) -> None:
+def cancel(operator: Operator, /, *, jids: Sequence[str], now: bool, yes: bool) -> None:
     """End jobs that run, and forget those that wait."""
     if not yes:
-        agree(f"cancel {count_of(len(jids), 'job')}?")
+        agree(f"cancel {count_of(len(jids), 'job')}{', killing their workers' if now else ''}?")
     outcomes: list[_Outcome] = []
+    end_it = _killed if now else _cancelled
     try:
-        outcomes.extend(_cancelled(operator, jid) for jid in dict.fromkeys(jids))
+        outcomes.extend(end_it(operator, jid) for jid in dict.fromkeys(jids))
     finally:
         _report(operator, outcomes)
-        _note(operator, "cancel", [each for each in outcomes if each.done])
+        _note(
+            operator, "kill_running" if now else "cancel", [each for each in outcomes if each.done]
+        )
     if failed := [safe(f"{each.jid}: {each.text}") for each in outcomes if not each.done]:
         end(EX_FAILED, *failed)
+
+
+def _killed(operator: Operator, jid: str) -> "_Outcome":
+    work = run_of(operator.access, jid)
+    process = ProcessSet(access=operator.access).find(work.process) if work else None
+    if work is None or process is None or not process.is_server:
+        return _cancelled(operator, jid)
+    api.kill_run(work, access=operator.access)
+    text = f"cancelled, runs on {work.process} and its worker is killed"
+    return _Outcome(jid, "running", done=True, text=text)
 
 
 def _cancelled(operator: Operator, jid: str) -> "_Outcome":

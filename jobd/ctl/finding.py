@@ -118,6 +118,12 @@ class Search:
             jobs.append(found)
 
 
+def run_of(access: Access, jid: str) -> Work | None:
+    """The run of a job: as heartbeats tell, or as jobd's private lists do; None if it has none."""
+    told = (*WorkSet(access=access), *_held(access))
+    return next((work for work in told if work.record.jid == jid), None)
+
+
 def _held(access: Access) -> Iterator[Work]:
     """Jobs that workers of jobd have taken: heartbeats tell of them up to ten seconds later."""
     keys = access.keys

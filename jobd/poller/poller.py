@@ -19,6 +19,7 @@ from jobd.errors import RedisDenied, RedisError, RedisRejected, RedisUnavailable
 from jobd.fleet import Fleet
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
+from jobd.poller.looks import EVERY_S as LOOKS_EVERY_S, Looks
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import start_ticks
 from jobd.poller.recovery import Death, Recovery
@@ -98,6 +99,7 @@ class Services(msgspec.Struct, frozen=True):
     heartbeat: Heartbeat
     recovery: Recovery
     cancels: Cancels
+    looks: Looks
     empty_trash: Callable[[float], object]
     """Forgets what was purged long before that time, in epoch seconds."""
     inspect: Callable[[], None]
@@ -138,6 +140,7 @@ class Poller:
         self._heartbeat = services.heartbeat
         self._recovery = services.recovery
         self._cancels = services.cancels
+        self._looks = services.looks
         self._empty_trash = services.empty_trash
         self._inspect = services.inspect
         self._scoreboard = scoreboard
@@ -156,12 +159,14 @@ class Poller:
         self._beaten = (0.0, 0.0)  # when the last heartbeat began and ended
         self._deaths: list[Mapping[str, Any]] = []
         self._beat = Duty(self._beat_once)
+        self._looking = Duty(self._serve_looks)
         self._recovering = Duty(self._recover)
         self._looking_again = Duty(self._look_again)
         self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
             Duty(self._cancel),
+            self._looking,
             self._recovering,
             self._looking_again,
             Duty(self._promote),
@@ -254,6 +259,9 @@ class Poller:
             elif message["type"] == "reloaded":
                 self._heartbeat.reloaded = message
                 self._beat.due = 0.0
+            elif message["type"] == "stacks":
+                self._looks.take(message)
+                self._looking.due = 0.0
             elif message["type"] == "leave":
                 self._must_stop = self._is_replaced = True
             elif message["type"] == "seats":
@@ -302,6 +310,11 @@ class Poller:
         for message in self._cancels.step():
             self._master.send(message)
         return _CANCEL_EVERY_S
+
+    def _serve_looks(self) -> float:
+        for message in self._looks.step():
+            self._master.send(message)
+        return LOOKS_EVERY_S
 
     def _recover(self) -> float:
         if self._deaths:

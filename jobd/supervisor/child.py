@@ -279,6 +279,7 @@ class Handle(_End):
         is_open: False once the stream has ended, which a job can bring about by closing fds.
         overdue_thread: it was killed because the job of this thread did not heed its time limit.
         outgrown: it was killed because its job outgrew so many bytes by half; else 0.
+        ended_job: it was killed because an operator ended this job: its thread and fingerprint.
     """
 
     def __init__(
@@ -298,6 +299,7 @@ class Handle(_End):
         self.is_open = True
         self.overdue_thread: int | None = None
         self.outgrown = 0
+        self.ended_job: tuple[int, str] | None = None
         self._on_ready: list[int] = []
 
     def receive(self) -> list[Message]:

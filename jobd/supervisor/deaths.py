@@ -55,7 +55,7 @@ class Deaths:
             reason=signals.describe_exit(status),
             running=charged.running if charged else "",
             jid=charged.jid if charged else "",
-            finished=list(left.finished) if left is not None else [],
+            finished=_finished(handle, thread, left),
             time_limit=time_limit,
             max_memory=max_memory,
         )
@@ -70,3 +70,14 @@ class Deaths:
 
     def __iter__(self) -> Iterator[Died]:
         return iter(list(self._kept.values()))
+
+
+def _finished(handle: Handle, thread: int, left: SlotState | None) -> list[str]:
+    """What must not run again: what is done, and what an operator has ended, if it ran until then.
+
+    Not by the mark of its being cancelled alone: another instance may claim it before it hears.
+    """
+    if left is None:
+        return []
+    is_ended = left.is_busy and handle.ended_job == (thread, left.running)
+    return [*left.finished, left.running] if is_ended else list(left.finished)

@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from jobd import log
-from jobd.scoreboard import Limit, Scoreboard, State
+from jobd.scoreboard import Limit, Scoreboard, State, shown_jid
 from jobd.supervisor.child import Handle
-from jobd.supervisor.messages import Cancel
+from jobd.supervisor.messages import Cancel, Kill
 from jobd.supervisor.slots import Slots
 
 _STACKS_S: Final = 0.25
@@ -86,6 +86,19 @@ class Limits:
         if handle is not None and handle.incarnation == told.incarnation:
             self._scoreboard.cancel(told.slot, told.jid, told.thread)
             handle.signal(signal.SIGUSR2)
+
+    def kill(self, told: Kill) -> None:
+        """Kill this worker now, if it still runs this job, which does not run again."""
+        for handle in self._slots.ready_workers():
+            if (handle.slot, handle.incarnation) != (told.slot, told.incarnation):
+                continue
+            seen = self._scoreboard.read_thread(told.slot, told.thread)
+            is_it = seen.is_busy and seen.incarnation == told.incarnation
+            if is_it and seen.jid == shown_jid(told.jid) and not handle.is_killed:
+                name = self._slots[handle.slot].name
+                log.event(f"{name} is killed: an operator ends its job", job_jid=seen.jid)
+                handle.ended_job = (told.thread, seen.running)
+                handle.kill()
 
     def _end_job(
         self, handle: Handle, number: int, watch: _Watch, limit: Limit, now: float

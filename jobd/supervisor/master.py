@@ -36,6 +36,7 @@ from jobd.supervisor.plan import Plan
 from jobd.supervisor.reaping import Reaper
 from jobd.supervisor.renewing import Renewing
 from jobd.supervisor.replacing import Replacing
+from jobd.supervisor.showing import Showing
 from jobd.supervisor.slots import Slots
 from jobd.supervisor.status import Reporter
 from jobd.supervisor.stop import NEVER, Stopping
@@ -70,6 +71,7 @@ class Master:
         self._store = StoreKeeper(plan.store, clock=clock, rng=rng)
         self._slots = slots = Slots(scoreboard, clock=clock, rng=rng)
         self._limits = Limits(slots, scoreboard)
+        self._showing = Showing(slots)
         self._stopping = stopping = Stopping(slots, scoreboard)
         self._replacing = Replacing(slots, plan.generation, min_uptime_s=plan.min_uptime_s)
         self._wear = WearWatch(slots, self._replacing.recycle, clock=clock, rng=rng)
@@ -168,14 +170,25 @@ class Master:
                 self._renewing.tell()
             case messages.Recovered() if handle.slot == POLLER:
                 self._deaths.forget(message)
-            case messages.Cancel() if handle.slot == POLLER:
-                self._limits.cancel(message)
+            case messages.Cancel() | messages.Kill() | messages.Show() if handle.slot == POLLER:
+                self._see_to_a_job(message, now)
             case _ if self._boots.understand(handle, message, now):
                 pass
             case messages.Look() | messages.Ended():
                 pass  # every turn looks; the child may live on, and waitpid() tells
             case _:
                 log.event("a child said what makes no sense", level="warning", child=handle.pid)
+
+    def _see_to_a_job(
+        self, wanted: messages.Cancel | messages.Kill | messages.Show, now: float
+    ) -> None:
+        match wanted:
+            case messages.Cancel():
+                self._limits.cancel(wanted)
+            case messages.Kill():
+                self._limits.kill(wanted)
+            case messages.Show():
+                self._showing.ask(wanted, now)
 
     def _enforce_deadlines(self, now: float) -> None:
         self._boots.end_long_ones(self._hearing, now)
@@ -214,7 +227,8 @@ class Master:
     def _report(self, now: float) -> None:
         left_s = self._stopping.left_s(now)
         self._reporter.report(self._scoreboard.instance_state, left_s)
-        self._slots.log_stacks()
+        self._showing.tell(now)
+        self._slots.log_stacks(self._showing.is_asked)
         if log.reopen_if_moved():
             self._orders.tell(signal.SIGUSR1, is_for_all=True)
 
@@ -236,6 +250,7 @@ class Master:
         yield from self._boots.deadlines()
         yield from self._replacing.deadlines()
         yield from self._limits.next_looks
+        yield from self._showing.deadlines()
         yield self._store.due
         empty = [slot for slot in self._slots.startable() if slot.child is None]
         yield from (slot.due for slot in empty)

@@ -11,6 +11,8 @@ One message is one packet, a JSON object::
         {"type": "remote", "signal": "TSTP" | "TERM" | "TTIN" | "CONT" | "HUP"}     the poller alone
         {"type": "recovered", "slot": 2, "incarnation": 7, "thread": 0}     the poller alone
         {"type": "cancel", "slot": 2, "incarnation": 7, "thread": 0, "jid": "b4a5.."}   likewise
+        {"type": "kill", "slot": 2, "incarnation": 7, "thread": 0, "jid": "b4a5.."}     likewise
+        {"type": "show", "slot": 2, "incarnation": 7}     likewise
 
     master to poller
         {"type": "died", "slot": 2, "incarnation": 7, "thread": 0, "status": 9,
@@ -20,6 +22,7 @@ One message is one packet, a JSON object::
         {"type": "seats"}                                a worker has another pid or is ready
         {"type": "reloaded", "count": 1, "generation": 2, "state": "busy" | "done" | "failed",
          "text": "queues"}
+        {"type": "stacks", "slot": 2, "incarnation": 7, "text": "Current thread ..."}
         {"type": "leave"}                                another poller takes its place
 
     master to mold, with two descriptors: the worker's end of its pipe, and the file for its stacks
@@ -99,12 +102,38 @@ class Cancel(msgspec.Struct, frozen=True):
     jid: str
 
 
+class Kill(msgspec.Struct, frozen=True):
+    """An operator wants the end of a job, without grace."""
+
+    slot: int
+    incarnation: int
+    thread: int
+    jid: str
+
+
+class Show(msgspec.Struct, frozen=True):
+    """An operator wants to see where a worker is."""
+
+    slot: int
+    incarnation: int
+
+
 class Ended(msgspec.Struct, frozen=True):
     """Nothing more will come from this child, which need not be dead."""
 
 
 Message: TypeAlias = (
-    Ready | BootFailed | Look | Born | CannotPreload | Remote | Recovered | Cancel | Ended
+    Ready
+    | BootFailed
+    | Look
+    | Born
+    | CannotPreload
+    | Remote
+    | Recovered
+    | Cancel
+    | Kill
+    | Show
+    | Ended
 )
 
 
@@ -172,7 +201,16 @@ class Seats(TypedDict):
     type: Literal["seats"]
 
 
-News: TypeAlias = Died | Seats | Reloaded | Leave
+class Stacks(TypedDict):
+    """What a worker that was to be shown is doing; empty if it did not say."""
+
+    type: Literal["stacks"]
+    slot: int
+    incarnation: int
+    text: str
+
+
+News: TypeAlias = Died | Seats | Reloaded | Stacks | Leave
 """What a poller is told."""
 
 
@@ -211,12 +249,14 @@ def _of_poller(whole: Any) -> Message | None:
         }:
             return Recovered(slot, incarnation, thread)
         case {
-            "type": "cancel",
+            "type": "cancel" | "kill" as kind,
             "slot": int(slot),
             "incarnation": int(incarnation),
             "thread": int(thread),
             "jid": str(jid),
         }:
-            return Cancel(slot, incarnation, thread, jid)
+            return (Cancel if kind == "cancel" else Kill)(slot, incarnation, thread, jid)
+        case {"type": "show", "slot": int(slot), "incarnation": int(incarnation)}:
+            return Show(slot, incarnation)
         case _:
             return None

@@ -3,7 +3,7 @@
 import contextlib
 import random
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from jobd import log
@@ -70,6 +70,10 @@ class Slots:
     def find(self, pid: int) -> Handle | None:
         """The child of that pid, if it is known."""
         return next((handle for handle in self.children() if handle.pid == pid), None)
+
+    def slot_of(self, handle: Handle) -> Slot | None:
+        """Where a child sits; None if it has left."""
+        return next((slot for slot in self if slot.child is handle), None)
 
     def workers(self) -> list[Handle]:
         """The children that are workers."""
@@ -192,15 +196,16 @@ class Slots:
             last_exit=slot.last_exit,
         )
 
-    def log_stacks(self) -> None:
+    def log_stacks(self, is_for_others: Callable[[Handle], bool]) -> None:
         """What children have written since, each in one piece; looks at most every 0.2 s."""
         now = self._clock.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = now
         for slot in self:
-            text = slot.stacks.take() if slot.stacks is not None and slot.child is not None else ""
-            if text and slot.child is not None:
+            if slot.child is None or slot.stacks is None or is_for_others(slot.child):
+                continue
+            if text := slot.stacks.take():
                 log.event(
                     f"stacks of {slot.name}",
                     level="warning",

@@ -23,7 +23,7 @@ from jobd._version import __version__
 from jobd.web.addresses import address_of
 from jobd.web.catalogue import Catalogue
 from jobd.web.charts import Line, line_chart
-from jobd.web.export import as_csv
+from jobd.web.export import as_csv, as_json_lines
 from jobd.web.figures import bar, heat_map, sparkline
 from jobd.web.formats import (
     absolute,
@@ -81,8 +81,9 @@ class Renderer:
 
     def answer(self, visit: Visit, view: View) -> Response:
         """The page, or its JSON twin, or its list as CSV, if that was asked for."""
-        if visit.wants_csv and view.table is not None:
-            return as_csv(view.name, view.table)
+        if visit.wants_file and view.table is not None:
+            make = as_csv if visit.text("format") == "csv" else as_json_lines
+            return make(view.name, view.table)
         if wants_json(visit.request):
             return _json({"page": view.name, **_fields(view.model)}, view.status)
         return self._html(visit.request, view, visit)

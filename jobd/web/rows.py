@@ -73,7 +73,7 @@ def job_row(visit: Visit, record: JobRecord, place: str, **known: Any) -> JobRow
         tags=tuple(cut(tag, 60) for tag in record.tags[:20]),
         at=known.get("at", record.at),
         error_class=cut(record.error_class, _NAME),
-        error_message=cut(record.error_message, _CELL if visit.wants_csv else _ERROR_LINE),
+        error_message=cut(record.error_message, _CELL if visit.wants_file else _ERROR_LINE),
         retries=None if count is None else count + 1,
         is_malformed=record.is_malformed,
         is_masked=is_masked,
@@ -81,7 +81,7 @@ def job_row(visit: Visit, record: JobRecord, place: str, **known: Any) -> JobRow
 
 
 def _args(visit: Visit, record: JobRecord) -> tuple[str, bool]:
-    longest = _CELL if visit.wants_csv else _LINE
+    longest = _CELL if visit.wants_file else _LINE
     if record.is_malformed:
         return cut(visit.site.masks.text(record.text[: 2 * longest]), longest), False
     shown = visit.site.masks.args(record.display_class, record.display_args)

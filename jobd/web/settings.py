@@ -33,8 +33,19 @@ SECRET_WORDS: Final = (
 """Names of fields inside arguments whose values are never shown, unless the owner says so."""
 
 ACTS: Final = (
-    *("add_to_queue", "cancel", "clear", "delete", "dump", "kill", "move"),
-    *("pause", "put_back", "quiet", "reload", "reschedule", "resume", "retry", "stop", "unpause"),
+    *("add_to_queue", "cancel", "clear", "delete", "dump", "kill", "kill_running", "look"),
+    *(
+        "move",
+        "pause",
+        "put_back",
+        "quiet",
+        "reload",
+        "reschedule",
+        "resume",
+        "retry",
+        "stop",
+        "unpause",
+    ),
 )
 """What may be done in a dashboard; each is noted in the audit log under this word."""
 

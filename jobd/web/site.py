@@ -197,9 +197,9 @@ class Visit:
         return next(iter(self.form.get(name, ())), "")
 
     @property
-    def wants_csv(self) -> bool:
+    def wants_file(self) -> bool:
         """Whether a list is to become a file: all of it instead of a page, as far as that goes."""
-        return self.text("format") == "csv"
+        return self.text("format") in {"csv", "jsonl"}
 
     @property
     def page_size(self) -> int:

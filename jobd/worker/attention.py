@@ -38,10 +38,10 @@ HEEDED: Final = frozenset(
         signal.SIGUSR1,
         signal.SIGUSR2,
         signal.SIGALRM,
+        signal.SIGTTOU,
         # Without effect, but handled: what is ignored stays so in every program that a job starts.
         signal.SIGINT,
         signal.SIGHUP,
-        signal.SIGTTOU,
         signal.SIGWINCH,
     }
 )
@@ -106,6 +106,7 @@ class Attention:
         was_interrupted: the last job was ended from outside; else its ``Stop`` was its own.
         cancelled_jids: jobs that are not to be begun.
         learn_cancelled: has ``cancelled_jids`` hold what the poller knows by now.
+        leave_lines: shows the poller what was last written to the log.
         progress: of iterable jobs.
         company: of the main thread and a loop; None if it runs jobs alone, or none.
         threads: that run jobs instead of the main thread or beside it.
@@ -140,6 +141,7 @@ class Attention:
         self.was_interrupted = False
         self.cancelled_jids: set[str] = set()
         self.learn_cancelled: Callable[[], None] = lambda: None
+        self.leave_lines: Callable[[], None] = lambda: None
         self.progress: Progress | None = None
         self.company: Company | None = None
         self.threads: Sequence[Interruptible] = ()
@@ -170,9 +172,7 @@ class Attention:
             os._exit(0)  # nothing is held yet, and importing an app may take long
         match number:
             case signal.SIGTERM:
-                self.is_stopping = True
-                if self._is_instance_stopping() or self._master.is_cut():
-                    self._set_deadline()
+                self._stop()
             case signal.SIGQUIT:
                 self.is_stopping = True
                 self._interrupt()
@@ -181,10 +181,17 @@ class Attention:
             case signal.SIGTSTP | signal.SIGCONT:
                 # Here and not in look(): their order counts, and a claim may be on its way.
                 self.is_quiet = number == signal.SIGTSTP
+            case signal.SIGTTOU:
+                self.leave_lines()
             case signal.SIGALRM if self._has_deadline:  # else of a timer that a job has left
                 self._run_out_of_time()
             case _:
                 pass  # USR1 has time
+
+    def _stop(self) -> None:
+        self.is_stopping = True
+        if self._is_instance_stopping() or self._master.is_cut():
+            self._set_deadline()
 
     def _set_deadline(self) -> None:
         # Once: TERM comes again when the master dies, and repeats change nothing.

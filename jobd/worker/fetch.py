@@ -17,7 +17,7 @@ import msgspec
 from jobd.clock import Clock
 from jobd.config import Capsule
 from jobd.connection import Connection
-from jobd.store import Store
+from jobd.store import PastError, Store
 from jobd.wait import HasFileno, wait_readable
 from jobd.worker.company import Company
 from jobd.worker.pace import MOST, Pace
@@ -46,12 +46,13 @@ class UnitOfWork(msgspec.Struct, frozen=True, gc=False):  # a quarter of a Named
 
 
 class Grave(msgspec.Struct, frozen=True):
-    """A dead job and the limits of the place where it goes."""
+    """A dead job, the limits of the place where it goes, and the error that it had before."""
 
     raw: bytes
     now_s: float
     max_jobs: int
     timeout_s: float
+    past: PastError | None = None
 
 
 class Fetcher(Protocol):
@@ -78,8 +79,10 @@ class Fetcher(Protocol):
         """It is done."""
         ...
 
-    def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
-        """It failed and runs again at that time (epoch seconds)."""
+    def retry(
+        self, unit: UnitOfWork, again: bytes, at_s: float, past: PastError | None = None
+    ) -> bool:
+        """It failed and runs again at that time (epoch seconds); ``past`` is what it had before."""
         ...
 
     def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
@@ -283,9 +286,11 @@ class BasicFetch:
     def acknowledge(self, unit: UnitOfWork) -> None:
         """Nothing holds the job, so there is nothing to tell."""
 
-    def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
+    def retry(
+        self, unit: UnitOfWork, again: bytes, at_s: float, past: PastError | None = None
+    ) -> bool:
         """ZADD; safe to repeat, since the member is the same."""
-        self._store.retry(None, unit.raw, again, at_s)
+        self._store.retry(None, unit.raw, again, at_s, past)
         return True
 
     def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
@@ -334,4 +339,5 @@ def bury(store: Store, private: str | None, unit: UnitOfWork, grave: Grave) -> b
         now_s=grave.now_s,
         max_jobs=grave.max_jobs,
         timeout_s=grave.timeout_s,
+        past=grave.past,
     )

@@ -29,6 +29,7 @@ from jobd.jobs.iterable import IterableJob
 from jobd.payload import Wire, decode, encode, name_inside, timestamp
 from jobd.scoreboard import NO_JID, SlotWriter
 from jobd.server_clock import ServerClock
+from jobd.store import PastError
 from jobd.tallies import row_of
 from jobd.worker.company import Company
 from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
@@ -41,6 +42,7 @@ from jobd.worker.retry import (
     Discard,
     decide,
     message_of,
+    past_error,
     record_failure,
     recoveries,
 )
@@ -387,7 +389,8 @@ class Processor:
         match decision:
             case Again(delay_s):
                 at_s = self._clock.server_s(now_ms) + delay_s
-                self.settle(partial(self._fetcher.retry, unit, again, at_s))
+                past = past_error(payload, delay_s)
+                self.settle(partial(self._fetcher.retry, unit, again, at_s, past))
             case Bury():
                 is_discarded = not self._bury(unit, kind, failed, error, now_ms)
             case Discard():
@@ -425,7 +428,8 @@ class Processor:
         # A hook that took a worker down with it is not called a second time.
         may_ask = recoveries(failed) <= MOST_RECOVERIES
         failed.pop("recovered", None)  # or it would be buried again when an operator retries it
-        grave = self._grave(encode(failed), now_ms)
+        past = past_error(decode(unit.raw), self._rules.dead_timeout_s)
+        grave = self._grave(encode(failed), now_ms, past)
         verdict: object = None
         if kind is not None and may_ask:
             verdict = hooks.call(_exhausted_of(kind), dict(failed), error)
@@ -457,10 +461,9 @@ class Processor:
         self.settle(partial(self._fetcher.bury, unit, grave))
         self._app.hooks.report_error(error, {"context": "malformed payload", "raw": unit.raw})
 
-    def _grave(self, raw: bytes, now_ms: int) -> Grave:
-        rules = self._rules
-        now_s = self._clock.server_s(now_ms)
-        return Grave(raw, now_s, rules.dead_max_jobs, rules.dead_timeout_s)
+    def _grave(self, raw: bytes, now_ms: int, past: PastError | None = None) -> Grave:
+        rules, now_s = self._rules, self._clock.server_s(now_ms)
+        return Grave(raw, now_s, rules.dead_max_jobs, rules.dead_timeout_s, past)
 
     def settle(self, settle: Callable[[], bool]) -> bool:
         """Carry out a settlement, however long the server is away.

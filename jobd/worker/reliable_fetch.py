@@ -21,7 +21,7 @@ import msgspec
 from jobd import faults, log
 from jobd.clock import Clock
 from jobd.errors import RedisError, RedisUnavailable
-from jobd.store import Claimed, Held, Holder, Store
+from jobd.store import Claimed, Held, Holder, PastError, Store
 from jobd.wait import wait_readable
 from jobd.worker.company import Company
 from jobd.worker.fetch import Draw, Grave, UnitOfWork, bury
@@ -336,10 +336,12 @@ class ReliableFetch:
         """Rides on the next claim."""
         self._done[unit.position].append(unit.raw)
 
-    def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
+    def retry(
+        self, unit: UnitOfWork, again: bytes, at_s: float, past: PastError | None = None
+    ) -> bool:
         """One script: out of the private list, into ``retry``."""
         private = self._holder.privates[unit.position]
-        return self._certain(lambda: self._store.retry(private, unit.raw, again, at_s))
+        return self._certain(lambda: self._store.retry(private, unit.raw, again, at_s, past))
 
     def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
         """One script: out of the private list, into ``schedule``."""

@@ -17,9 +17,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from jobd.payload import Wire, timestamp, to_ms
+from jobd.payload import Wire, encode, timestamp, to_ms
+from jobd.store import PastError
 
 LONGEST_MESSAGE: Final = 10_000
+_LONGEST_PAST: Final = 200
+_PAST_S: Final = 604_800
 LONGEST_DELAY_S: Final = 1_000_000_000
 """Some 30 years: what a payload or an app asks for beyond that would not fit a score."""
 MOST_RECOVERIES: Final = 3
@@ -97,6 +100,30 @@ def record_failure(
         limit = lines if type(lines) is int and lines > 0 else True
         failed["error_backtrace"] = pack_backtrace(error, limit)
     return failed
+
+
+def past_error(payload: dict[str, Any], wait_s: float) -> PastError | None:
+    """What a job that fails again has failed with before; None if this is its first failure.
+
+    Args:
+        payload: as it was claimed.
+        wait_s: until its next run, or for how long a dead job is kept.
+
+    Returns:
+        Class, message (both cut), ``at`` and ``failed_at``: when that was, and when its first
+        failure was, both as the payload has them. A job that was pushed anew under the same jid
+        has another first one.
+    """
+    jid, name, first = (payload.get(key) for key in ("jid", "error_class", "failed_at"))
+    if not isinstance(jid, str) or not isinstance(name, str) or not jid:
+        return None
+    entry = {
+        "error_class": name[:_LONGEST_PAST],
+        "error_message": str(payload.get("error_message") or "")[:_LONGEST_PAST],
+        "at": payload.get("retried_at", first),
+        "failed_at": first,
+    }
+    return PastError(jid, encode(entry), int(min(wait_s, LONGEST_DELAY_S)) + _PAST_S)
 
 
 def decide(

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from jobd.errors import RedisUnavailable
-from jobd.store import Holder, Store
+from jobd.store import Holder, PastError, Store
 from jobd.worker.bridge import wait
 from jobd.worker.fetch import Grave, UnitOfWork, bury
 
@@ -118,10 +118,12 @@ class PlaceFetcher:
         if self.holds:
             self._settler.add(self.private(unit), unit.raw)
 
-    def retry(self, unit: UnitOfWork, again: bytes, at_s: float) -> bool:
+    def retry(
+        self, unit: UnitOfWork, again: bytes, at_s: float, past: PastError | None = None
+    ) -> bool:
         """One script: out of the private list, into ``retry``."""
         private = self._holding(unit)
-        return self._certain(lambda: self._store.retry(private, unit.raw, again, at_s))
+        return self._certain(lambda: self._store.retry(private, unit.raw, again, at_s, past))
 
     def put_off(self, unit: UnitOfWork, at_s: float) -> bool:
         """One script: out of the private list, into ``schedule``."""

@@ -11,7 +11,7 @@ from jobd.jobs.iterating import Reached
 from jobd.metrics import Counts
 from jobd.pool import Pool
 from jobd.pulse import Counted, Pulse
-from jobd.store import Held, Promotion, Store
+from jobd.store import Held, PastError, Promotion, Store
 from tests.conformance.parts import (
     IDENTITY,
     KEYS,
@@ -50,6 +50,12 @@ PRIVATE = HOLDER.privates[0]
 DRAINS: dict[str, tuple[Callable[[Store], object], object]] = {
     "acknowledge": (lambda store: store.acknowledge(PRIVATE, a_payload(0)), True),
     "retry": (lambda store: store.retry(PRIVATE, a_payload(0), b"again", 1.0), True),
+    "retry, with its last error": (
+        lambda store: store.retry(
+            PRIVATE, a_payload(0), b"again", 1.0, PastError("jid", b"error", 60)
+        ),
+        True,
+    ),
     "retry, held nowhere": (lambda store: store.retry(None, b"", b"again", 1.0), False),
     "put off": (lambda store: store.put_off(PRIVATE, a_payload(0), 1.0), True),
     "begin to iterate": (lambda store: progress(store).begin({"jid": "j"}).run, 1),

@@ -3,7 +3,7 @@
 import pytest
 
 from jobd.errors import RedisRejected
-from jobd.store import Holder, Store
+from jobd.store import Holder, PastError, Store
 from tests.conformance.parts import (
     IDENTITY,
     KEYS,
@@ -130,6 +130,39 @@ def test_a_retry_of_what_is_not_held_writes_nothing(store: Store, store_raw: Raw
 def test_a_retry_of_what_is_held_nowhere_is_written(store: Store, store_raw: Raw):
     assert not store.retry(None, b"one", b"again", NOW_S)
     assert store_raw.zrange("retry", 0, -1) == [b"again"]
+
+
+def test_the_error_before_the_last_is_kept_beside_the_job(
+    store: Store, store_raw: Raw, holder: Holder, private: str
+):
+    for number in range(12):
+        raw = b"%d" % number
+        held(store, holder, raw)
+        assert store.retry(private, raw, b"again", NOW_S, PastError("abc", raw, 100))
+    kept = store_raw.lrange("jobd:errors:abc", 0, -1)
+    assert kept == [b"%d" % number for number in range(11, 1, -1)]
+    assert 0 < store_raw.ttl("jobd:errors:abc") <= 100
+    held(store, holder, b"last")
+    grave = {"now_s": NOW_S, "max_jobs": 9, "timeout_s": 9.0}
+    assert store.bury(private, b"last", b"dead", past=PastError("abc", b"x", 500), **grave)
+    assert store_raw.lindex("jobd:errors:abc", 0) == b"x"
+    assert store_raw.ttl("jobd:errors:abc") > 100
+
+
+def test_a_settlement_that_is_sent_again_keeps_the_error_once(store: Store, store_raw: Raw):
+    for _ in range(2):
+        store.retry(None, b"one", b"again", NOW_S, PastError("abc", b"boom", 100))
+    assert store_raw.lrange("jobd:errors:abc", 0, -1) == [b"boom"]
+
+
+def test_an_error_that_cannot_be_kept_keeps_nobody_from_settling(
+    store: Store, store_raw: Raw, holder: Holder, private: str
+):
+    store_raw.set("jobd:errors:abc", "no list")
+    held(store, holder, b"one")
+    assert store.retry(private, b"one", b"again", NOW_S, PastError("abc", b"boom", 100))
+    assert store_raw.zrange("retry", 0, -1) == [b"again"]
+    assert not store_raw.exists(private)
 
 
 # Bury

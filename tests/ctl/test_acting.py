@@ -62,6 +62,20 @@ def test_cancel_tells_which_process_runs_the_job(say: Say, raw: Raw, capsys: Cap
     assert told["text"] == f"cancelled, runs on {IDENTITY} and is ended"
 
 
+@pytest.mark.parametrize("is_jobd", [True, False])
+def test_cancel_now_has_the_worker_of_a_running_job_killed_where_that_is_jobds(
+    say: Say, raw: Raw, capsys: Captured, is_jobd: bool
+) -> None:
+    a_process(raw, IDENTITY, is_jobd=is_jobd)
+    jid = running(raw, IDENTITY)
+    assert say("cancel", jid, "--now", "--yes") == 0
+    assert ("its worker is killed" in capsys.readouterr().out) is is_jobd
+    asked = [json.loads(each) for each in raw.lrange(f"jobd:asks:{IDENTITY}", 0, -1)]
+    wanted = {"ask": "kill", "processor": "1.0.1", "jid": jid}
+    assert asked == ([wanted] if is_jobd else [])
+    assert raw.zrange("jobd:cancelled", 0, -1) == [jid.encode()]
+
+
 def test_a_job_that_is_nowhere_is_cancelled_all_the_same_and_said_so(
     say: Say, raw: Raw, capsys: Captured
 ) -> None:

@@ -74,7 +74,21 @@ def test_a_job_is_found_where_it_runs_before_a_heartbeat_tells_it(
     assert f":{jobd.pid}:" in found["process"]
     assert say("delete", jid, "--yes") == 1
     assert "not deleted: it runs on " in capsys.readouterr().err
+    assert say("look", jid) == 0
+    told = capsys.readouterr().out
+    assert "in perform" in told
+    assert f"msg=start class=Hold jid={jid}" in told
     jobd.release("it")
+
+
+def test_what_does_not_run_or_runs_in_ruby_cannot_be_looked_at(
+    say: Say, raw: Raw, capsys: Captured
+) -> None:
+    assert say("look", wire.push(raw, "Echo")) == 1
+    assert "it does not run" in capsys.readouterr().err
+    a_process(raw, IDENTITY, is_jobd=False)
+    assert say("look", running(raw, IDENTITY)) == 1
+    assert "no jobd that can be looked into" in capsys.readouterr().err
 
 
 def test_what_a_job_says_of_its_failure_is_shown(say: Say, raw: Raw, capsys: Captured) -> None:

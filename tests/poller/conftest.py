@@ -14,9 +14,11 @@ from jobd.config import Capsule, Config, QueueWeight, RedisSettings
 from jobd.connection import Backoff, Connection
 from jobd.fleet import Fleet
 from jobd.keys import Keys
+from jobd.last_lines import LastLines
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
 from jobd.poller.instance import Instance
+from jobd.poller.looks import Looks
 from jobd.poller.poller import Place, Poller, Services
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import HostWitness
@@ -75,6 +77,7 @@ class Station:
         self.clock = clock
         self.board = Scoreboard(clock, slots=4)
         self.tallies = Tallies(2)
+        self.lines = LastLines(4)
         self.master = ScriptedMaster()
         self.connection = Connection(RedisSettings(url=url))
         self.store = Store(self.connection, Keys())
@@ -145,6 +148,7 @@ class Station:
                 self.make_heartbeat(self.slot),
                 self.recovery,
                 Cancels(Cancelled(self.store), self.board, self.clock),
+                Looks(self.store, IDENTITY, self.board, self.lines, self.clock),
                 self.store.empty_trash,
                 lambda: None,
             ),

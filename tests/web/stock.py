@@ -54,6 +54,13 @@ class Stock:
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
 
+    def past_errors(self, job: dict[str, Any], *errors: tuple[str, int]) -> None:
+        """Those of a job before its last one, each a class and epoch milliseconds."""
+        for name, at in errors:
+            kept = {"error_class": name, "error_message": "told", "at": at}
+            entry = json.dumps({**kept, "failed_at": job["failed_at"]})
+            self.raw.lpush(f"jobd:errors:{job['jid']}", entry)
+
     def queue(self, *jobs: dict[str, Any], name: str = "default") -> list[dict[str, Any]]:
         """Push jobs."""
         self.raw.sadd("queues", name)
@@ -121,6 +128,14 @@ class Stock:
         ]
         facts = {"state": "running", "version": "0.1.0", "workers": json.dumps(told)}
         self.raw.hset(f"jobd:instance:{identity}", mapping=facts)
+
+    def look(self, stacks: str, lines: Sequence[str] | None) -> None:
+        """What jobd shows of the running job of `ruby`, when it was asked."""
+        key = "jobd:look:ruby-1:900:abc:tid1"
+        jid = json.loads(json.loads(self.raw.hget("ruby-1:900:abc:work", "tid1"))["payload"])["jid"]
+        text = None if lines is None else "\n".join(lines)
+        told = {"jid": jid, "at_ms": int(time.time() * 1000), "stacks": stacks, "lines": text}
+        self.raw.set(key, json.dumps(told), ex=60)
 
     def history(self, days: int = 30) -> None:
         """Counters of the days gone by."""

@@ -27,8 +27,8 @@ def queued(raw: Raw, name: str = "default") -> list[str]:
 OFFERED = {
     "/queues": {"pause", "unpause", "clear"},
     "/queues/default": {"delete", "kill", "move"},
-    "/scheduled": {"add_to_queue", "delete", "kill"},
-    "/retries": {"retry", "delete", "kill"},
+    "/scheduled": {"add_to_queue", "delete", "kill", "reschedule"},
+    "/retries": {"retry", "delete", "kill", "reschedule"},
     "/dead": {"retry", "delete"},
     "/processes": {"quiet", "reload", "resume", "stop", "dump"},
     "queue:default": {"delete", "kill", "move"},
@@ -366,6 +366,28 @@ def test_a_queued_job_is_moved_from_its_own_page(visitor: Visitor, stock: Stock,
     assert queued(raw, "low") == [job["jid"]]
 
 
+@pytest.mark.parametrize("place", ["schedule", "retry"])
+def test_chosen_jobs_and_all_that_match_are_rescheduled(
+    visitor: Visitor, stock: Stock, raw: Raw, place: str
+) -> None:
+    page = {"schedule": "/scheduled", "retry": "/retries"}[place]
+    stock.sorted(place, *(a_failed_job("Echo", n) for n in range(3)), a_failed_job("Other"))
+    ids = [row["id"] for row in visitor.json(page)["rows"] if row["class_name"] == "Echo"]
+
+    def due(at: float) -> int:
+        return int(raw.zcount(place, at, at))
+
+    answer = visitor.post(page, id=ids[:2], act="reschedule", when="2033-05-18T03:33:20+00:00")
+    assert (answer.status_code, due(2_000_000_000)) == (303, 2)
+    form = {"scope": "all", "q": "class:Echo", "act": "reschedule"}
+    assert visitor.post(page, **form, when="2033-05-18T03:33:21+00:00").status_code == 303
+    assert (due(2_000_000_001), raw.zcard(place)) == (3, 4)
+    assert visitor.post(page, **form, when="soon").status_code == 400
+    (everything, chosen) = visitor.json("/audit")["rows"]
+    assert (everything["what"], everything["count"]) == ("reschedule_all", 3)
+    assert (chosen["what"], chosen["count"]) == ("reschedule", 2)
+
+
 def test_a_dead_job_is_not_killed_again(visitor: Visitor, stock: Stock, raw: Raw) -> None:
     stock.sorted("dead", a_failed_job())
     job = the_job(visitor, "/dead", "dead")
@@ -396,6 +418,35 @@ def test_a_running_job_is_cancelled_where_that_is_heard_of(
         assert (noted["what"], noted["target"]) == ("cancel", row["job"]["jid"])
     if host == "iterating ruby":
         assert raw.hexists(f"it-{row['job']['jid']}", "cancelled")
+
+
+@pytest.mark.parametrize(("act", "marks"), [("look", 0), ("kill_running", 1)])
+def test_what_is_wanted_of_a_running_job_is_left_for_its_process(
+    visitor: Visitor, stock: Stock, raw: Raw, act: str, marks: int
+) -> None:
+    identity = stock.ruby()
+    place = {"in": "running", "id": visitor.json("/running")["rows"][0]["job"]["id"]}
+    assert visitor.post("/job", page="/queues", **place, act=act).status_code == 400  # Ruby's
+    stock.instance(identity)
+    answer = visitor.post("/job", page="/queues", **place, act=act)
+    assert answer.status_code == 303
+    (asked,) = map(json.loads, raw.lrange(f"jobd:asks:{identity}", 0, -1))
+    jid = visitor.json("/running")["rows"][0]["job"]["jid"]
+    wanted = {"look": "look", "kill_running": "kill"}[act]
+    assert asked == {"ask": wanted, "processor": "tid1", "jid": jid}
+    assert 0 < raw.ttl(f"jobd:asks:{identity}") <= 60
+    assert raw.zcard("jobd:cancelled") == marks
+    (noted,) = visitor.json("/audit")["rows"]
+    assert (noted["what"], noted["target"]) == (act, jid)
+
+
+def test_an_embedded_process_is_not_looked_into(visitor: Visitor, stock: Stock, raw: Raw) -> None:
+    identity = stock.ruby()
+    stock.instance(identity)
+    info = json.loads(raw.hget(identity, "info"))
+    raw.hset(identity, "info", json.dumps({**info, "embedded": True}))
+    (row,) = visitor.json("/running")["rows"]
+    assert row["acts"] == ["cancel"]
 
 
 def test_the_job_that_runs_next_is_not_cancelled_in_the_place_of_the_last(

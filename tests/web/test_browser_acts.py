@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, expect
 
 from tests.support.servers import Raw
@@ -157,6 +158,31 @@ def test_arguments_are_edited_and_the_time_is_in_the_viewers_zone(
     assert json.loads(raw.lindex("queue:default", 0))["args"] == ["new"]
 
 
+@pytest.mark.parametrize("has_script", [True, False])
+def test_a_running_job_is_looked_at_on_its_page(
+    serve: Serve, open_page: OpenPage, stock: Stock, raw: Raw, has_script: bool
+) -> None:
+    stock.instance(stock.ruby())
+    page = open_page(
+        serve() + "/running", java_script_enabled=has_script, viewport={"width": 390, "height": 844}
+    )
+    page.click("a.job")
+    page.click('button[value="look"]')
+    look = page.locator("#look")
+    expect(look).to_contain_text("Asked; the answer is here")
+    assert asked(raw) == ["look"]
+    stock.look("in perform", ["<b>told</b>", "x" * 900])
+    if not has_script:
+        page.reload()
+    expect(look).to_contain_text("in perform")
+    expect(look).to_contain_text("<b>told</b>")
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, "the page is wider than the window"
+    if has_script:  # which the check is made of
+        found = Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
+
+
 def test_rubys_process_is_steered(serve: Serve, open_page: OpenPage, shop: Stock, raw: Raw) -> None:
     page = open_page(serve() + "/processes")
     page.click('button[value="quiet"]')
@@ -219,6 +245,7 @@ EACH = [
     ("", "/queues/slow", ".tools", "clear", lambda raw: raw.llen("queue:slow") == 0),
     ("", "/trash", "#rows", "put_back", lambda raw: raw.llen("queue:slow") == 38),
     ("tick", "/scheduled", "#jobs", "add_to_queue", lambda raw: raw.zcard("schedule") == 29),
+    ("tick", "/scheduled", "#jobs", "reschedule", lambda raw: latest(raw) > 2e9),
     ("tick", "/scheduled", "#jobs", "kill", lambda raw: raw.zcard("dead") == 7),
     ("tick", "/scheduled", "#jobs", "delete", lambda raw: raw.zcard("schedule") == 27),
     ("tick", "/retries", "#jobs", "retry", lambda raw: raw.llen("queue:default") == 2),
@@ -228,6 +255,7 @@ EACH = [
     ("", "/trash", "#rows", "delete", lambda raw: len(raw.keys("jobd:trash:*")) == 0),
     ("tick", "/dead", "#jobs", "retry", lambda raw: raw.zcard("dead") == 7),
     ("", "/running", "#rows", "cancel", lambda raw: raw.zcard("jobd:cancelled") == 1),
+    ("", "/running", "#rows", "kill_running", lambda raw: asked(raw) == ["kill"]),
     ("", "/processes", "article", "quiet", lambda raw: told(raw) == ["TSTP"]),
     ("", "/processes", "article", "dump", lambda raw: told(raw) == ["TTIN", "TSTP"]),
     ("", "/processes", "article", "reload", lambda raw: told(raw)[0] == "HUP"),
@@ -238,6 +266,16 @@ EACH = [
 def told(raw: Raw) -> list[str]:
     """What a process was told, the last first."""
     return [each.decode() for each in raw.lrange("ruby-1:900:abc-signals", 0, -1)]
+
+
+def latest(raw: Raw) -> float:
+    """When the last of the scheduled jobs is due."""
+    return float(raw.zrange("schedule", -1, -1, withscores=True)[0][1])
+
+
+def asked(raw: Raw) -> list[str]:
+    """What was wanted of the jobs that a process runs."""
+    return [json.loads(each)["ask"] for each in raw.lrange("jobd:asks:ruby-1:900:abc", 0, -1)]
 
 
 def by_mouse(control: Locator) -> None:
@@ -273,6 +311,8 @@ def test_every_act_can_be_done_by_mouse_by_keyboard_and_without_javascript(
         question = page.locator(f"{place} details.confirm", has=wanted).first
         if not button.is_visible():
             use(question.locator("summary"))
+        if act == "reschedule":
+            question.locator('input[name="when"]').fill("2033-06-01T12:00")
         if act == "move":
             question.locator('input[name="target"]').fill("slow")
         use(button)

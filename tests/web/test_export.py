@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,16 @@ def test_an_export_respects_the_search_and_the_masks(
     _, rows = exported(visitor, "/retries?q=class:Login&format=csv")
     assert [(row["class_name"], row["is_masked"]) for row in rows] == [("Login", "true")]
     assert exported(visitor, "/retries?q=s3cret&format=csv")[1] == []
+
+
+def test_a_list_is_a_file_of_json_lines_too(visitor: Visitor, stock: Stock) -> None:
+    big = 2**70
+    stock.sorted("dead", a_failed_job("Echo", big, "a\nb"), a_failed_job("\ud800Half"))
+    answer = visitor.get("/dead?format=jsonl")
+    assert answer.headers["content-disposition"] == 'attachment; filename="dead.jsonl"'
+    rows = [json.loads(line) for line in answer.text.splitlines()]
+    assert [str(big) in row["args"] for row in rows].count(True) == 1
+    assert [row["jid"] for row in rows] == [row["jid"] for row in visitor.json("/dead")["rows"]]
 
 
 @pytest.mark.parametrize("order", ["", "&order=newest"])

@@ -244,7 +244,10 @@ def test_templates_hold_no_words_of_their_own() -> None:
     text = re.sub(r"<[^>]*>", " ", text)
     words = set(re.findall(r"[A-Za-z]{2,}", text))
     # Names, keys and units.
-    assert words - {"jobd", "CSV", "Ctrl", "JSON", "PID", "jid", "Enter", "ms", "nbsp"} == set()
+    assert (
+        words - {"jobd", "CSV", "Ctrl", "JSON", "JSONL", "PID", "jid", "Enter", "ms", "nbsp"}
+        == set()
+    )
 
 
 def test_a_translation_replaces_what_it_has() -> None:
@@ -349,7 +352,7 @@ def test_a_job_never_died_before_it_failed() -> None:
     failed_ms = 1_700_000_000_900
     job = {**a_job(failed_at=failed_ms, error_class="E"), "created_at": 1, "enqueued_at": 2}
     entry = SortedEntry(json.dumps(job).encode(), 1_700_000_000.0, "dead")
-    *_, failed, died = timeline(entry)
+    *_, failed, died = timeline(entry, [])
     assert (failed.kind, died.kind, died.at) == ("failed", "died", failed.at)
 
 

@@ -1,5 +1,6 @@
 """A job's life from the claim to the settlement, with real Redis, real fetchers and real jobs."""
 
+import json
 import random
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -97,6 +98,31 @@ def test_a_failure_goes_to_retry_with_the_fields_of_sidekiq(bench: Bench) -> Non
     }
     assert bench.counts() == {"processed": 1, "failed": 1}
     assert (bench.held(), bench.queued(), bench.slot.finished) == (0, [], ())
+
+
+@pytest.mark.parametrize(("retries", "place"), [(25, "retry"), (2, "dead")])
+def test_who_fails_again_leaves_the_error_before_beside_the_job(
+    bench: Bench, retries: int, place: str
+) -> None:
+    before = {"error_class": "IOError", "error_message": "x" * 999, "failed_at": 7}
+    before |= {"retried_at": 9, "retry_count": 1}
+    payload = bench.knows(BenchFail).push("BenchFail", retry=retries, **before)
+    bench.step()
+    assert bench.only(place)["error_message"] == "as told"
+    (kept,) = bench.raw.lrange(f"jobd:errors:{payload['jid']}", 0, -1)
+    assert json.loads(kept) == {
+        "error_class": "IOError",
+        "error_message": "x" * 200,
+        "at": 9,
+        "failed_at": 7,
+    }
+
+
+def test_a_first_failure_leaves_nothing_beside_the_job(bench: Bench) -> None:
+    bench.knows(BenchFail).push("BenchFail")
+    bench.step()
+    assert bench.only("retry")
+    assert bench.raw.keys("jobd:errors:*") == []
 
 
 def test_wire_7_writes_float_seconds(make_bench: MakeBench) -> None:

@@ -1,23 +1,29 @@
 """One job, wherever it is: what it is to do, what has happened to it, and what can be done."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
 from jobd.api import (
     IterationState,
     JobRecord,
+    Look,
+    PastError,
     Queue,
     SetName,
     SortedEntry,
     Work,
     WorkSet,
+    ask_look,
     cancel,
+    find_look,
     iteration_states,
+    kill_run,
+    past_errors,
     set_of,
 )
 from jobd.api.replies import number
@@ -26,7 +32,7 @@ from jobd.web.errors import BadForm, NotFound
 from jobd.web.inert import cut
 from jobd.web.pages.queue import ACTS as QUEUE_ACTS, act_on_record, find_queued
 from jobd.web.pages.running import acts_on_run, run_id
-from jobd.web.pages.sets import ACTS, NAMES, act_on_entry
+from jobd.web.pages.sets import ACTS, NAMES, act_on_entry, when_of
 from jobd.web.python_call import python_call
 from jobd.web.redaction import preview
 from jobd.web.rows import JobRow, job_row
@@ -35,7 +41,10 @@ from jobd.web.traces import trace_of
 
 _LONGEST: Final = 20_000
 _FRAMES: Final = 200
+_MOST_LINES: Final = 50
 _MOST_ARGS: Final = 500
+_FAILURES: Final = frozenset({"failed", "failed_between", "failed_again"})
+_Moment: TypeAlias = tuple[str, datetime | None, str, int | None]  # of an `Event`
 # Shown elsewhere on the page.
 _KNOWN: Final = frozenset(
     {"class", "args", "jid", "queue", "tags", "created_at", "enqueued_at", "failed_at"}
@@ -48,8 +57,8 @@ class Event:
     """Something that has happened to a job, or will.
 
     Attributes:
-        kind: ``created``, ``queued``, ``failed``, ``failed_again``, ``started``, ``due``,
-            ``retried`` or ``died``.
+        kind: ``created``, ``queued``, ``failed`` (first), ``failed_between``, ``failed_again``
+            (last), ``started``, ``due``, ``retried`` or ``died``.
         detail: an error, the name of a queue, or nothing.
         attempt: which of its runs failed; None if that is not known, or it is no failure.
     """
@@ -69,6 +78,7 @@ class JobPage:
         source: where it lies, as the address says it.
         acts: what can be done to it here.
         timeline: what has happened to it, the earliest first.
+        unknown_runs: how many failed of which nothing is kept.
         lost_workers: how many died while they ran it, since it failed last.
         args: as JSON, one a line.
         args_json: all of them, as they may be shown; None if that is too long.
@@ -79,6 +89,7 @@ class JobPage:
         raw: all bytes of what is no job; else empty.
         process: where it runs; or empty.
         limit_s: how long it may run there; None if it has no limit, or does not run.
+        look: where it is, if somebody has asked within the last minute.
         iteration: how far an iterable job has come; None if it is none.
         items: how many it has gone through; 0 where nobody counts.
         trace: the id of the trace that it belongs to; or empty.
@@ -89,6 +100,7 @@ class JobPage:
     source: str
     acts: Sequence[str]
     timeline: Sequence[Event]
+    unknown_runs: int
     lost_workers: int
     args: Sequence[str]
     args_json: str | None
@@ -100,6 +112,7 @@ class JobPage:
     raw: str
     process: str
     limit_s: float | None
+    look: Look | None
     iteration: str | None
     items: int
     trace: str
@@ -145,11 +158,14 @@ def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> J
     args_json = json.dumps(shown.args, ensure_ascii=False, default=str)
     state = _state(visit, record)
     trace = trace_of(record)
+    known = {} if work is None else {"id": run_id(work)}
+    events = timeline(record, past_errors(record), work)
     return JobPage(
-        job=job_row(visit, record, kind),
+        job=job_row(visit, record, kind, **known),
         source=source,
         acts=visit.allowed(_acts_here(visit, record, kind, work)),
-        timeline=timeline(record),
+        timeline=events,
+        unknown_runs=_runs_that_failed(record) - sum(e.kind in _FAILURES for e in events),
         lost_workers=number(record["recovered"]),
         args=_listed(shown.args),
         args_json=args_json if shown.args and len(args_json) <= _LONGEST else None,
@@ -161,11 +177,27 @@ def _shown(visit: Visit, record: JobRecord, source: str, work: Work | None) -> J
         raw=_raw(visit, record) if record.is_malformed else "",
         process=process,
         limit_s=None if work is None else work.time_limit,
+        look=None if work is None else _look(visit, work),
         iteration=None if state is None else preview(state.cursor, 500),
         items=0 if state is None else state.items,
         trace=trace,
         trace_url=visit.site.settings.trace_url.replace("{trace_id}", trace) if trace else "",
     )
+
+
+def _look(visit: Visit, work: Work) -> Look | None:
+    """As it may be seen: the lines may hold what arguments do."""
+    if not visit.may("look"):
+        return None
+    look = find_look(work, access=visit.access)
+    if look is None:
+        return None
+    masked = None
+    if look.lines is not None:
+        masked = tuple(
+            cut(visit.site.masks.text(line), 1_000) for line in look.lines[-_MOST_LINES:]
+        )
+    return replace(look, stacks=cut(look.stacks, 2 * _LONGEST), lines=masked)
 
 
 def _state(visit: Visit, record: JobRecord) -> IterationState | None:
@@ -187,15 +219,10 @@ def _acts(kind: str) -> Sequence[str]:
     return ACTS.get(cast("SetName", kind), ())
 
 
-def _allowed(kind: str) -> Sequence[str]:
-    """With what has a form of its own."""
-    return (*_acts(kind), "reschedule") if kind in {"schedule", "retry"} else _acts(kind)
-
-
 def _acts_here(visit: Visit, record: JobRecord, kind: str, work: Work | None) -> Sequence[str]:
     if work is not None:
         return acts_on_run(visit, work, _state(visit, record))
-    return _allowed(kind)
+    return _acts(kind)
 
 
 def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
@@ -204,19 +231,17 @@ def _options(visit: Visit, record: JobRecord) -> dict[str, str]:
     return {cut(name, 200): preview(value, 2_000) for name, value in masked.items()}
 
 
-def timeline(record: JobRecord) -> list[Event]:
-    """What a payload tells of a job's past and future.
+def timeline(record: JobRecord, past: Sequence[PastError], work: Work | None = None) -> list[Event]:
+    """What a payload, and what is kept beside it, tell of a job's past and future.
 
     Sidekiq's wire format keeps the times of the first and of the last failure, how many there were,
     and the error of the last.
     """
-    error = f"{record.error_class}: {record.error_message}" if record.error_class else ""
-    last = None if record.retry_count is None else max(record.retry_count, 0) + 1
-    moments: list[tuple[str, datetime | None, str, int | None]] = [
+    moments: list[_Moment] = [
         ("created", record.created_at, "", None),
-        ("failed", record.failed_at, "" if record.retried_at else error, 1),
-        ("failed_again", record.retried_at, error, last),
+        *_failures(record, past),
         ("queued", record.enqueued_at, record.queue, None),
+        ("started", None if work is None else _began(record, work), "", None),
     ]
     if isinstance(record, SortedEntry):
         kinds = {"schedule": "due", "retry": "retried", "dead": "died"}
@@ -227,6 +252,34 @@ def timeline(record: JobRecord) -> list[Event]:
         if at
     ]
     return sorted(events, key=lambda event: event.at)
+
+
+def _began(record: JobRecord, work: Work) -> datetime | None:
+    """Told in whole seconds, so it may seem to be before what was earlier."""
+    known = (work.run_at, record.enqueued_at, record.created_at)
+    return work.run_at and max(at for at in known if at)
+
+
+def _failures(record: JobRecord, past: Sequence[PastError]) -> Iterator[_Moment]:
+    error = _told(record.error_class, record.error_message)
+    last = _runs_that_failed(record)
+    is_whole = len(past) + 1 == last  # else it ran on Ruby too, or more often than is kept
+    if all(each.at != record.failed_at for each in past):
+        yield "failed", record.failed_at, "" if record.retried_at else error, 1
+    for run, each in enumerate(past, 1):
+        is_first = each.at == record.failed_at
+        attempt = run if is_whole else 1 if is_first else None
+        kind = "failed" if is_first else "failed_between"
+        yield kind, each.at, _told(each.error_class, each.error_message), attempt
+    yield "failed_again", record.retried_at, error, last or None
+
+
+def _told(error_class: str, message: str) -> str:
+    return f"{error_class}: {message}" if error_class else ""
+
+
+def _runs_that_failed(record: JobRecord) -> int:
+    return 0 if record.retry_count is None else max(record.retry_count, 0) + 1
 
 
 def _at(entry: SortedEntry) -> datetime | None:
@@ -247,21 +300,33 @@ def act_on_job(visit: Visit) -> Done:
     act = visit.field("act")
     if act not in _acts_here(visit, record, source.partition(":")[0], work):
         raise BadForm("bad.act")
+    query: dict[str, str] = {}
     if work is not None:
-        cancel(record.jid, access=visit.access)
-        is_done, back = True, "/running"
+        is_done, back = _act_on_run(visit, work, act), "/running"
+        if act == "look":
+            back, query = "/job", {"in": source, "id": key}
     elif isinstance(record, SortedEntry):
         is_done, back = _act_on_entry(visit, record, act), f"/{NAMES[record.place]}"
     else:
         is_done, back = _act_on_queued(visit, record, act), f"/queues/{address_of(record.queue)}"
     detail = {"edited": True} if visit.field("args") else {}
     visit.note(act, record.key, int(is_done), source=source, class_name=record.class_name, **detail)
-    return Done(back, act if is_done else "missing", 1)
+    return Done(back, act if is_done else "missing", 1, query)
+
+
+def _act_on_run(visit: Visit, work: Work, act: str) -> bool:
+    if act == "look":
+        ask_look(work, access=visit.access)
+    elif act == "kill_running":
+        kill_run(work, access=visit.access)
+    else:
+        cancel(work.record.jid, access=visit.access)
+    return True
 
 
 def _act_on_entry(visit: Visit, entry: SortedEntry, act: str) -> bool:
     if act == "reschedule":
-        return entry.reschedule(_when(visit.field("when")))
+        return entry.reschedule(when_of(visit))
     text = visit.field("args")
     if act == "retry" and text:
         return entry.retry(args=_arguments(text))
@@ -281,12 +346,3 @@ def _arguments(text: str) -> list[Any]:
     if not isinstance(found, list):
         raise BadForm("bad.args")
     return list(cast("list[object]", found))
-
-
-def _when(text: str) -> datetime:
-    """What a browser's date field sends is in no zone; a script adds the viewer's."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadForm("bad.when") from error
-    return found if found.tzinfo else found.astimezone()

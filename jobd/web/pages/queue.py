@@ -171,7 +171,7 @@ def _is_newest_first(visit: Visit) -> bool:
 
 
 def _records(visit: Visit, queue: Queue, size: int, page: int) -> list[JobRecord]:
-    if visit.wants_csv:
+    if visit.wants_file:
         return _exported(visit, queue, size)
     return _page(visit, queue, size, page, visit.page_size)
 

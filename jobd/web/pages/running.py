@@ -11,7 +11,7 @@ from jobd.web.rows import JobRow, job_row
 from jobd.web.site import View, Visit, leaf
 from jobd.web.usual import Usual, usual_times
 
-ACTS: Final = ("cancel",)
+ACTS: Final = ("look", "cancel", "kill_running")
 _PAGE: Final = 100
 _LONGEST_CURSOR: Final = 80
 
@@ -27,7 +27,7 @@ class RunningRow:
         got_to: the cursor of an iterable job, as JSON; empty if it is none, or has none yet.
         items: how many that one has gone through, up to its last save; 0 where nobody counts.
         limit_s: how long it may run; None if it has no limit.
-        is_slow: at the last heartbeat it had run longer than 95 of 100 of them.
+        is_slow: at the last heartbeat it had run longer than 99 of 100 of them.
         acts: what can be done to it.
     """
 
@@ -89,9 +89,15 @@ def run_id(work: Work) -> str:
 
 
 def acts_on_run(visit: Visit, work: Work, state: IterationState | None) -> Sequence[str]:
-    """What can be done to it; Ruby's processes know of no cancelling, but for iterable jobs."""
-    found = (process for process in visit.processes if process.identity == work.process)
-    return ACTS if state is not None or any(process.is_jobd for process in found) else ()
+    """What can be done to it; Ruby's processes know of no cancelling, but for iterable jobs.
+
+    A process that jobd is embedded in is not ours to look into, nor to kill.
+    """
+    found = [process for process in visit.processes if process.identity == work.process]
+    if any(process.is_server for process in found):
+        return ACTS
+    is_ours = any(process.is_jobd for process in found)
+    return ("cancel",) if is_ours or state is not None else ()
 
 
 def _row(
@@ -108,7 +114,7 @@ def _row(
         elapsed_s = max((visit.now - work.run_at).total_seconds(), 0.0)
         # As of the heartbeat that told of it: since then it may have ended.
         known_s = (beat_at or work.run_at) - work.run_at
-        is_slow = usual is not None and known_s.total_seconds() > max(usual.p95_s, 1.0)
+        is_slow = usual is not None and known_s.total_seconds() > max(usual.p99_s, 1.0)
     cursor = None if state is None else state.cursor
     return RunningRow(
         job=job_row(visit, work.record, "running", id=run_id(work), at=work.run_at),

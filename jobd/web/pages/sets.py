@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from jobd.api import JobSet, Progress, SetName, SortedEntry, Tally, set_of
@@ -16,8 +17,8 @@ from jobd.web.site import Done, Table, View, Visit, leaf
 PAGES: Final[dict[str, SetName]] = {"scheduled": "schedule", "retries": "retry", "dead": "dead"}
 NAMES: Final = {place: page for page, place in PAGES.items()}
 ACTS: Final[dict[SetName, tuple[str, ...]]] = {
-    "schedule": ("add_to_queue", "delete", "kill"),
-    "retry": ("retry", "kill", "delete"),
+    "schedule": ("add_to_queue", "reschedule", "delete", "kill"),
+    "retry": ("retry", "reschedule", "kill", "delete"),
     "dead": ("retry", "delete"),
 }
 
@@ -67,7 +68,7 @@ def set_page(visit: Visit) -> View:
     found = Found([], 0, None)
     if visit.text("group") == "error" and place != "schedule":
         grouped = group_by_error(jobs, search, start=start, clock=visit.access.clock)
-    elif search.is_empty and not visit.wants_csv:
+    elif search.is_empty and not visit.wants_file:
         found = Found(jobs.page(page, visit.page_size), 0, None)
     else:
         found = _looked_up(jobs, search, start, visit)
@@ -101,7 +102,7 @@ def _table(rows: Sequence[JobRow], grouped: Groups | None, *, is_whole: bool) ->
 
 def _looked_up(jobs: JobSet, search: Search, start: int, visit: Visit) -> Found:
     clock = visit.access.clock
-    if not visit.wants_csv:
+    if not visit.wants_file:
         return look(jobs, search.filter, start=start, most=visit.page_size, clock=clock)
     most, budget_s = MOST_ROWS, EXPORT_S
     return look(jobs, search.filter, start=start, most=most, clock=clock, budget_s=budget_s)
@@ -123,17 +124,21 @@ def act_on_set(visit: Visit) -> Done:
     ids = [key for key in visit.form.get("id", ()) if key]
     if not ids:
         return Done(back, "nothing", 0, _search(visit))
+    when = when_of(visit) if act == "reschedule" else None
     entries = jobs.get_each(ids)
-    count = sum(act_on_entry(entry, act) for entry in entries)
-    visit.note(act, place, count, jobs=[entry.key for entry in entries[:20]])
+    count = sum(act_on_entry(entry, act, when) for entry in entries)
+    detail = {"to": when.isoformat()} if when else {}
+    visit.note(act, place, count, jobs=[entry.key for entry in entries[:20]], **detail)
     if not count:
         return Done(back, "missing", 0, _search(visit))
     return Done(back, act, count, _search(visit))
 
 
-def act_on_entry(entry: SortedEntry, act: str) -> bool:
-    """One act on one job; False if it was no longer there."""
+def act_on_entry(entry: SortedEntry, act: str, when: datetime | None = None) -> bool:
+    """One act on one job; False if it was no longer there. A time belongs to ``reschedule``."""
     match act:
+        case "reschedule" if when is not None:
+            return entry.reschedule(when)
         case "retry":
             return entry.retry()
         case "add_to_queue":
@@ -152,12 +157,17 @@ def _act_on_all(visit: Visit, jobs: JobSet, act: str, back: str) -> Done:
     if search.problem:
         raise BadForm("bad.search")
 
+    when = when_of(visit) if act == "reschedule" else None
+
     def all_of_them(progress: Progress) -> Tally:
         if act == "delete" and search.is_empty:
             return Tally(done=jobs.purge())
+        if when is not None:
+            return jobs.reschedule_all(when, search.filter, progress=progress)
         return _all(jobs, act)(search.filter, progress=progress)
 
-    note, count = patiently(visit, f"{act}_all", jobs.name, all_of_them, search=search.text)
+    detail = {"search": search.text} | ({"to": when.isoformat()} if when else {})
+    note, count = patiently(visit, f"{act}_all", jobs.name, all_of_them, **detail)
     return Done(back, note, count, _search(visit))
 
 
@@ -173,6 +183,19 @@ def _all(jobs: JobSet, act: str) -> Callable[..., Tally]:
             return jobs.delete_all
         case _:
             raise BadForm("bad.act")
+
+
+def when_of(visit: Visit) -> datetime:
+    """The time of a form: a browser's date field sends it in no zone; a script adds the viewer's.
+
+    Raises:
+        BadForm: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(visit.field("when"))
+    except ValueError as error:
+        raise BadForm("bad.when") from error
+    return found if found.tzinfo else found.astimezone()
 
 
 def _place(visit: Visit) -> SetName:

@@ -132,7 +132,8 @@ function say(text, isOffline) {
 }
 
 function plan() {
-  if (!timer && isLive() && !document.hidden) timer = setTimeout(refresh, 1000 * Number(texts.refresh));
+  const seconds = $("[data-soon]") ? 1 : Number(texts.refresh);
+  if (!timer && isLive() && !document.hidden) timer = setTimeout(refresh, 1000 * seconds);
 }
 
 function setLive(on) {
