@@ -28,9 +28,10 @@ from jobd.worker.company import Company
 from jobd.worker.crew import Crew, Member, SharedTally
 from jobd.worker.departures import Departures
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher, Rest
+from jobd.worker.given import Application, Display, HandsOver, Rules
 from jobd.worker.heeding import Heeding
 from jobd.worker.iterations import KeptProgress
-from jobd.worker.processor import Application, Display, HandsOver, Processor, Rules
+from jobd.worker.processor import Processor
 from jobd.worker.queue_wait import QueueWait
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.thread_attention import ThreadAttention

@@ -18,7 +18,7 @@ from jobd.wait import wait_readable
 from jobd.worker.attention import Attention
 from jobd.worker.company import Company
 from jobd.worker.departures import Departures
-from jobd.worker.processor import Display, Tally
+from jobd.worker.given import Display, Tally
 from jobd.worker.thread_attention import ThreadAttention
 from jobd.worker.worker import Chore, Worker
 

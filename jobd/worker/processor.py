@@ -8,9 +8,7 @@ import os
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Any, Final
 
 from jobd import faults, log, results
 from jobd.connection import Backoff
@@ -23,17 +21,17 @@ from jobd.errors import (
     UnknownJob,
     WorkerKilled,
 )
-from jobd.hooks import Hooks
-from jobd.jobs import Job, Registry
+from jobd.jobs import Job
 from jobd.jobs.iterable import IterableJob
-from jobd.payload import Wire, decode, encode, name_inside, timestamp
-from jobd.scoreboard import NO_JID, SlotWriter
+from jobd.payload import decode, encode, name_inside, timestamp
+from jobd.scoreboard import NO_JID
 from jobd.server_clock import ServerClock
 from jobd.store import PastError
 from jobd.tallies import row_of
 from jobd.worker.company import Company
 from jobd.worker.execution import DONE, Failed, Interrupted, Outcome, execute
 from jobd.worker.fetch import Fetcher, Grave, UnitOfWork
+from jobd.worker.given import Application, Display, HandsOver, Rules
 from jobd.worker.heeding import Heeding
 from jobd.worker.retry import (
     MOST_RECOVERIES,
@@ -47,68 +45,8 @@ from jobd.worker.retry import (
     recoveries,
 )
 from jobd.worker.time_limit import forget_kill, limit_of, why_killed
-from jobd.worker.title import Title
 
 _FORK_RETURNED: Final = 70
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """What the configuration says of failed jobs."""
-
-    max_retries: int
-    dead_max_jobs: int
-    dead_timeout_s: float
-    wire: Wire
-
-
-class Application(msgspec.Struct, frozen=True):
-    """The user's side: which jobs there are, and what runs around them.
-
-    Attributes:
-        call: the server's middleware around ``perform``: takes the job and its payload.
-        keep_result: writes what became of a job with ``result_ttl``: takes its payload and that.
-    """
-
-    registry: Registry
-    call: Callable[[Job, dict[str, Any]], object]
-    hooks: Hooks
-    keep_result: Callable[[dict[str, Any], dict[str, Any]], bool]
-
-
-class Tally(Protocol):
-    """Where jobs are counted; a ``TallyWriter``, or one that threads share."""
-
-    def count(self, name: str, elapsed_ms: int) -> None:
-        """A job of this class is done."""
-        ...
-
-    def count_failure(self, name: str) -> None:
-        """A job of this class failed."""
-        ...
-
-
-class HandsOver(Protocol):
-    """The way to the loop of this worker; see ``jobd.worker.handing_over``."""
-
-    def wants(self, name: str) -> bool:
-        """Whether jobs of this class run there."""
-        ...
-
-    def hand_over(self, unit: UnitOfWork, *, is_suspect: bool) -> bool:
-        """Have a job run there, or give it back; whether it leaves the company by itself."""
-        ...
-
-
-class Display(msgspec.Struct, frozen=True):
-    """Where others see what a processor does: ``jobctl`` and recovery, ``ps``, and the metrics.
-
-    Of the metrics it is as in Sidekiq's lib/sidekiq/metrics/tracking.rb: a name that nobody
-    defines is not counted, nor is a run that a stop interrupts, since it runs again.
-    """
-
-    slot: SlotWriter
-    title: Title
-    tally: Tally
 
 
 class Processor:

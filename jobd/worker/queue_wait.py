@@ -13,7 +13,7 @@ import msgspec
 from jobd.payload import to_ms
 from jobd.server_clock import ServerClock
 from jobd.tallies import wait_row
-from jobd.worker.processor import Tally
+from jobd.worker.given import Tally
 
 _LONGEST_MS: Final = 366 * 86_400_000
 _APART_S: Final = 0.001

@@ -15,8 +15,9 @@ from jobd.hooks import Hooks
 from jobd.scoreboard import Scoreboard, State
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import Fetcher
+from jobd.worker.given import Display
 from jobd.worker.heeding import Heeding
-from jobd.worker.processor import Display, Processor
+from jobd.worker.processor import Processor
 
 _POLLER_SLOT: Final = 0
 _POLLER_SILENT_S: Final = 20.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobd import log
+from jobd.sink import Sink
 from tests.logs.parts import Settings, Written
 
 
@@ -54,7 +55,7 @@ def test_a_line_torn_by_a_full_disk_does_not_run_into_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    sink = log.Sink(fd)
+    sink = Sink(fd)
     really_write, answers = os.write, [3, errno.ENOSPC]
 
     def nearly_full(fd: int, line: bytes) -> int:

@@ -24,8 +24,9 @@ from jobd.store import Holder, Store
 from jobd.tallies import Tallies
 from jobd.worker.attention import Attention
 from jobd.worker.fetch import BasicFetch, Draw, Fetcher, Rest
+from jobd.worker.given import Application, Display, Rules
 from jobd.worker.iterations import KeptProgress
-from jobd.worker.processor import Application, Display, Processor, Rules
+from jobd.worker.processor import Processor
 from jobd.worker.queue_wait import QueueWait
 from jobd.worker.reliable_fetch import ReliableFetch, Told
 from jobd.worker.title import Title
