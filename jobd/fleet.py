@@ -5,7 +5,7 @@ Source: Sidekiq's lib/sidekiq/launcher.rb and api.rb; ``jobd:instance:*`` is our
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from jobd.errors import RedisFull
 from jobd.keys import Keys
@@ -18,6 +18,20 @@ HEARTBEAT_LIFE_S: Final = 60
 
 _BEAT = Script("beat")
 _RENEW = Script("renew")
+
+
+class Heard(NamedTuple):
+    """What has come for an instance.
+
+    Attributes:
+        is_registered: it has a heartbeat; else somebody has emptied the server.
+        is_asked: operators want something of the jobs that it runs.
+        has_cancelled: jobs are cancelled, here or elsewhere.
+    """
+
+    is_registered: bool
+    is_asked: bool
+    has_cancelled: bool
 
 
 class Fleet:
@@ -38,6 +52,15 @@ class Fleet:
         """Which of these instances have a heartbeat."""
         names = [("EXISTS", self._keys.instance(identity)) for identity in identities]
         return dict(zip(identities, map(bool, self._redis.pipeline(names)), strict=True))
+
+    def heard_of(self, identity: str) -> Heard:
+        """What others want of an instance, in one command that an idle one repeats all day."""
+        keys = self._keys
+        instance, asks, cancelled = keys.instance(identity), keys.asks(identity), keys.cancelled
+        # EXISTS counts a key as often as it is named, so the sum tells which there are.
+        names = (instance, *[asks] * 2, *[cancelled] * 4)
+        found = int(self._redis.call("EXISTS", *names))
+        return Heard(bool(found & 1), bool(found & 2), bool(found & 4))
 
     def instance(self, identity: str) -> dict[str, str]:
         """What an instance last said of itself; empty if it has no heartbeat."""

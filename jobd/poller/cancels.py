@@ -46,13 +46,17 @@ class Cancels:
             self._look_until = self._clock.monotonic() + _LOOK_FOR_S
             self._shown = set(map(shown_jid, self._cancelled.jids))
 
-    def step(self) -> Iterator[dict[str, str | int]]:
+    def step(self, *, has_any: bool = True) -> Iterator[dict[str, str | int]]:
         """What to tell the master; again and again until it has ended, for ten seconds.
+
+        Args:
+            has_any: whether any are cancelled; else nobody is asked.
 
         Raises:
             RedisError: it could not be found out.
         """
-        self.learn()
+        if has_any:
+            self.learn()
         if self._clock.monotonic() >= self._look_until:
             return
         for slot in range(1, self._scoreboard.used + 1):

@@ -17,7 +17,6 @@ from jobd.last_lines import LastLines
 from jobd.scoreboard import Scoreboard
 from jobd.store import Store
 
-EVERY_S: Final = 0.9
 _LIFE_S: Final = 60
 _PATIENCE_S: Final = 3.0
 _MOST: Final = 20
@@ -92,6 +91,11 @@ class Looks:
             if is_complete or self._clock.monotonic() >= asked.until:
                 self._answer(asked, lines)
                 del self._open[worker]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has not been answered yet."""
+        return bool(self._open)
 
     def take(self, told: Mapping[str, Any]) -> None:
         """The master has the stacks of a worker."""

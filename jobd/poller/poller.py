@@ -19,7 +19,7 @@ from jobd.errors import RedisDenied, RedisError, RedisRejected, RedisUnavailable
 from jobd.fleet import Fleet
 from jobd.poller.cancels import Cancels
 from jobd.poller.heartbeat import Heartbeat
-from jobd.poller.looks import EVERY_S as LOOKS_EVERY_S, Looks
+from jobd.poller.looks import Looks
 from jobd.poller.promotion import Promoter
 from jobd.poller.proof import start_ticks
 from jobd.poller.recovery import Death, Recovery
@@ -30,7 +30,7 @@ _BEAT_EVERY_S: Final = 10.0
 _REST_FACTOR: Final = 10
 _REFUSED_FOR_S: Final = 10.0
 _COUNT_EVERY_S: Final = 10.0
-_CANCEL_EVERY_S: Final = 0.9
+_HEAR_EVERY_S: Final = 0.9
 _LOOK_AGAIN_S: Final = 0.5
 _CLOCKS_APART_S: Final = 1.0
 _LAST_TRIES: Final = 5
@@ -165,7 +165,7 @@ class Poller:
         self._duties: tuple[Duty, ...] = (
             Duty(self._inspect_once),
             self._beat,
-            Duty(self._cancel),
+            Duty(self._hear),
             self._looking,
             self._recovering,
             self._looking_again,
@@ -306,15 +306,21 @@ class Poller:
         else:
             log.event("remote command refused", level="warning", command=command)
 
-    def _cancel(self) -> float:
-        for message in self._cancels.step():
+    def _hear(self) -> float:
+        heard = self._fleet.heard_of(self._place.identity)
+        if not heard.is_registered:
+            # Somebody flushed the database: be back in the fleet before a sweep misses us.
+            self._beat.due = 0.0
+        if heard.is_asked:
+            self._looking.due = 0.0
+        for message in self._cancels.step(has_any=heard.has_cancelled):
             self._master.send(message)
-        return _CANCEL_EVERY_S
+        return _HEAR_EVERY_S
 
     def _serve_looks(self) -> float:
         for message in self._looks.step():
             self._master.send(message)
-        return LOOKS_EVERY_S
+        return _HEAR_EVERY_S if self._looks.is_open else float("inf")
 
     def _recover(self) -> float:
         if self._deaths:
@@ -344,9 +350,6 @@ class Poller:
         return float("inf")
 
     def _promote(self) -> float:
-        if not self._fleet.live([self._place.identity])[self._place.identity]:
-            # Somebody flushed the database: be back in the fleet before a sweep misses us.
-            self._beat.due = 0.0
         return self._promoter.step(self._instances)
 
     def _sweep(self) -> float:

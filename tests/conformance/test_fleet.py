@@ -212,6 +212,17 @@ def test_an_instance_lives_as_long_as_its_heartbeat(fleet: Fleet, store_raw: Raw
     assert fleet.instance(IDENTITY) == {}
 
 
+@pytest.mark.parametrize("there", list(itertools.product([False, True], repeat=3)))
+def test_one_command_tells_what_has_come_for_an_instance(
+    fleet: Fleet, store_raw: Raw, there: tuple[bool, bool, bool]
+):
+    for key, is_there in zip((INSTANCE, KEYS.asks(IDENTITY), KEYS.cancelled), there, strict=True):
+        if is_there:
+            store_raw.set(key, "something")
+
+    assert fleet.heard_of(IDENTITY) == there
+
+
 def test_a_heartbeat_is_renewed_without_being_changed(fleet: Fleet, store_raw: Raw):
     fleet.beat(IDENTITY, a_pulse())
     store_raw.expire(IDENTITY, 5)

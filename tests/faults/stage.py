@@ -28,11 +28,9 @@ PATIENCE_S = 60.0
 RIGGED = (*COMMAND[:-1], "tests.faults.rigged")
 MISCHIEF = Path(__file__).with_name("mischief.py")
 ASYNC_MISCHIEF = Path(__file__).with_name("async_mischief.py")
-SCRIPTS = {
-    # Who is to lose a claim means either script of it.
-    resp.sha1(path.read_text()): path.stem.removesuffix("_one")
-    for path in (REPOSITORY / "jobd" / "lua").glob("*.lua")
-}
+_LUA = tuple((REPOSITORY / "jobd" / "lua").glob("*.lua"))
+# Who is to lose a claim means either script of it.
+SCRIPTS = {resp.sha1(path.read_text()): path.stem.removesuffix("_one") for path in _LUA}
 """By which the proxy knows the store's scripts."""
 _MORE_MEMORY_MB = 16.0
 MORE_DESCRIPTORS = {"poller": 3, "mold": 3, "worker": 24}
@@ -121,6 +119,8 @@ class Stage:
         self.proxy = Proxy(server.port, scripts=SCRIPTS)
         self.proxy.start()
         self.raw: Raw = servers.connect(server.unix_url())
+        for path in _LUA:  # or the first reply to be lost would be that a script is not known
+            self.raw.script_load(path.read_text())
         self.jobd = rigged(directory, self.proxy.url(), config=config)
         self.points = Points(directory / "points")
         self.others: list[JobdProcess] = []
