@@ -60,7 +60,7 @@ _OF_THE_STORE = (
     *("hand_over", "acknowledge_held"),
     *("due", "promote", "bury_due", "private_lists", "held", "forget", "empty_trash"),
 )
-_OF_THE_FLEET = ("live", "beat", "renew", "leave", "sweep")
+_OF_THE_FLEET = ("live", "heard_of", "beat", "renew", "leave", "sweep")
 _OF_A_SLOT = ("hold", "start", "finish", "give_up", "acknowledged")
 
 

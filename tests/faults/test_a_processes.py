@@ -257,7 +257,7 @@ def test_A8_poller_that_stands_still_costs_no_lease_and_is_replaced(stage: Stage
     stage.wait_for("done", jid)
 
 
-@pytest.mark.parametrize("point", ["before beat", "after beat", "before live"])
+@pytest.mark.parametrize("point", ["before beat", "after beat", "before heard_of"])
 def test_A8_poller_killed_around_its_beat_is_replaced_at_once(stage: Stage, point: str):
     jid = stage.hold()
     stage.points.order(point)
