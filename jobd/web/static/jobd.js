@@ -317,7 +317,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 const help = $("#help-button");
-help.hidden = false;
+help.parentElement.hidden = false;
 help.addEventListener("click", () => $("#help").showModal());
 
 for (const button of $$("[data-copy]")) {
