@@ -136,13 +136,7 @@ class Poller:
         self._place = place
         self._slot = place.slot
         self._master = master
-        self._promoter = services.promoter
-        self._heartbeat = services.heartbeat
-        self._recovery = services.recovery
-        self._cancels = services.cancels
-        self._looks = services.looks
-        self._empty_trash = services.empty_trash
-        self._inspect = services.inspect
+        self._services = services
         self._scoreboard = scoreboard
         self._clock = clock
         self._backoff = backoff
@@ -257,10 +251,10 @@ class Poller:
                 self._deaths.append(message)
                 self._recovering.due = 0.0
             elif message["type"] == "reloaded":
-                self._heartbeat.reloaded = message
+                self._services.heartbeat.reloaded = message
                 self._beat.due = 0.0
             elif message["type"] == "stacks":
-                self._looks.take(message)
+                self._services.looks.take(message)
                 self._looking.due = 0.0
             elif message["type"] == "leave":
                 self._must_stop = self._is_replaced = True
@@ -272,12 +266,12 @@ class Poller:
     # Duties
 
     def _inspect_once(self) -> float:
-        self._inspect()
+        self._services.inspect()
         return float("inf")
 
     def _beat_once(self) -> float:
         before_ms, began = self._clock.now_ms(), self._clock.monotonic()
-        beat = self._heartbeat.beat()
+        beat = self._services.heartbeat.beat()
         self._beaten = (began, self._clock.monotonic())
         local_s = (before_ms + self._clock.now_ms()) / 2000
         self._compare_clocks(beat.now_s - local_s)
@@ -313,20 +307,20 @@ class Poller:
             self._beat.due = 0.0
         if heard.is_asked:
             self._looking.due = 0.0
-        for message in self._cancels.step(has_any=heard.has_cancelled):
+        for message in self._services.cancels.step(has_any=heard.has_cancelled):
             self._master.send(message)
         return _HEAR_EVERY_S
 
     def _serve_looks(self) -> float:
-        for message in self._looks.step():
+        for message in self._services.looks.step():
             self._master.send(message)
-        return _HEAR_EVERY_S if self._looks.is_open else float("inf")
+        return _HEAR_EVERY_S if self._services.looks.is_open else float("inf")
 
     def _recover(self) -> float:
         if self._deaths:
             # Before they are back in their queues, or a cancelled one would begin again.
             with contextlib.suppress(RedisRejected):  # as a key of the wrong type does
-                self._cancels.learn()
+                self._services.cancels.learn()
         while self._deaths:
             message = self._deaths[0]
             where = {key: message[key] for key in ("slot", "incarnation", "thread")}
@@ -339,23 +333,23 @@ class Poller:
                 message["time_limit"],
                 message["max_memory"],
             )
-            self._recovery.recover_worker(**where, death=death)
+            self._services.recovery.recover_worker(**where, death=death)
             self._master.send({"type": "recovered", **where})
             self._deaths.pop(0)
             self._looking_again.due = self._clock.monotonic() + _LOOK_AGAIN_S
         return float("inf")
 
     def _look_again(self) -> float:
-        self._recovery.look_again()
+        self._services.recovery.look_again()
         return float("inf")
 
     def _promote(self) -> float:
-        return self._promoter.step(self._instances)
+        return self._services.promoter.step(self._instances)
 
     def _sweep(self) -> float:
-        wait_s = self._recovery.sweep()
+        wait_s = self._services.recovery.sweep()
         self._fleet.sweep()
-        self._empty_trash(self._clock.now_ms() / 1000)
+        self._services.empty_trash(self._clock.now_ms() / 1000)
         return wait_s
 
     def _count(self) -> float:
@@ -398,10 +392,10 @@ class Poller:
             try:
                 self._read_messages()
                 self._recover()
-                self._recovery.sweep_own()
-                self._heartbeat.beat()
-                if self._heartbeat.is_behind:
-                    self._heartbeat.beat()
+                self._services.recovery.sweep_own()
+                self._services.heartbeat.beat()
+                if self._services.heartbeat.is_behind:
+                    self._services.heartbeat.beat()
                 self._fleet.leave(self._place.identity)
             except RedisError as error:
                 level = "debug" if tries_left else "warning"

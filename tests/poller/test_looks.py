@@ -31,7 +31,7 @@ def shown(raw: Raw, processor: str = "1.0.7") -> Any:
 
 
 def stacks(station: Station, text: str) -> None:
-    station.poller._looks.take({"slot": 1, "incarnation": 7, "text": text})
+    station.poller._services.looks.take({"slot": 1, "incarnation": 7, "text": text})
 
 
 def test_a_kill_is_the_masters_to_carry_out(station: Station, raw: Raw) -> None:

@@ -65,7 +65,7 @@ def test_what_came_is_what_ran_and_what_the_queue_grew_by(
     assert rates_of(watcher, "default") == {"pushed": 60.0, "run": 0.0}
 
 
-def test_a_queue_that_shrinks_has_no_less_than_nothing_coming(
+def test_a_queue_that_shrinks_has_nothing_coming_and_is_empty_some_time_unless_it_is_paused(
     watcher: Visitor, stock: Stock, clock: FakeClock, raw: Raw
 ) -> None:
     stock.queue(*(a_job() for _ in range(30)))
@@ -73,15 +73,6 @@ def test_a_queue_that_shrinks_has_no_less_than_nothing_coming(
     raw.rpop("queue:default", 20)
     clock.advance(30)
     assert rates_of(watcher, "default")["pushed"] == 0.0
-
-
-def test_a_queue_that_shrinks_is_empty_some_time_unless_it_is_paused(
-    watcher: Visitor, stock: Stock, clock: FakeClock, raw: Raw
-) -> None:
-    stock.queue(*(a_job() for _ in range(30)))
-    watcher.get("/queues")
-    raw.rpop("queue:default", 20)
-    clock.advance(30)
     assert watcher.json("/queues")["rows"][0]["drained_in_s"] == 15.0
     raw.sadd("paused", "default")
     assert watcher.json("/queues")["rows"][0]["drained_in_s"] is None
